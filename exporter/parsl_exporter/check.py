@@ -1,0 +1,105 @@
+"""`check`: say what the exporter would find in each source, and what is wrong, before it is put to work."""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+from parsl_exporter.daemon import options_of
+from parsl_exporter.errors import ExporterError, SourceBusy
+from parsl_exporter.metrics.run_families import RUN_FAMILIES, View
+from parsl_exporter.metrics.share import Drawn
+from parsl_exporter.model.run import Run
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.read.discover import Found, discover
+from parsl_exporter.read.position import START, Position
+from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.settings import Settings
+from parsl_exporter.source import LOCKED_PATIENCE, Clock
+from parsl_exporter.tables import RESOURCE, TABLES, TASK, TRY, WORKFLOW
+
+_SAMPLED_ROWS = 50_000
+"""Newest task and try rows from which the number of apps and executors is taken."""
+
+
+def check(settings: Settings, out: TextIO, clock: Clock) -> int:
+    """Report on every source, to `out`; give the number of faults, each of which is named there."""
+    faults = 0
+    for configured in settings.sources:
+        found = list(discover(configured))
+        if not found:
+            out.write(f"{configured.target}: matches nothing now; databases that appear later are read\n")
+        for one in found:
+            try:
+                _report(settings, one, out, clock)
+            except ExporterError as error:
+                faults += 1
+                out.write(f"{one.name}: FAULT {error}\n")
+    out.write(f"{faults} {'fault' if faults == 1 else 'faults'}\n")
+    return faults
+
+
+def _report(settings: Settings, found: Found, out: TextIO, clock: Clock) -> None:
+    reader = SqliteReader(found.path)
+    try:
+        _open(reader, clock)
+        options = options_of(settings, found.settings, found.name)
+        runs = Runs(
+            zone=options.zone,
+            buckets=options.buckets,
+            limits=options.limits,
+            failure_reasons=options.failure_reasons,
+        )
+        after, more = START, True
+        while more:
+            batch = reader.tail(WORKFLOW, after)
+            runs.take(WORKFLOW, batch.rows, 0.0)
+            after, more = batch.position, batch.more
+        total = len(runs.runs)
+        runs.skip_ended(clock.wall())
+        missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
+        rows = {table.name: reader.last_rowid(table) for table in TABLES}
+        series = _series(reader, runs, options.failure_reasons)
+    finally:
+        reader.close()
+    out.write(
+        f"{found.name}: ok\n"
+        f"  dialect  {reader.dialect}, {found.path}\n"
+        f"  schema   {'without ' + ', '.join(missing) if missing else 'complete'}\n"
+        f"  runs     {total}, {len(runs.runs)} of them to be published now\n"
+        f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"
+        f"  series   about {series:,}\n"
+    )
+
+
+def _open(reader: SqliteReader, clock: Clock) -> None:
+    begin = clock.steady()
+    while True:
+        try:
+            reader.changed()
+        except SourceBusy:
+            if clock.steady() - begin > LOCKED_PATIENCE:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _series(reader: SqliteReader, runs: Runs, reasons: tuple[str, ...]) -> int:
+    """Series to expect of the runs to be published: what their newest tasks and tries alone would make."""
+    for table in (TASK, TRY):
+        after, more = Position(max(0, reader.last_rowid(table) - _SAMPLED_ROWS)), True
+        while more:
+            batch = reader.tail(table, after._replace(identity=None))
+            runs.take(table, [row for row in batch.rows if row[1] in runs.runs], 0.0)
+            after, more = batch.position, batch.more
+    return sum(_drawn(run, reasons) for run in runs.runs.values())
+
+
+def _drawn(run: Run, reasons: tuple[str, ...]) -> int:
+    for task in run.tasks.values():
+        for one in task.tries.values():
+            if task.app is not None and one.executor is not None:
+                run.group(task.app, one.executor)
+    view = View(run, reasons, frozenset(), 0.0)
+    return Drawn(("", ""), [list(family.draw(view)) for family in RUN_FAMILIES], None).series

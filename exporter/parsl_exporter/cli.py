@@ -1,0 +1,196 @@
+"""The command line: arguments in, exit status out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from parsl_exporter import __version__, logs
+from parsl_exporter.check import check
+from parsl_exporter.config import Overrides, Settings, load
+from parsl_exporter.daemon import Daemon, options_of
+from parsl_exporter.dump import dump, write
+from parsl_exporter.errors import ConfigurationError, ExporterError
+from parsl_exporter.read.discover import discover
+from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.settings import SourceSettings
+from parsl_exporter.source import Clock
+from parsl_exporter.web import Server
+
+OK, FAULT, USAGE = 0, 1, 2
+_COMMANDS = ("serve", "check", "dump", "demo")
+_DATABASE = "a database file, a runinfo folder, a glob, or a SQLAlchemy URL"
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` (default: the process's) names and give its exit status.
+
+    0: done, or ended by SIGTERM or SIGINT; 1: a fault, named on standard error; 2: wrong usage.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] not in ([c] for c in _COMMANDS) and arguments[:1] not in (
+        ["-h"],
+        ["--help"],
+        ["--version"],
+    ):
+        arguments.insert(0, "serve")
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else USAGE
+    try:
+        status: int = options.run(options)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            print(f"parsl-exporter: {fault}", file=sys.stderr)
+        return FAULT
+    except ExporterError as error:
+        print(f"parsl-exporter: {error}", file=sys.stderr)
+        return FAULT
+    except KeyboardInterrupt:
+        return OK
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="parsl-exporter",
+        description="Publishes Parsl's monitoring databases for Prometheus.",
+        epilog="Without a command it serves: parsl-exporter [DATABASE ...] is parsl-exporter serve [DATABASE ...].",
+    )
+    parser.add_argument("--version", action="version", version=f"parsl-exporter {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    serve = commands.add_parser("serve", help="serve metrics over HTTP until SIGTERM or SIGINT")
+    _add_databases(serve)
+    _add_config_file(serve)
+    serve.add_argument("--web.listen-address", dest="listen_address", action="append", default=[], metavar="ADDRESS",
+                       help="host:port to listen on; may be given again (default 127.0.0.1:9678)")  # fmt: skip
+    serve.add_argument("--web.telemetry-path", dest="telemetry_path", metavar="PATH", help="default /metrics")
+    serve.add_argument("--poll.interval", dest="poll_interval", metavar="DURATION",
+                       help="how often the databases are looked at, such as 250ms or 15s (default 1s)")  # fmt: skip
+    serve.add_argument("--log.level", dest="log_level", choices=list(logs.LEVELS), default="info")
+    serve.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt")
+    serve.set_defaults(run=_serve)
+
+    checking = commands.add_parser("check", help="check the configuration and each database, and report")
+    _add_databases(checking)
+    _add_config_file(checking)
+    checking.set_defaults(run=_check)
+
+    dumping = commands.add_parser("dump", help="read a database whole and write its metrics once")
+    dumping.add_argument("database", metavar="DATABASE", help=_DATABASE)
+    _add_config_file(dumping)
+    dumping.add_argument(
+        "--output", type=Path, metavar="FILE", help="replace FILE atomically (default: standard output)"
+    )
+    dumping.add_argument("--format", choices=["text", "openmetrics"], default="text")
+    dumping.set_defaults(run=_dump)
+
+    demo = commands.add_parser("demo", help="run a real Parsl workflow and an exporter on it, until Ctrl-C")
+    demo.add_argument("--duration", metavar="DURATION", help="end by itself after so long, such as 60s")
+    demo.add_argument(
+        "--web.listen-address", dest="listen_address", default="127.0.0.1:9678", metavar="ADDRESS"
+    )
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_databases(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("databases", nargs="*", metavar="DATABASE",
+                        help=f"{_DATABASE}; replaces the configured sources (default runinfo/monitoring.db)")  # fmt: skip
+
+
+def _add_config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config.file", dest="config_file", type=Path, metavar="FILE", help="YAML configuration"
+    )
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return load(
+        options.config_file,
+        Overrides(
+            databases=tuple(options.databases),
+            listen_address=tuple(getattr(options, "listen_address", ())),
+            telemetry_path=getattr(options, "telemetry_path", None),
+            poll_interval=getattr(options, "poll_interval", None),
+        ),
+    )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    logs.configure(options.log_level, options.log_format, sys.stderr)
+    settings = _settings(options)
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    daemon = Daemon(settings)
+    server = Server(
+        daemon,
+        addresses=settings.web.listen_address,
+        telemetry_path=settings.web.telemetry_path,
+        version=__version__,
+    )
+    for url in server.start():
+        logs.event(_log, logging.INFO, "listening", url=url, version=__version__)
+    daemon.start()
+    while (received := signal.sigwait(signals)) == signal.SIGHUP:
+        try:
+            daemon.reload(lambda: _settings(options))
+        except ConfigurationError as error:
+            for fault in error.faults:
+                logs.event(_log, logging.ERROR, "configuration not taken; the old one stays", fault=fault)
+        else:
+            logs.event(_log, logging.INFO, "configuration read again")
+    logs.event(_log, logging.INFO, "ending", signal=signal.Signals(received).name)
+    server.stop()
+    daemon.stop()
+    return OK
+
+
+def _check(options: argparse.Namespace) -> int:
+    return FAULT if check(_settings(options), sys.stdout, Clock()) else OK
+
+
+def _dump(options: argparse.Namespace) -> int:
+    options.databases = [options.database]
+    settings = _settings(options)
+    found = [one for source in settings.sources for one in discover(source)]
+    if len(found) != 1:
+        matches = ", ".join(str(one.path) for one in found[:5]) or "nothing"
+        raise ConfigurationError([f"{options.database}: dump takes one database, this matches {matches}"])
+    source = _configured(settings, options, found[0].name) or found[0].settings
+    page = dump(
+        SqliteReader(found[0].path),
+        options_of(settings, source, source.name or found[0].name),
+        openmetrics=options.format == "openmetrics",
+        clock=Clock(),
+    )
+    if options.output is None:
+        sys.stdout.buffer.write(page)
+        sys.stdout.buffer.flush()
+    else:
+        write(page, options.output)
+    return OK
+
+
+def _configured(settings: Settings, options: argparse.Namespace, name: str) -> SourceSettings | None:
+    """The file's own settings of the database that is dumped, when it is one of the configured sources."""
+    if options.config_file is None:
+        return None
+    for source in load(options.config_file, Overrides()).sources:
+        if any(str(found.path) == name for found in discover(source)):
+            return source
+    return None
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from parsl_exporter.demo import demo  # noqa: PLC0415  # needs Parsl, which only the extra brings
+
+    return demo(options.listen_address, options.duration)

@@ -1,0 +1,272 @@
+"""The daemon: a thread for each source, one that puts the page together, and what the web side asks for."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import generate_latest as write_text
+from prometheus_client.openmetrics.exposition import generate_latest as write_openmetrics
+
+from parsl_exporter import __version__
+from parsl_exporter.baton import Baton
+from parsl_exporter.logs import event
+from parsl_exporter.metrics.page import Page
+from parsl_exporter.metrics.share import Drawn
+from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, ProcessFacts
+from parsl_exporter.model.groups import Buckets
+from parsl_exporter.model.run import Limits
+from parsl_exporter.read.discover import Found, discover
+from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.settings import Settings, SourceSettings
+from parsl_exporter.source import Clock, Source, SourceOptions
+from parsl_exporter.web import Condition
+
+_DISCOVER_EVERY = 5.0
+_WANTED_FOR = 120.0
+"""Seconds after its last scrape for which a format of the page is kept ready."""
+_PUBLISHING_SHARE = 0.1
+"""The part of the time that may go into putting the page together."""
+_PATIENCE_AT_END = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+def options_of(settings: Settings, source: SourceSettings, name: str) -> SourceOptions:
+    """Give the options under which a source of that name is read."""
+    zone = source.timezone or settings.timezone
+    return SourceOptions(
+        name=name,
+        zone=None if zone == "local" else ZoneInfo(zone),
+        buckets=Buckets.of(settings.buckets.seconds, settings.buckets.bytes),
+        limits=Limits(
+            close_after=settings.close_after,
+            retention=settings.retention,
+            abandon_after=settings.abandon_after,
+            apps=settings.limits.apps_per_run,
+        ),
+        runs=settings.limits.runs_per_source,
+        failure_reasons=settings.failure_reasons,
+        hidden=source.hide_labels,
+    )
+
+
+class _Worker(NamedTuple):
+    """A source, the thread that polls it, and how to end that."""
+
+    source: Source
+    found: Found
+    options: SourceOptions
+    thread: threading.Thread
+    stop: threading.Event
+
+
+class Daemon:
+    """Reads all sources and holds the published page. Implements what `web.Site` asks for.
+
+    `settings` are in force until `reload` gives others.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or Clock()
+        self._started = self._clock.wall()
+        self._baton = Baton()
+        self._workers: dict[str, _Worker] = {}
+        self._unmatched: dict[str, float] = {}
+        self._first: set[str] = set()
+        self._ready = False
+        self._changing = threading.Lock()
+        self._dirty = threading.Event()
+        self._stop = threading.Event()
+        self._reload_successful = True
+        self._reload_time = self._started
+        self._wanted: dict[tuple[bool, bool], float] = {}
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self._others = registry
+        self._page = self._put_together()
+        self._publisher = threading.Thread(target=self._publish, name="publisher", daemon=True)
+        self._discoverer = threading.Thread(target=self._discover, name="discoverer", daemon=True)
+
+    # --- running --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._match_sources()
+        self._first = set(self._workers)
+        self._publisher.start()
+        self._discoverer.start()
+
+    def stop(self) -> None:
+        """End all threads, within about half a second; one that hangs in the kernel is left behind."""
+        self._stop.set()
+        self._dirty.set()
+        with self._changing:
+            workers = list(self._workers.values())
+        for worker in workers:
+            worker.stop.set()
+        until = self._clock.steady() + _PATIENCE_AT_END
+        for thread in [*(w.thread for w in workers), self._publisher, self._discoverer]:
+            thread.join(max(0.0, until - self._clock.steady()))
+
+    def reload(self, read: Callable[[], Settings]) -> None:
+        """Take new settings; sources that they do not change are read on.
+
+        Raises what `read` raises, and the old settings stay in force then.
+        """
+        try:
+            settings = read()
+        except BaseException:
+            self._reload_successful = False
+            self._dirty.set()
+            raise
+        if settings.web != self._settings.web:
+            event(_log, logging.WARNING, "changes under web take effect when the exporter is started again")
+        self._settings = settings
+        self._reload_successful = True
+        self._reload_time = self._clock.wall()
+        self._match_sources()
+        self._dirty.set()
+
+    def _discover(self) -> None:
+        while not self._stop.wait(_DISCOVER_EVERY):
+            self._match_sources()
+
+    def _match_sources(self) -> None:
+        """Start and end workers so that they are those of the databases that the settings stand for now."""
+        with self._changing:
+            if self._stop.is_set():
+                return
+            wanted: dict[str, Found] = {}
+            for configured in self._settings.sources:
+                for found in discover(configured):
+                    other = wanted.setdefault(found.name, found)
+                    if other.path != found.path and found.name not in self._workers:
+                        event(_log, logging.WARNING, "two databases of one name: the second is not read",
+                              source=found.name, first=str(other.path), second=str(found.path))  # fmt: skip
+            for name, worker in list(self._workers.items()):
+                found_now = wanted.get(name)
+                if found_now is None and not self._gone_for_good(name, worker):
+                    continue
+                self._unmatched.pop(name, None)
+                if found_now is None or not self._same(worker, found_now):
+                    worker.stop.set()
+                    del self._workers[name]
+            for name, found in wanted.items():
+                if name not in self._workers:
+                    self._workers[name] = self._hire(found)
+
+    def _gone_for_good(self, name: str, worker: _Worker) -> bool:
+        """Say whether a source that nothing stands for any more is to end: a glob's match may come back."""
+        if worker.found.fixed or worker.found.settings not in self._settings.sources:
+            return True
+        now = self._clock.steady()
+        return now - self._unmatched.setdefault(name, now) > self._settings.retention
+
+    def _same(self, worker: _Worker, found: Found) -> bool:
+        options = options_of(self._settings, found.settings, found.name)
+        return worker.found.path == found.path and worker.options == options
+
+    def _hire(self, found: Found) -> _Worker:
+        stop = threading.Event()
+        options = options_of(self._settings, found.settings, found.name)
+        source = Source(
+            SqliteReader(found.path),
+            options,
+            baton=self._baton,
+            clock=self._clock,
+            started=self._started,
+            series_left=self._series_left,
+            stopping=stop.is_set,
+        )
+        thread = threading.Thread(
+            target=self._work, args=(source, stop), name=f"source {found.name}", daemon=True
+        )
+        thread.start()
+        return _Worker(source, found, options, thread, stop)
+
+    def _work(self, source: Source, stop: threading.Event) -> None:
+        while not stop.is_set():
+            again = source.poll()
+            self._dirty.set()
+            stop.wait(again or self._settings.poll_interval)
+        source.close()
+
+    def _series_left(self) -> int:
+        return self._settings.limits.series - sum(w.source.series for w in list(self._workers.values()))
+
+    # --- publishing -----------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        while not self._stop.is_set():
+            self._dirty.wait()
+            self._dirty.clear()
+            begin = self._clock.steady()
+            with self._baton:
+                page = self._put_together()
+                for (openmetrics, gzipped), last in list(self._wanted.items()):
+                    if begin - last < _WANTED_FOR:
+                        page.body(openmetrics=openmetrics, gzipped=gzipped)
+            self._page = page
+            taken = self._clock.steady() - begin
+            self._stop.wait(max(self._settings.poll_interval / 2, taken / _PUBLISHING_SHARE))
+
+    def _put_together(self) -> Page:
+        facts = ProcessFacts(
+            version=__version__,
+            revision=_revision(),
+            pythonversion=platform.python_version(),
+            reload_successful=self._reload_successful,
+            reload_success_time=self._reload_time,
+        )
+        process = Drawn((), [list(family.draw(facts)) for family in PROCESS_FAMILIES], None)
+        return Page([w.source.share for w in list(self._workers.values())], process, self._others_text)
+
+    def _others_text(self, openmetrics: bool) -> bytes:
+        if not openmetrics:
+            return bytes(write_text(self._others))
+        page: bytes = write_openmetrics(self._others)  # type: ignore[no-untyped-call]  # as it ships
+        return page.removesuffix(b"# EOF\n")
+
+    # --- what the web side asks for -------------------------------------------------------------------------
+
+    def page(self, *, openmetrics: bool, names: frozenset[str], gzipped: bool) -> bytes:
+        """Give the published page, or of it the families of these sample names."""
+        if names:
+            return self._page.selection(names, openmetrics=openmetrics, gzipped=gzipped)
+        self._wanted[openmetrics, gzipped] = self._clock.steady()
+        return self._page.body(openmetrics=openmetrics, gzipped=gzipped)
+
+    def ready(self) -> tuple[bool, str]:
+        """Say whether every source of the start has caught up or failed once; if not, which has not."""
+        if not self._ready:
+            with self._changing:
+                waiting = [
+                    w.source for n, w in self._workers.items() if n in self._first and not _tried(w.source)
+                ]
+            if waiting:
+                first = waiting[0]
+                return False, f"{len(waiting)} sources not read yet; {first.name}: {first.condition.message}"
+            self._ready = self._publisher.ident is not None
+        return self._ready, "ready" if self._ready else "starting"
+
+    def conditions(self) -> Sequence[Condition]:
+        """Give each source's condition for the landing page."""
+        with self._changing:
+            sources = [w.source for w in self._workers.values()]
+        return [Condition(s.name, s.condition.state, s.condition.message, f"{s.rows:,}") for s in sources]
+
+
+def _tried(source: Source) -> bool:
+    return source.ready or source.attempted
+
+
+def _revision() -> str:
+    return "unknown"

@@ -1,0 +1,52 @@
+"""`dump`: read a database whole and write its exposition once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from parsl_exporter.baton import Baton
+from parsl_exporter.errors import SourceFault
+from parsl_exporter.metrics.page import Page
+from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.source import Clock, Source, SourceOptions
+
+
+def dump(reader: SqliteReader, options: SourceOptions, *, openmetrics: bool, clock: Clock) -> bytes:
+    """Give the exposition of a database: all its runs whole, as they are now.
+
+    Raises SourceFault when the database cannot be read; a locked one is waited for, for 10 s.
+    """
+    options = options._replace(whole=True)
+    source = Source(
+        reader, options, baton=Baton(), clock=clock, started=clock.wall(), series_left=lambda: 1 << 62
+    )
+    try:
+        source.read_whole()
+    finally:
+        source.close()
+    return Page([source.share]).body(openmetrics=openmetrics, gzipped=False)
+
+
+def write(page: bytes, target: Path) -> None:
+    """Replace `target` by `page` atomically: a reader sees the old file or the new one, whole.
+
+    The new file has the permissions that the process's umask gives. Raises SourceFault when it cannot be written.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(page)
+                file.flush()
+                os.fsync(file.fileno())
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(temporary).chmod(0o666 & ~mask)
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SourceFault("io", f"{target}: cannot be written: {error.strerror or error}") from None

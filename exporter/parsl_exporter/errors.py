@@ -1,0 +1,55 @@
+"""The errors of the exporter, by what the caller can do about them.
+
+ExporterError              base; its text is one line for a person: what is wrong and what to do
+├── ConfigurationError     fix the configuration or the arguments, then start or reload again
+├── SourceBusy             another process holds the database's lock: try again in a moment
+├── SourceReplaced         rows already read are gone or the file is another one: read it anew
+└── SourceFault            this poll failed; the next one may do better
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class ExporterError(Exception):
+    """Base of all errors raised on purpose. `str(error)` is one line without secrets."""
+
+
+class ConfigurationError(ExporterError):
+    """The configuration cannot be used. `faults` holds one line for each thing that is wrong."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(self.faults))
+
+
+class SourceBusy(ExporterError):
+    """The database is locked by a writer right now."""
+
+
+class SourceReplaced(ExporterError):
+    """The rows that positions refer to are not there any more."""
+
+
+class SourceFault(ExporterError):
+    """A poll failed. `reason` is its label value in `parsl_exporter_errors_total`, from `REASONS`."""
+
+    REASONS = (
+        "missing",
+        "not_regular",
+        "unreadable",
+        "not_a_database",
+        "schema",
+        "locked",
+        "corrupt",
+        "timeout",
+        "io",
+        "internal",
+    )
+
+    def __init__(self, reason: str, message: str) -> None:
+        if reason not in self.REASONS:
+            raise ValueError(f"unknown reason {reason!r}")
+        self.reason = reason
+        super().__init__(message)

@@ -1,0 +1,1 @@
+"""Families: what is published of a run, and how it is written down."""

@@ -1,0 +1,85 @@
+"""Samples written down: the Prometheus text format 0.0.4 and OpenMetrics 1.0.
+
+Sources: prometheus.io/docs/instrumenting/exposition_formats and the OpenMetrics 1.0 specification, "Text format".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client import utils as prometheus
+
+from parsl_exporter.metrics.family import Distribution, Family, Sample
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+def header(family: Family[Any], *, openmetrics: bool) -> str:
+    """The HELP and TYPE lines. OpenMetrics names a counter without its `_total`."""
+    name = family.name.removesuffix("_total") if openmetrics and family.kind == "counter" else family.name
+    text = family.help.replace("\\", r"\\").replace("\n", r"\n")
+    return f"# HELP {name} {text}\n# TYPE {name} {family.kind}\n"
+
+
+def lines(
+    family: Family[Any],
+    shared: Sequence[str],
+    samples: Iterable[Sample],
+    *,
+    openmetrics: bool,
+    created: float | None = None,
+) -> str:
+    """The sample lines of one family for the given values of its shared labels.
+
+    `created` (UTC epoch seconds) gives counters and histograms a `_created` line; OpenMetrics alone has those.
+    """
+    begin = _labels(family.shared, shared)
+    out: list[str] = []
+    with_created = openmetrics and created is not None and family.kind != "gauge"
+    base = family.name.removesuffix("_total")
+    for values, value in samples:
+        own = _labels(family.own, values)
+        labels = f"{begin},{own}" if begin and own else begin or own
+        braced = f"{{{labels}}}" if labels else ""
+        if isinstance(value, Distribution):
+            out.append(_distribution(family.name, labels, value))
+        else:
+            out.append(f"{family.name}{braced} {number(value)}\n")
+        if with_created:
+            assert created is not None
+            out.append(f"{base}_created{braced} {number(created)}\n")
+    return "".join(out)
+
+
+def number(value: float) -> str:
+    """A value as both formats read it."""
+    if value.__class__ is int:
+        return str(value)
+    if value - value == 0:
+        return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+    return _go(value)
+
+
+def _go(value: float) -> str:
+    """The canonical text of a float, which OpenMetrics demands of `le`."""
+    return str(prometheus.floatToGoString(value))  # type: ignore[no-untyped-call]  # as the library ships it
+
+
+def _labels(names: Sequence[str], values: Sequence[str]) -> str:
+    return ",".join(
+        f'{name}="{value.translate(_ESCAPES)}"' for name, value in zip(names, values, strict=True)
+    )
+
+
+def _distribution(name: str, labels: str, value: Distribution) -> str:
+    bounds = [*value.bounds, float("inf")]
+    comma = "," if labels else ""
+    out = [
+        f'{name}_bucket{{{labels}{comma}le="{_go(bound)}"}} {count}\n'
+        for bound, count in zip(bounds, accumulate(value.counts), strict=True)
+    ]
+    braced = f"{{{labels}}}" if labels else ""
+    out.append(f"{name}_count{braced} {sum(value.counts)}\n{name}_sum{braced} {number(value.sum)}\n")
+    return "".join(out)

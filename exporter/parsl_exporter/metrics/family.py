@@ -1,0 +1,46 @@
+"""What a family is: a declaration and a pure way to draw its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+Kind: TypeAlias = Literal["gauge", "counter", "histogram"]
+Fold: TypeAlias = Literal["sum", "max", "min", "drop"]
+"""How samples become one when a limit folds them into `_other`; `drop` leaves them out."""
+
+
+class Distribution(NamedTuple):
+    """A histogram's value: upper bounds without +Inf, counts of each bucket on its own (+Inf last), sum."""
+
+    bounds: Sequence[float]
+    counts: Sequence[int]
+    sum: float
+
+
+Value: TypeAlias = float | Distribution
+Sample: TypeAlias = tuple[tuple[str, ...], Value]
+"""Values of the family's own labels, in order, and the value."""
+
+Drawn = TypeVar("Drawn")
+
+
+class Family(NamedTuple, Generic[Drawn]):
+    """One family of the contract. `name` is as exposed in text: a counter's ends in `_total`.
+
+    `own` are the labels that `draw` gives values for; `shared` come before them and are the page's
+    (`source`, `run_id`). `fold` says what a limit does to its samples.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    own: tuple[str, ...]
+    draw: Callable[[Drawn], Iterable[Sample]]
+    fold: Fold = "sum"
+    shared: tuple[str, ...] = ("source", "run_id")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All label names, in the order in which they are written."""
+        return self.shared + self.own

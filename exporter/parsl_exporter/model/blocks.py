@@ -1,0 +1,84 @@
+"""Blocks: batch jobs that an executor asked for. A block is its latest row; state names: `parsl/jobs/states.py`."""
+
+from __future__ import annotations
+
+from bisect import insort
+from typing import NamedTuple
+
+from parsl_exporter.model.names import UNKNOWN
+
+BLOCK_STATES = (
+    "UNKNOWN",
+    "PENDING",
+    "RUNNING",
+    "CANCELLED",
+    "COMPLETED",
+    "FAILED",
+    "TIMEOUT",
+    "HELD",
+    "MISSING",
+    "SCALED_IN",
+)
+TERMINAL = frozenset({"CANCELLED", "COMPLETED", "FAILED", "TIMEOUT", "MISSING", "SCALED_IN"})
+
+
+class Entry(NamedTuple):
+    """One row: its place in the order of insertion, and what it says."""
+
+    place: int
+    us: int
+    state: str
+    job_id: str
+
+
+class Block:
+    """One (executor, block_id). Keeps of each unbroken run of equal states the first and the last row."""
+
+    __slots__ = ("activity", "entries", "gone_at", "running")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.running = 0
+        self.activity = 0
+        self.gone_at: float | None = None
+
+    def take(self, entry: Entry) -> None:
+        """Take a row; rows normally come in order of insertion."""
+        entries = self.entries
+        if entries and entry.place < entries[-1].place:
+            insort(entries, entry)
+            return
+        if entries and entry.place == entries[-1].place:
+            return
+        if len(entries) > 1 and entries[-2].state == entries[-1].state == entry.state:
+            entries.pop()
+        entries.append(entry)
+
+    def changes(self) -> list[Entry]:
+        """The first row of each unbroken run of equal states, in order."""
+        return [e for i, e in enumerate(self.entries) if i == 0 or e.state != self.entries[i - 1].state]
+
+    @property
+    def state(self) -> str | None:
+        """The latest row's state; None for a block that only tries name."""
+        return self.entries[-1].state if self.entries else None
+
+    @property
+    def job_id(self) -> str:
+        """The latest row's job."""
+        return self.entries[-1].job_id if self.entries else UNKNOWN
+
+    def queued_us(self) -> int | None:
+        """Microseconds from the first PENDING row to the first RUNNING one; None without both."""
+        first: dict[str, int] = {}
+        for entry in self.entries:
+            first.setdefault(entry.state, entry.us)
+        if "PENDING" in first and "RUNNING" in first:
+            return first["RUNNING"] - first["PENDING"]
+        return None
+
+    def ended_us(self) -> int | None:
+        """Microseconds at which it entered a terminal state; None while it is in none."""
+        if not self.entries or self.entries[-1].state not in TERMINAL:
+            return None
+        return self.changes()[-1].us

@@ -1,0 +1,33 @@
+"""What a value out of the database becomes as a label value."""
+
+from __future__ import annotations
+
+import hashlib
+
+UNKNOWN = "unknown"
+OTHER = "_other"
+HIDDEN = "hidden"
+LONGEST = 200
+_DIGEST = 8
+
+
+def name(value: object) -> str:
+    """Give the label value for `value`: `unknown` for NULL and the empty text, never more than 200 characters.
+
+    A longer text keeps its beginning and ends in `~` and a digest of the whole, so that two stay two.
+    """
+    if value.__class__ is str:
+        text = value
+    elif value is None:
+        return UNKNOWN
+    elif isinstance(value, bytes):
+        text = value.decode("utf-8", "backslashreplace")
+    else:
+        text = str(value)
+    assert isinstance(text, str)
+    if not text:
+        return UNKNOWN
+    if len(text) > LONGEST:
+        digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:_DIGEST]
+        return f"{text[: LONGEST - _DIGEST - 1]}~{digest}"
+    return text

@@ -1,0 +1,207 @@
+"""The run model of one database: all its runs, and which of them still matter."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import tzinfo
+from typing import NamedTuple
+
+from parsl_exporter.model.groups import Buckets
+from parsl_exporter.model.intake import INTAKES
+from parsl_exporter.model.names import OTHER
+from parsl_exporter.model.run import Limits, Run
+from parsl_exporter.model.stamps import MICROSECONDS, Stamps
+from parsl_exporter.model.tasks import DEPENDENCY_ERROR
+from parsl_exporter.tables import Row, Table
+
+_REMEMBERED_FOLDS = 10_000
+
+
+class TaskKey(NamedTuple):
+    """One task of one run."""
+
+    run_id: str
+    task_id: int
+
+
+class TryKey(NamedTuple):
+    """One try of one task."""
+
+    run_id: str
+    task_id: int
+    try_id: int
+
+
+class Runs:
+    """Folds rows of one database into runs. Pure: `now` (seconds, a clock that never steps) is passed in."""
+
+    def __init__(
+        self,
+        *,
+        zone: tzinfo | None,
+        buckets: Buckets,
+        limits: Limits,
+        failure_reasons: Collection[str],
+    ) -> None:
+        self.stamps = Stamps(zone)
+        self.runs: dict[str, Run] = {}
+        self.late: Counter[str] = Counter()
+        self.rejected: Counter[tuple[str, str]] = Counter()
+        self.first_rejected: dict[tuple[str, str], Row] = {}
+        self.folded = 0
+        self.aside: defaultdict[TaskKey, list[tuple[Table, Row]]] = defaultdict(list)
+        self.ended: set[str] = set()
+        self.abandoned: set[str] = set()
+        self.awakened: set[str] = set()
+        self.ready = False
+        self._buckets = buckets
+        self._limits = limits
+        self._reasons = frozenset(failure_reasons) | {DEPENDENCY_ERROR}
+        self._folds: set[tuple[str, str]] = set()
+        self._now = 0.0
+
+    # --- rows in --------------------------------------------------------------------------------------------
+
+    def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
+        """Take rows of one table, in any order and any split; each row once."""
+        self._now = now
+        INTAKES[table.name](self, rows, now)
+
+    def run(self, run_id: str, now: float) -> Run | None:
+        """The run of that id, made when first seen; None when its rows are of no interest any more."""
+        run = self.runs.get(run_id)
+        if run is None:
+            if run_id in self.ended:
+                return None
+            if run_id in self.abandoned:
+                self.awakened.add(run_id)
+                return None
+            run = self.runs[run_id] = Run(run_id, self._buckets, self._limits)
+            run.seen = now
+        return run
+
+    def touch(self, run: Run) -> None:
+        """A row of the run has come."""
+        run.changed = True
+        run.seen = self._now
+
+    def reject(self, table: Table, reason: str, row: Row) -> None:
+        """Count a row that cannot be used."""
+        key = (table.name, reason)
+        self.rejected[key] += 1
+        self.first_rejected.setdefault(key, row)
+
+    def fold(self, value: tuple[str, str]) -> None:
+        """Count a value that a limit folded into `_other`, once each as far as can be remembered."""
+        if value not in self._folds:
+            self.folded += 1
+            if len(self._folds) < _REMEMBERED_FOLDS:
+                self._folds.add(value)
+
+    def failure_label(self, failure: str | None) -> str | None:
+        """The `reason` label of an exception class."""
+        return failure if failure is None or failure in self._reasons else OTHER
+
+    def set_aside(self, run: Run, task_id: int, table: Table, row: Row) -> None:
+        """Keep a row of a finished task until its history has been read again (`late_tasks`, `revive`)."""
+        self.aside[TaskKey(run.run_id, task_id)].append((table, row))
+        if run.published:
+            self.late[table.name] += 1
+
+    # --- what has to be read again --------------------------------------------------------------------------
+
+    def late_tasks(self) -> Iterable[TaskKey]:
+        """Finished tasks of which more rows have come: their earlier rows are needed to count those truly."""
+        return list(self.aside)
+
+    def revive(
+        self, key: TaskKey, history: Mapping[str, Sequence[Row]], tables: Sequence[Table], now: float
+    ) -> None:
+        """Take a late task's earlier rows (table name -> rows), then the rows that were set aside."""
+        run = self.runs.get(key.run_id)
+        aside = self.aside.pop(key, [])
+        if run is None:
+            return
+        if key.task_id in run.retired:
+            scratch = Runs(
+                zone=None, buckets=self._buckets, limits=self._limits, failure_reasons=self._reasons
+            )
+            scratch.stamps = self.stamps
+            scratch.runs[key.run_id] = past = Run(key.run_id, self._buckets, self._limits)
+            past.apps = run.apps
+            for table in tables:
+                scratch.take(table, history.get(table.name, ()), now)
+            task = past.tasks.get(key.task_id)
+            if task is not None:
+                run.revive(key.task_id, task)
+        for table, row in aside:
+            late = self.late[table.name]
+            self.take(table, [row], now)
+            self.late[table.name] = late
+
+    def incomplete_tries(self) -> Iterable[TryKey]:
+        """Tries whose row is updated after the status rows that announce it: to be read again by key."""
+        for run in self.runs.values():
+            if run.asking:
+                for task_id, try_id in run.asks():
+                    yield TryKey(run.run_id, task_id, try_id)
+
+    def open_runs(self) -> list[str]:
+        """Runs whose workflow row may still change or has not been seen."""
+        return [run_id for run_id, run in self.runs.items() if not run.over]
+
+    # --- settling and letting go ----------------------------------------------------------------------------
+
+    def settle(self, now: float) -> None:
+        """Bring all facts up to date after a poll's rows were taken."""
+        for run in self.runs.values():
+            run.settle(now)
+            run.place_cpu()
+
+    def settle_history(self, horizon_us: float) -> None:
+        """In a first read: let go of the tasks whose rows have all been read, up to `horizon_us` in time."""
+        for run in self.runs.values():
+            run.close_history(min(horizon_us, run.last_us))
+
+    def live_tasks(self) -> int:
+        """The number of tasks held in full."""
+        return sum(len(run.tasks) for run in self.runs.values())
+
+    def skip_ended(self, wall: float) -> None:
+        """Before a first read: forget the runs that ended longer than the retention time before `wall`."""
+        for run_id, run in list(self.runs.items()):
+            end_us = run.info.end_us if run.info is not None else None
+            if end_us is not None and wall - end_us / MICROSECONDS > self._limits.retention:
+                del self.runs[run_id]
+                self.ended.add(run_id)
+
+    def maybe_abandoned(self, wall: float) -> list[str]:
+        """Before a first read: runs without an end that began long enough before `wall` to be abandoned."""
+        oldest_us = (wall - self._limits.abandon_after) * MICROSECONDS
+        return [r.run_id for r in self.runs.values() if not r.over and r.info and r.info.begin_us < oldest_us]
+
+    def skip_abandoned(self, run_ids: Iterable[str]) -> None:
+        """Before a first read: forget these runs until they write again."""
+        for run_id in run_ids:
+            if self.runs.pop(run_id, None) is not None:
+                self.abandoned.add(run_id)
+
+    def finish_first_read(self, now: float, wall: float, *, whole: bool = False) -> None:
+        """Everything that was there has been taken: what is over closes, ages come from the stamps.
+
+        `whole` is a dump: every ended try closes, whatever its age.
+        """
+        for run in self.runs.values():
+            if run.over_since is None:
+                run.settle_first_read(now, wall, whole=whole)
+        self.ready = True
+
+    def expire(self, now: float, drop: Callable[[Run], None] = lambda run: None) -> None:
+        """Drop the runs whose time is over; `drop` is told of each before it goes."""
+        for run_id, run in list(self.runs.items()):
+            ended = run.over_since is not None and now - run.over_since > self._limits.retention
+            if ended or (run.over_since is None and now - run.seen > self._limits.abandon_after):
+                drop(run)
+                del self.runs[run_id]
+                (self.ended if ended else self.abandoned).add(run_id)

@@ -1,0 +1,1 @@
+"""Readers: SQL in, rows out. They know nothing of Prometheus."""

@@ -1,0 +1,48 @@
+"""From what a user names to the databases that are there: files, runinfo folders, globs, SQLite URLs."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy.engine import make_url
+
+from parsl_exporter.settings import SourceSettings
+
+DATABASE = "monitoring.db"
+
+
+class Found(NamedTuple):
+    """One database file and its source's name. `fixed` is False for a glob's match, which may go again."""
+
+    name: str
+    path: Path
+    settings: SourceSettings
+    fixed: bool
+
+
+def discover(settings: SourceSettings) -> Iterator[Found]:
+    """Give the databases that a configured source stands for now.
+
+    A file, a folder or a URL always stands for one, whether it is there or not; a glob for what it matches.
+    """
+    target = _path_of_url(settings.target) if "://" in settings.target else settings.target
+    if not glob.has_magic(target) or os.path.lexists(target):
+        path = _database(target)
+        yield Found(settings.name or str(path), path, settings, fixed=True)
+        return
+    for match in sorted(glob.glob(target, recursive=True)):
+        path = _database(match)
+        yield Found(f"{settings.name or ''}{path}", path, settings, fixed=False)
+
+
+def _path_of_url(url: str) -> str:
+    return make_url(url).database or ""
+
+
+def _database(target: str) -> Path:
+    path = Path(os.path.abspath(target))  # noqa: PTH100  # keeps symbolic links as the user named them
+    return path / DATABASE if path.is_dir() else path

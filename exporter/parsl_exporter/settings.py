@@ -1,0 +1,168 @@
+"""The settings of the exporter: one table of their kinds, defaults, flags and meanings.
+
+The dataclasses are that table: `setting` gives each field its kind, its default as the file spells it, its
+flag and its meaning. Reading a file, the defaults and `reference` derive from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from parsl_exporter.setting_kinds import (
+    ADDRESSES,
+    BOUNDS,
+    COUNT,
+    DATABASE_URL,
+    DURATION,
+    HIDDEN_LABELS,
+    LOCAL,
+    PATH,
+    REASONS,
+    TELEMETRY_PATH,
+    TEXT,
+    TIME_ZONE,
+    Kind,
+)
+from parsl_exporter.yaml_nodes import read_text
+
+T = TypeVar("T")
+
+DEFAULT_TARGET = "runinfo/monitoring.db"
+
+# Each costs a series per app and executor: these are the failures that a person acts on differently.
+_PARSL_FAILURES = (
+    "AppTimeout, BadStateException, BashAppNoReturn, BashExitFailure, DependencyError, DeserializationError, "
+    "InvalidResourceSpecification, JoinError, ManagerLost, MissingOutputs, SerializationError, "
+    "TooManyJobFailuresError, WorkerLost"
+)
+_PYTHON_FAILURES = (
+    "AttributeError, FileNotFoundError, IndexError, KeyError, MemoryError, ModuleNotFoundError, NameError, "
+    "OSError, RuntimeError, TimeoutError, TypeError, ValueError"
+)
+_SECONDS = "0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 86400"
+_BYTES = ", ".join(str(2**exponent) for exponent in range(24, 39))
+
+
+def setting(kind: Kind[T], default: str, doc: str, flag: str = "") -> T:
+    """A field of a settings class; `default` is YAML, as a user would write it."""
+    about = {"kind": kind, "default": default, "doc": doc, "flag": flag}
+    return field(default=kind.read(read_text(default, "default")), metadata=about)
+
+
+def optional(kind: Kind[T], doc: str, flag: str = "") -> T | None:
+    """A field that is None unless it is given."""
+    return field(default=None, metadata={"kind": kind, "default": "", "doc": doc, "flag": flag})
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Upper bounds of the histograms' buckets, without +Inf."""
+
+    seconds: tuple[float, ...] = setting(BOUNDS, f"[{_SECONDS}]", "Bounds of the histograms of seconds.")
+    bytes: tuple[float, ...] = setting(BOUNDS, f"[{_BYTES}]", "Bounds of the histograms of bytes.")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is published; what is beyond is folded into `_other`."""
+
+    apps_per_run: int = setting(COUNT, "200", "Apps of a run with series of their own.")
+    runs_per_source: int = setting(COUNT, "200", "Runs of a source with series of their own.")
+    series: int = setting(COUNT, "200000", "Series in all.")
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """Where and how the pages are served."""
+
+    listen_address: tuple[str, ...] = setting(
+        ADDRESSES,
+        '["127.0.0.1:9678"]',
+        "Addresses to serve on; `:9678` is all interfaces.",
+        "--web.listen-address",
+    )
+    telemetry_path: str = setting(TELEMETRY_PATH, "/metrics", "Path of the metrics.", "--web.telemetry-path")
+    config_file: str | None = optional(
+        PATH, "TLS and basic auth, in the format of Prometheus' exporter-toolkit.", "--web.config.file"
+    )
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """One configured source: a file, a runinfo folder, a glob or a SQLAlchemy URL (it holds `://`).
+
+    `timezone` None is the timezone of the whole. A name with a glob is a prefix to each file's own name.
+    """
+
+    target: str
+    name: str | None = optional(TEXT, "Its `source` label; default: its path, or its URL without the login.")
+    timezone: str | None = optional(TIME_ZONE, "Zone of its timestamps; default: the setting `timezone`.")
+    hide_labels: frozenset[str] = setting(
+        HIDDEN_LABELS, "[]", "Labels of `parsl_workflow_info` to show as `hidden`."
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings. Durations are in seconds."""
+
+    poll_interval: float = setting(DURATION, "1s", "How often the databases are read.", "--poll.interval")
+    retention: float = setting(DURATION, "15m", "How long series outlive their run, block, manager or host.")
+    abandon_after: float = setting(
+        DURATION, "24h", "A run without an end and without a new row for so long is dropped."
+    )
+    close_after: float = setting(
+        DURATION, "30s", "Histograms observe an ended try when no row of it has come for so long."
+    )
+    timezone: str = setting(TIME_ZONE, LOCAL, "Zone of the databases' timestamps: `local` or an IANA name.")
+    buckets: Buckets = field(default=Buckets())
+    failure_reasons: tuple[str, ...] = setting(
+        REASONS,
+        f"[{_PARSL_FAILURES}, {_PYTHON_FAILURES}]",
+        "Exception classes that failures are counted by; the rest is `_other`.",
+    )
+    limits: Limits = field(default=Limits())
+    web: WebSettings = field(default=WebSettings())
+    sources: tuple[SourceSettings, ...] = (SourceSettings(DEFAULT_TARGET),)
+
+
+class Described(NamedTuple):
+    """A setting as the documentation shows it; `key` is its path in the file."""
+
+    key: str
+    kind: str
+    default: str
+    doc: str
+    flag: str = ""
+
+
+_TARGET_KEYS = (
+    Described("sources[].path", PATH.name, "", "A database file, a `runinfo` folder or a glob."),
+    Described("sources[].url", DATABASE_URL.name, "", "A SQLAlchemy URL, instead of a path."),
+)
+
+
+def table() -> tuple[Described, ...]:
+    """All settings, in the order of the documentation."""
+    return (*_described(Settings, ""), *_TARGET_KEYS, *_described(SourceSettings, "sources[]."))
+
+
+def reference() -> str:
+    """The settings as a Markdown table."""
+    lines = ["| key | kind | default | flag | meaning |", "|---|---|---|---|---|"]
+    for row in table():
+        default, flag = (f"`{text}`" if text else "" for text in (row.default, row.flag))
+        lines.append(f"| `{row.key}` | {row.kind} | {default} | {flag} | {row.doc} |")
+    return "\n".join(lines) + "\n"
+
+
+def _described(cls: type[Any], prefix: str) -> Iterator[Described]:
+    for item in fields(cls):
+        key = f"{prefix}{item.name}"
+        if item.metadata:
+            about = dict(item.metadata)
+            yield Described(key, about.pop("kind").name, **about)
+        elif is_dataclass(item.default):
+            yield from _described(type(item.default), f"{key}.")

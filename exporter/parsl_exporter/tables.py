@@ -1,0 +1,132 @@
+"""Parsl's seven tables: the columns that the exporter uses, and what a given schema lacks.
+
+Source: `parsl/monitoring/db_manager.py`, class `Database` (release 2026.10.26; history in docs/design.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+Row: TypeAlias = tuple[Any, ...]
+"""One row as read: its position (SQLite's rowid), then the columns in the order of `Table.columns`."""
+
+
+class Table(NamedTuple):
+    """One table. `optional` columns may be absent from an older schema and are then read as NULL.
+
+    The first `identity` columns are never updated: with the position they tell one row from another.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    identity: int
+    optional: frozenset[str] = frozenset()
+    stamp: str | None = None
+
+    @property
+    def stamp_index(self) -> int | None:
+        """Index within a `Row` of the column whose time says how far a first read has come."""
+        return None if self.stamp is None else 1 + self.columns.index(self.stamp)
+
+
+WORKFLOW = Table(
+    "workflow",
+    (
+        "run_id",
+        "workflow_name",
+        "workflow_version",
+        "time_began",
+        "time_completed",
+        "host",
+        "user",
+        "rundir",
+    ),
+    1,
+)
+TASK = Table(
+    "task", ("run_id", "task_id", "task_func_name", "task_time_invoked"), 2, stamp="task_time_invoked"
+)
+TRY = Table(
+    "try",
+    (
+        "run_id",
+        "task_id",
+        "try_id",
+        "task_executor",
+        "block_id",
+        "hostname",
+        "task_fail_history",
+        "task_try_time_launched",
+    ),
+    3,
+    stamp="task_try_time_launched",
+)
+STATUS = Table(
+    "status", ("run_id", "task_id", "try_id", "task_status_name", "timestamp"), 5, stamp="timestamp"
+)
+RESOURCE = Table(
+    "resource",
+    (
+        "run_id",
+        "task_id",
+        "try_id",
+        "timestamp",
+        "psutil_process_children_count",
+        "psutil_process_time_user",
+        "psutil_process_time_system",
+        "psutil_process_memory_virtual",
+        "psutil_process_memory_resident",
+        "psutil_process_disk_read",
+        "psutil_process_disk_write",
+        "psutil_process_num_ctx_switches_voluntary",
+        "psutil_process_num_ctx_switches_involuntary",
+    ),
+    4,
+    optional=frozenset(
+        {"psutil_process_num_ctx_switches_voluntary", "psutil_process_num_ctx_switches_involuntary"}
+    ),
+    stamp="timestamp",
+)
+BLOCK = Table(
+    "block", ("run_id", "executor_label", "block_id", "job_id", "timestamp", "status"), 6, stamp="timestamp"
+)
+NODE = Table(
+    "node",
+    (
+        "run_id",
+        "uid",
+        "hostname",
+        "block_id",
+        "cpu_count",
+        "total_memory",
+        "active",
+        "worker_count",
+        "python_v",
+        "timestamp",
+        "last_heartbeat",
+    ),
+    4,
+    stamp="timestamp",
+)
+
+TABLES = (WORKFLOW, TASK, TRY, STATUS, RESOURCE, BLOCK, NODE)
+"""In the order in which a poll reads them: what names a task comes before what happened to it."""
+
+BY_NAME = {table.name: table for table in TABLES}
+
+
+def lacking(schema: Mapping[str, frozenset[str]]) -> list[str]:
+    """Say what `schema` (table -> its columns) lacks for the exporter: one phrase a table, none if nothing.
+
+    Parsl 1.1 is the first release whose schema has it all.
+    """
+    faults = []
+    for table in TABLES:
+        if table.name not in schema:
+            faults.append(f"no table {table.name}")
+            continue
+        missing = [c for c in table.columns if c not in schema[table.name] and c not in table.optional]
+        if missing:
+            faults.append(f"table {table.name} has no {', '.join(missing)}")
+    return faults

@@ -1,0 +1,15 @@
+"""The HTTP side of the exporter: serves what a `Site` gives it and knows nothing of databases.
+
+server      listening sockets and the thread with the event loop
+connection  how long a client may take, and what happens when it takes longer
+app         the endpoints
+negotiation which format and coding a client asks for
+landing     the page at `/`
+listen      addresses and their sockets
+"""
+
+from parsl_exporter.web.app import Site
+from parsl_exporter.web.landing import Condition
+from parsl_exporter.web.server import Server
+
+__all__ = ["Condition", "Server", "Site"]

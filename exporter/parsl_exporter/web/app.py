@@ -1,0 +1,159 @@
+"""The endpoints, as an ASGI application."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import get_running_loop
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from http import HTTPStatus
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qs
+
+from parsl_exporter.web.connection import Connection
+from parsl_exporter.web.landing import POLICY, Condition, landing_page
+from parsl_exporter.web.negotiation import OPENMETRICS, TEXT, accepts_gzip, wants_openmetrics
+
+log = logging.getLogger("parsl_exporter.web")
+
+Scope = Mapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+HEALTHY = "/-/healthy"
+READY = "/-/ready"
+
+_METHODS = ("GET", "HEAD")
+_PLAIN = "text/plain; charset=utf-8"
+_CHUNK = 64 * 1024
+
+
+class Site(Protocol):
+    """What is served. Each call is quick, may come from any thread and raises nothing on purpose."""
+
+    def page(self, *, openmetrics: bool, names: frozenset[str], gzipped: bool) -> bytes:
+        """The exposition in UTF-8, of the samples with these names or of all if `names` is empty."""
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether every source had its first attempt, and why or why not, in one line."""
+
+    def conditions(self) -> Sequence[Condition]:
+        """How each source fares, in the order to show them in."""
+
+
+class _Answer(NamedTuple):
+    status: HTTPStatus
+    content_type: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Application:
+    """Answers each request once all of it is there.
+
+    Args:
+        site: what to serve.
+        telemetry_path: where the metrics are.
+        version: shown on the landing page.
+        worker: where a page is made that is more than a copy (compressed or restricted to some names),
+            so that the event loop does not wait for it.
+    """
+
+    def __init__(self, site: Site, *, telemetry_path: str, version: str, worker: Executor) -> None:
+        self._site = site
+        self._telemetry_path = telemetry_path
+        self._version = version
+        self._worker = worker
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. `scope["state"]["connection"]` is the `Connection` it came by."""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            more = message["more_body"]
+        connection: Connection = scope["state"]["connection"]
+        connection.request_received()
+        try:
+            answer = await self._guarded_answer(scope)
+            for part in _messages(answer, head=scope["method"] == "HEAD"):
+                if connection.closing:
+                    await receive()  # until uvicorn knows that the client has gone
+                    return
+                await send(part)
+        finally:
+            connection.answer_sent()
+
+    async def _guarded_answer(self, scope: Scope) -> _Answer:
+        try:
+            return await self._answer(scope)
+        except Exception as fault:
+            log.error(
+                "request failed: %s %.200r: %s",
+                scope["method"],
+                scope["path"],
+                " ".join(repr(fault).split()),
+                exc_info=log.isEnabledFor(logging.DEBUG),
+            )
+            return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the exporter's log says more")
+
+    async def _answer(self, scope: Scope) -> _Answer:
+        path = scope["path"]
+        if path not in (self._telemetry_path, "/", HEALTHY, READY):
+            return _plain(HTTPStatus.NOT_FOUND, "not found")
+        if scope["method"] not in _METHODS:
+            allow = ("allow", ", ".join(_METHODS))
+            return _plain(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed")._replace(headers=(allow,))
+        if path == self._telemetry_path:
+            return await self._metrics(scope)
+        if path == HEALTHY:
+            return _plain(HTTPStatus.OK, "healthy")
+        if path == READY:
+            ready, reason = self._site.ready()
+            return _plain(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, reason)
+        return self._landing()
+
+    def _landing(self) -> _Answer:
+        html = landing_page(
+            self._site.conditions(), telemetry_path=self._telemetry_path, version=self._version
+        )
+        policy = ("content-security-policy", POLICY)
+        return _Answer(HTTPStatus.OK, "text/html; charset=utf-8", html.encode(), (policy,))
+
+    async def _metrics(self, scope: Scope) -> _Answer:
+        openmetrics = wants_openmetrics(_header(scope, b"accept"))
+        gzipped = accepts_gzip(_header(scope, b"accept-encoding"))
+        names = frozenset(parse_qs(scope["query_string"].decode("ascii")).get("name[]", ()))
+        page = partial(self._site.page, openmetrics=openmetrics, names=names, gzipped=gzipped)
+        body = await get_running_loop().run_in_executor(self._worker, page) if gzipped or names else page()
+        headers: tuple[tuple[str, str], ...] = (("vary", "accept, accept-encoding"),)
+        if gzipped:
+            headers += (("content-encoding", "gzip"),)
+        return _Answer(HTTPStatus.OK, OPENMETRICS if openmetrics else TEXT, body, headers)
+
+
+def _plain(status: HTTPStatus, text: str) -> _Answer:
+    return _Answer(status, _PLAIN, f"{text}\n".encode("utf-8", "backslashreplace"))
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
+
+
+def _messages(answer: _Answer, *, head: bool) -> Iterator[Message]:
+    """The answer in pieces; uvicorn takes one when the last has left, so a slow client holds no more."""
+    headers = {
+        "content-type": answer.content_type,
+        "content-length": str(len(answer.body)),
+        "x-content-type-options": "nosniff",
+        **dict(answer.headers),
+    }
+    encoded = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+    yield {"type": "http.response.start", "status": int(answer.status), "headers": encoded}
+    body = b"" if head else answer.body
+    for start in range(0, max(len(body), 1), _CHUNK):
+        end = start + _CHUNK
+        yield {"type": "http.response.body", "body": body[start:end], "more_body": end < len(body)}

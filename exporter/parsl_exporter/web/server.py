@@ -1,0 +1,189 @@
+"""The server: one thread with one event loop for all clients."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from parsl_exporter.errors import ConfigurationError
+from parsl_exporter.web.app import HEALTHY, READY, Application, Site
+from parsl_exporter.web.connection import Admission, Connection, Patience
+from parsl_exporter.web.listen import listen, url_of
+
+log = logging.getLogger("parsl_exporter.web")
+
+_PATIENCE = Patience()
+_MOST_CONNECTIONS = 2000
+_BACKLOG = 1024
+_LONGEST_HEAD = 16 * 1024
+_GRACE = 0.5
+_QUIET = 60
+
+
+class Server:
+    """Serves a site over HTTP/1.1.
+
+    Args:
+        site: what to serve.
+        addresses: where to listen, each `host:port`, `[IPv6]:port` or `:port`; port 0 is any free one.
+        telemetry_path: where the metrics are.
+        version: of the exporter, shown on the landing page.
+        patience: how long a client may take.
+        most_connections: how many clients at a time; more are turned away at once. By default 2,000, or half
+            of the file descriptors that the process may have, so that its databases can be opened still.
+
+    Raises:
+        ConfigurationError: the telemetry path cannot be served.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        addresses: Sequence[str],
+        telemetry_path: str,
+        version: str,
+        patience: Patience = _PATIENCE,
+        most_connections: int | None = None,
+    ) -> None:
+        if not telemetry_path.startswith("/") or telemetry_path in ("/", HEALTHY, READY):
+            raise ConfigurationError(
+                [f"telemetry path {telemetry_path!r}: expected a path such as /metrics that is not in use"]
+            )
+        self._addresses = addresses
+        self._patience = patience
+        self._admission = Admission(most_connections or _most_connections())
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="web-page")
+        self._application = Application(
+            site, telemetry_path=telemetry_path, version=version, worker=self._worker
+        )
+        self._state = ServerState()
+        self._faults_logged: dict[str, float] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> tuple[str, ...]:
+        """Listen, and serve from a thread of its own until `stop`. To be called once.
+
+        Returns:
+            The URL of each address, with the port that was really taken.
+
+        Raises:
+            ConfigurationError: with one line for each address that cannot be listened on.
+        """
+        listeners = listen(self._addresses)
+        urls = tuple(url_of(listener, "http") for listener in listeners)
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(listeners, started), name="web", daemon=True)
+        self._thread.start()
+        started.result()
+        return urls
+
+    def stop(self) -> None:
+        """Stop listening, finish answers for half a second, then drop whoever is left."""
+        if self._thread is None or self._loop is None:
+            return
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, listeners: Sequence[socket.socket], started: Future[None]) -> None:
+        try:
+            asyncio.run(self._serve(listeners, started))
+        except BaseException as fault:
+            if started.done():
+                raise
+            started.set_exception(fault)
+
+    async def _serve(self, listeners: Sequence[socket.socket], started: Future[None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._log_fault)
+        config = _uvicorn_config(self._application, self._patience)
+
+        def connect() -> Connection:
+            return Connection(config, self._state, patience=self._patience, admission=self._admission)
+
+        servers = [
+            await self._loop.create_server(connect, sock=listener, backlog=_BACKLOG) for listener in listeners
+        ]
+        started.set_result(None)
+        await self._stopping.wait()
+        for server in servers:
+            server.close()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        for connection in self._connections():
+            connection.finish()
+        end = time.monotonic() + _GRACE
+        while self._state.connections and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        for connection in self._connections():
+            connection.abort()
+        await asyncio.sleep(0)  # for the connections to be told that they are lost
+
+    def _connections(self) -> list[Connection]:
+        return [one for one in self._state.connections if isinstance(one, Connection)]
+
+    def _log_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what asyncio could not hand to anybody, out of file descriptors for one. It repeats itself."""
+        message = context["message"]
+        now = loop.time()
+        if now - self._faults_logged.get(message, -_QUIET) >= _QUIET:
+            self._faults_logged[message] = now
+            fault = context.get("exception")
+            log.error("%s: %r", message, fault, exc_info=fault if log.isEnabledFor(logging.DEBUG) else None)
+
+
+class _Relay(logging.Handler):
+    """Passes uvicorn's log on as the exporter's, one line a record.
+
+    Its warnings are about requests that make no sense. Anybody can send those: here they are for debugging.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = logging.ERROR if record.levelno >= logging.ERROR else logging.DEBUG
+        fault = record.exc_info[1] if record.exc_info else None
+        if isinstance(fault, asyncio.CancelledError):
+            return  # the server is stopping
+        text = record.getMessage().strip()
+        log.log(level, "%s", text if fault is None else f"{text}: {' '.join(repr(fault).split())}")
+
+
+def _uvicorn_config(application: Application, patience: Patience) -> Config:
+    uvicorn_log = logging.getLogger("uvicorn.error")
+    uvicorn_log.setLevel(logging.WARNING)
+    uvicorn_log.propagate = False
+    uvicorn_log.handlers = [_Relay()]
+    config = Config(
+        application,
+        interface="asgi3",
+        http="h11",
+        workers=1,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_keep_alive=patience.idle,
+        h11_max_incomplete_event_size=_LONGEST_HEAD,
+    )
+    config.load()
+    return config
+
+
+def _most_connections() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, soft // 2)

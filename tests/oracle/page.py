@@ -1,0 +1,143 @@
+"""Series as values: collected by family, parsed from a page, compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+
+class Histogram(NamedTuple):
+    """A histogram's series: cumulative counts by upper bound, +Inf last."""
+
+    buckets: tuple[tuple[float, int], ...]
+    sum: float
+    count: int  # type: ignore[assignment]  # the exposition's own word, in place of tuple.count
+
+
+Value = float | Histogram
+Labels = frozenset[tuple[str, str]]
+Series = dict[str, dict[Labels, Value]]
+
+
+class Sheet:
+    """Collects series under labels that they share. A series put twice is an error."""
+
+    def __init__(self, series: Series, **labels: str) -> None:
+        self._series = series
+        self._labels = labels
+
+    def under(self, **labels: str) -> Sheet:
+        """Give a sheet for the same series whose entries have these labels too."""
+        return Sheet(self._series, **self._labels, **labels)
+
+    def put(self, family: str, value: Value, **labels: str) -> None:
+        """Add one series."""
+        _add(self._series, family, frozenset({**self._labels, **labels}.items()), value)
+
+    def observe(self, family: str, values: Sequence[float], bounds: Sequence[float], **labels: str) -> None:
+        """Add the histogram of these observations, also of none."""
+        buckets = tuple((bound, sum(value <= bound for value in values)) for bound in (*bounds, math.inf))
+        self.put(family, Histogram(buckets, math.fsum(values), len(values)), **labels)
+
+
+def parse(page: str) -> Series:
+    """Read an exposition, text or OpenMetrics, into the shape of `expected`.
+
+    `_created` is ignored. Raises ValueError for a page that the format's parser refuses, a series that
+    stands twice, or a histogram without its sum, its count or its +Inf bucket.
+    """
+    series: Series = {}
+    for metric in (parse_openmetrics if page.endswith("# EOF\n") else parse_text)(page):
+        if metric.type == "histogram":
+            for key, value in _histograms(metric).items():
+                _add(series, metric.name, key, value)
+            continue
+        for sample in metric.samples:
+            if not sample.name.endswith("_created"):
+                _add(series, sample.name, frozenset(sample.labels.items()), float(sample.value))
+    return series
+
+
+def _histograms(metric: Metric) -> dict[Labels, Histogram]:
+    parts: dict[Labels, dict[str, float]] = {}
+    buckets: dict[Labels, dict[float, int]] = {}
+    for sample in metric.samples:
+        part = sample.name.removeprefix(metric.name)
+        key = frozenset((name, value) for name, value in sample.labels.items() if name != "le")
+        where = f"{metric.name}{_spell(key)}"
+        if part == "_bucket":
+            bound = float(sample.labels["le"])
+            if bound in buckets.setdefault(key, {}):
+                raise ValueError(f"{where}: the bucket {bound} stands twice")
+            buckets[key][bound] = int(sample.value)
+        elif part != "_created":
+            if part in parts.setdefault(key, {}):
+                raise ValueError(f"{where}: {part} stands twice")
+            parts[key][part] = sample.value
+    for key in parts.keys() | buckets.keys():
+        if parts.get(key, {}).keys() != {"_sum", "_count"} or math.inf not in buckets.get(key, {}):
+            raise ValueError(f"{metric.name}{_spell(key)}: an incomplete histogram")
+    return {
+        key: Histogram(tuple(sorted(counts.items())), float(parts[key]["_sum"]), int(parts[key]["_count"]))
+        for key, counts in buckets.items()
+    }
+
+
+def _add(series: Series, family: str, key: Labels, value: Value) -> None:
+    if key in series.setdefault(family, {}):
+        raise ValueError(f"{family}{_spell(key)} stands twice")
+    series[family][key] = value
+
+
+def differences(
+    expected: Mapping[str, Mapping[Labels, Value]],
+    actual: Mapping[str, Mapping[Labels, Value]],
+    *,
+    families: Collection[str] | None = None,
+) -> list[str]:
+    """Name every series that is missing, surplus or of another value; an empty list when all agree.
+
+    `families` narrows the comparison; without it every run family of either side is compared (all `parsl_*`
+    but `parsl_exporter_*`). Numbers agree within 1e-9 of the greater one, or 1e-9 around 0 (a max - min of
+    floats); times since 1970 to the microsecond, for 1e-9 of those would be two seconds.
+    """
+    if families is None:
+        families = {name for name in expected.keys() | actual.keys() if _is_run_family(name)}
+    lines = []
+    for family in sorted(families):
+        wanted, found = expected.get(family, {}), actual.get(family, {})
+        for key in sorted(wanted.keys() | found.keys(), key=sorted):
+            where = f"{family}{_spell(key)}"
+            if key not in found:
+                lines.append(f"missing: {where} {wanted[key]}")
+            elif key not in wanted:
+                lines.append(f"surplus: {where} {found[key]}")
+            elif not _agree(wanted[key], found[key], is_time="_timestamp_" in family):
+                lines.append(f"differs: {where} is {found[key]}, expected {wanted[key]}")
+    return lines
+
+
+def _is_run_family(name: str) -> bool:
+    return name.startswith("parsl_") and not name.startswith("parsl_exporter_")
+
+
+def _agree(one: Value, other: Value, *, is_time: bool) -> bool:
+    if isinstance(one, Histogram) or isinstance(other, Histogram):
+        return (
+            isinstance(one, Histogram)
+            and isinstance(other, Histogram)
+            and (one.buckets, one.count) == (other.buckets, other.count)
+            and _agree(one.sum, other.sum, is_time=False)
+        )
+    if is_time:
+        return abs(one - other) < 0.5e-6
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def _spell(key: Iterable[tuple[str, str]]) -> str:
+    return "{" + ", ".join(f"{name}={value!r}" for name, value in sorted(key)) + "}"
