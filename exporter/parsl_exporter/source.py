@@ -340,7 +340,8 @@ class Source:
             if not batch.more:
                 del cursors[table.name]
             else:
-                cursors[table.name] = max(cursors[table.name], self._stamp(runs, table, batch))
+                reached = self._reached(runs, table, batch.position)
+                cursors[table.name] = max(cursors[table.name], reached)
             if runs.live_tasks() > held:
                 horizon = min(
                     cursors.get(STATUS.name, float("inf")), cursors.get(RESOURCE.name, float("inf"))
@@ -381,12 +382,12 @@ class Source:
             runs.skip_abandoned(set(candidates) - writers)
         return frozenset(runs.ended | runs.abandoned)
 
-    def _stamp(self, runs: Runs, table: Table, batch: Batch) -> int:
-        index = table.stamp_index
-        if index is None or not batch.rows:
-            return 0
+    def _reached(self, runs: Runs, table: Table, position: Position) -> int:
+        """Microseconds of the stamp at a position; 0 when there is none."""
+        with self._baton:
+            stamp = self._reader.stamp_at(table, position)
         try:
-            return runs.stamps.read(batch.rows[-1][index])
+            return runs.stamps.read(stamp)
         except ValueError:
             return 0
 

@@ -15,7 +15,8 @@ Row: TypeAlias = tuple[Any, ...]
 class Table(NamedTuple):
     """One table. `optional` columns may be absent from an older schema and are then read as NULL.
 
-    The first `identity` columns are never updated: with the position they tell one row from another.
+    The first `identity` columns are never updated: with the position they tell one row from another. The column
+    `stamp` says when a row was written, or a little later.
     """
 
     name: str
@@ -23,11 +24,6 @@ class Table(NamedTuple):
     identity: int
     optional: frozenset[str] = frozenset()
     stamp: str | None = None
-
-    @property
-    def stamp_index(self) -> int | None:
-        """Index within a `Row` of the column whose time says how far a first read has come."""
-        return None if self.stamp is None else 1 + self.columns.index(self.stamp)
 
 
 WORKFLOW = Table(
@@ -44,9 +40,7 @@ WORKFLOW = Table(
     ),
     1,
 )
-TASK = Table(
-    "task", ("run_id", "task_id", "task_func_name", "task_time_invoked"), 2, stamp="task_time_invoked"
-)
+TASK = Table("task", ("run_id", "task_id", "task_func_name"), 2, stamp="task_time_invoked")
 TRY = Table(
     "try",
     (
@@ -57,7 +51,6 @@ TRY = Table(
         "block_id",
         "hostname",
         "task_fail_history",
-        "task_try_time_launched",
     ),
     3,
     stamp="task_try_time_launched",

@@ -21,10 +21,8 @@ def manager_active(run: Run, uid: str) -> bool:
         return False
     block_id = manager.latest.block_id
     executor = run.executor_of(manager)
-    if executor != UNKNOWN:
-        executors = {executor}
-    else:
-        executors = run.executors_of_block.get(block_id, set())
+    known = {executor} if executor != UNKNOWN else None
+    executors = known or run.executors_of_block.get(block_id, set())
     states = [run.blocks[e, block_id].state for e in executors if (e, block_id) in run.blocks]
     return not states or any(state not in TERMINAL for state in states)
 

@@ -30,11 +30,11 @@ class Manager:
         self.newest_us = row.us
         self.gone_at: float | None = None
 
-    def take(self, row: NodeRow) -> None:
-        """Take one more snapshot, in any order."""
+    def take(self, row: NodeRow, newest_us: int) -> None:
+        """Take one more snapshot, in any order; `newest_us` is the newest stamp of those that it stands for."""
         if row.place > self.latest.place:
             self.latest = row
-        self.newest_us = max(self.newest_us, row.us)
+        self.newest_us = max(self.newest_us, newest_us)
 
 
 class Host:

@@ -9,6 +9,7 @@ OTHER = "_other"
 HIDDEN = "hidden"
 LONGEST = 200
 _DIGEST = 8
+_CACHED = 10_000
 
 
 def name(value: object) -> str:
@@ -16,18 +17,27 @@ def name(value: object) -> str:
 
     A longer text keeps its beginning and ends in `~` and a digest of the whole, so that two stay two.
     """
-    if value.__class__ is str:
-        text = value
-    elif value is None:
+    if value is None:
         return UNKNOWN
+    if isinstance(value, str):
+        text = value
     elif isinstance(value, bytes):
         text = value.decode("utf-8", "backslashreplace")
     else:
         text = str(value)
-    assert isinstance(text, str)
     if not text:
         return UNKNOWN
     if len(text) > LONGEST:
         digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:_DIGEST]
         return f"{text[: LONGEST - _DIGEST - 1]}~{digest}"
     return text
+
+
+class Names(dict[object, str]):
+    """`name` for the many rows that repeat few values: value -> label value."""
+
+    def __missing__(self, value: object) -> str:
+        if len(self) >= _CACHED:
+            self.clear()
+        text = self[value] = name(value)
+        return text

@@ -16,7 +16,8 @@ from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import OTHER, UNKNOWN
 from parsl_exporter.model.retired import Retired
 from parsl_exporter.model.stamps import MICROSECONDS
-from parsl_exporter.model.tasks import DEPENDENCY_ERROR, FINAL, Counted, Running, Standing, Task, Try
+from parsl_exporter.model.tasks import DEPENDENCY_ERROR, FINAL, Running, Shown, Standing, Task, Try
+from parsl_exporter.model.usage import CUMULATIVE, SYSTEM, USER
 
 
 class Limits(NamedTuple):
@@ -108,6 +109,11 @@ class Run:
             block = self.blocks[executor, block_id] = Block()
         return block
 
+    def touch(self, now: float) -> None:
+        """A row of the run has come."""
+        self.changed = True
+        self.seen = now
+
     # --- settling -------------------------------------------------------------------------------------------
 
     def settle(self, now: float) -> None:
@@ -117,11 +123,11 @@ class Run:
             self.over_since = now
             self.touched.update(self.tasks)
         for task_id, task in self.touched.items():
-            self._settle_task(task_id, task, over)
-            last = task.last_try()
+            self._settle_task(task_id, task)
             for try_id, one in task.tries.items():
-                if not one.closed and not one.queued and (over or try_id < last or one.finished()):
-                    one.queued = True
+                shown = _shown(one)
+                if not one.closed and not shown.queued and self._ended(task, try_id, one):
+                    shown.queued = True
                     self._closing.append((one.seen + self._limits.close_after, task_id, try_id))
         self.touched.clear()
         self._close_quiet(now)
@@ -139,72 +145,84 @@ class Run:
             if due > now:
                 again.append((due, task_id, try_id))
             elif self._attributed(task, one):
-                self.close(task, try_id, one)
+                self._close(task, try_id, one)
                 self._retire(task_id, task)
+                self.changed = True
             else:  # the row that it lacks, or the end of the run, will touch it again
-                one.queued = False
+                _shown(one).queued = False
         waiting.extend(again)
 
-    def close_history(self, before_us: float, *, all_ended: bool = False) -> None:
-        """Settle all live tasks of a first read; close ended tries whose rows all lie before `before_us`.
-
-        `all_ended` closes every ended try: of a run that is over, and in a dump.
-        """
-        over = self.over
-        close_after_us = self._limits.close_after * MICROSECONDS
+    def close_history(self, before_us: float) -> None:
+        """In a first read: let go of the finished tasks all of whose rows lie before `before_us`."""
+        before_us -= self._limits.close_after * MICROSECONDS
         for task_id, task in list(self.tasks.items()):
-            self._settle_task(task_id, task, over)
-            last = task.last_try()
             for try_id, one in task.tries.items():
-                if (
-                    not one.closed
-                    and (over or try_id < last or one.finished())
-                    and (all_ended or one.latest + close_after_us < before_us)
-                    and self._attributed(task, one)
-                ):
-                    self.close(task, try_id, one)
-            self._retire(task_id, task)
-        if not all_ended:
-            self.touched.update(self.tasks)
-        else:
-            self.touched.clear()
+                if not self._closable(task, try_id, one) or one.newest() >= before_us:
+                    break
+            else:
+                self._finish(task_id, task)
 
     def settle_first_read(self, now: float, wall: float, *, whole: bool) -> None:
-        """End a first read at `wall` (UTC epoch seconds): close what is past, take ages from the stamps."""
-        self.close_history(self.last_us, all_ended=whole or self.over)
+        """End a first read at `wall` (UTC epoch seconds): close what is past, take ages from the stamps.
+
+        `whole` is a dump: every ended try closes, whatever its age. So it does when the run is over.
+        """
+        before_us = self.last_us - self._limits.close_after * MICROSECONDS
+        for task_id, task in list(self.tasks.items()):
+            self._settle_task(task_id, task)
+            for try_id, one in task.tries.items():
+                quiet = whole or self.over or one.newest() < before_us
+                if quiet and not one.closed and self._closable(task, try_id, one):
+                    self._close(task, try_id, one)
+            self._retire(task_id, task)
+        self.touched.update(self.tasks)
         if self.info is not None and self.info.end_us is not None:
             self.over_since = now - max(0.0, wall - self.info.end_us / MICROSECONDS)
         self.seen = now - max(0.0, wall - self.last_us / MICROSECONDS)
 
-    def _attributed(self, task: Task, one: Try) -> bool:
-        return self.over or (task.app is not None and one.executor is not None)
+    def _ended(self, task: Task, try_id: int, one: Try) -> bool:
+        return one.finished() or self.over or (len(task.tries) > 1 and try_id < task.last_try())
 
-    def _settle_task(self, task_id: int, task: Task, over: bool) -> None:
+    def _attributed(self, task: Task, one: Try) -> bool:
+        return (task.app is not None and one.executor is not None) or self.over
+
+    def _closable(self, task: Task, try_id: int, one: Try) -> bool:
+        return self._ended(task, try_id, one) and self._attributed(task, one)
+
+    def _finish(self, task_id: int, task: Task) -> None:
+        """Settle, close and retire a task in one go."""
+        self._settle_task(task_id, task)
+        for try_id, one in task.tries.items():
+            if not one.closed:
+                self._close(task, try_id, one)
+        self._retire(task_id, task)
+
+    def _settle_task(self, task_id: int, task: Task) -> None:
         standing = task.standing()
         app = task.app or UNKNOWN
         if standing is not None:
             self._show(task_id, task, (app, task.executor(), standing))
-        last = task.last_try()
         for try_id, one in task.tries.items():
-            ended = over or try_id < last or one.finished()
-            running = not ended and "running" in one.spans and "running_ended" not in one.spans
-            self._show_running(one, self._running(app, one) if running else None)
             if one.host is not None:
                 self.host(one.host)
             if one.block is not None and one.executor is not None:
                 block = self.block(one.executor, one.block)
-                block.activity = max(block.activity, one.activity())
+                activity = one.activity()
+                if activity > block.activity:
+                    block.activity = activity
                 if one.host is not None:
                     self.executors_seen_on.setdefault((one.block, one.host), set()).add(one.executor)
-            if over or (task.app is not None and one.executor is not None):
+            if one.shown is not None or not one.finished():
+                self._show_running(task, try_id, one, app)
+            if self._attributed(task, one):
                 self._count(app, one)
-            if one.executor is not None and one.asked >= 0 and self._incomplete(one):
+            if one.executor is not None and self._incomplete(one):
                 self.asking[task_id, try_id] = one
 
     def _incomplete(self, one: Try) -> bool:
         """Say whether the try row lacks what its status rows say must come."""
         return not one.closed and (
-            (one.host is None and "running" in one.spans) or (one.failure is None and one.wasteful())
+            (one.host is None and "running" in one.first) or (one.failure is None and one.wasteful())
         )
 
     def _show(self, task_id: int, task: Task, shown: tuple[str, str, Standing]) -> None:
@@ -223,20 +241,21 @@ class Run:
         if standing.state in TIMED:
             group.entered(standing.state, standing.since, task_id)
 
-    def _running(self, app: str, one: Try) -> Running:
-        usage = one.usage
-        return Running(
-            app,
-            one.executor or UNKNOWN,
-            one.host or UNKNOWN,
-            one.block,
-            (usage.resident or 0.0) if usage is not None else 0.0,
-            (usage.virtual or 0.0) if usage is not None else 0.0,
-            1.0 + (usage.children or 0.0) if usage is not None else 0.0,
-        )
-
-    def _show_running(self, one: Try, running: Running | None) -> None:
-        before = one.running
+    def _show_running(self, task: Task, try_id: int, one: Try, app: str) -> None:
+        """Bring the gauges of running tries up to date with this one."""
+        running = None
+        if "running" in one.first and "running_ended" not in one.first and not self._ended(task, try_id, one):
+            usage = one.usage
+            running = Running(
+                app,
+                one.executor or UNKNOWN,
+                one.host or UNKNOWN,
+                one.block,
+                (usage.resident or 0.0) if usage is not None else 0.0,
+                (usage.virtual or 0.0) if usage is not None else 0.0,
+                1.0 + (usage.children or 0.0) if usage is not None else 0.0,
+            )
+        before = None if one.shown is None else one.shown.running
         if before == running:
             return
         for change, sign in ((before, -1), (running, 1)):
@@ -252,83 +271,89 @@ class Run:
             host.resident += sign * change.resident
             if change.block is not None:
                 self.block(change.executor, change.block).running += sign
-        one.running = running
+        _shown(one).running = running
 
     def _count(self, app: str, one: Try) -> None:
+        """Add to the counters what of the try is not in them yet."""
         group = self.group(app, one.executor or UNKNOWN)
-        for state, span in one.spans.items():
-            if span.rows != span.counted:
-                group.transitions[state] += span.rows - span.counted
-                span.counted = span.rows
-        if not one.failure_counted:
-            reason = self._failure(one)
-            if reason is not None:
-                one.failure_counted = True
-                group.failures[reason] += 1
+        shown = _shown(one)
+        transitions, counted = group.transitions, shown.rows
+        for state in one.first:
+            rows = 1 if one.rows is None else one.rows.get(state, 1)
+            before = counted.get(state, 0)
+            if rows != before:
+                transitions[state] += rows - before
+                counted[state] = rows
+        if not shown.failure:
+            self._count_failure(group, one, shown)
         if one.usage is None:
             return
-        counted = one.counted
-        if counted is None:
-            counted = one.counted = Counted()
-        used = one.usage.used()
-        for column, value in enumerate(used):
-            group.used[column] += value - counted.used[column]
-        counted.used = used
-        cpu = used[0] + used[1]
+        used, before_used = one.usage.used(), shown.used
+        total = group.used
+        for column in range(CUMULATIVE):
+            total[column] += used[column] - before_used[column]
+        shown.used = used
+        cpu = used[USER] + used[SYSTEM]
         if one.wasteful():
-            group.wasted += cpu - counted.wasted
-            counted.wasted = cpu
+            group.wasted += cpu - shown.wasted
+            shown.wasted = cpu
         if one.host is not None or self.over:
-            self.host(one.host or UNKNOWN).cpu += cpu - counted.host
-            counted.host = cpu
+            self.host(one.host or UNKNOWN).cpu += cpu - shown.host_cpu
+            shown.host_cpu = cpu
 
-    def _failure(self, one: Try) -> str | None:
-        """The reason under which the try's failure counts now; None when there is none, or it may still come."""
+    def _count_failure(self, group: Group, one: Try, shown: Shown) -> None:
+        reason: str | None = None
         if one.wasteful():
-            return one.failure or (UNKNOWN if self.over or one.closed else None)
-        return DEPENDENCY_ERROR if "dep_fail" in one.spans else None
+            reason = one.failure or (UNKNOWN if self.over or one.closed else None)
+        elif "dep_fail" in one.first:
+            reason = DEPENDENCY_ERROR
+        if reason is not None:
+            shown.failure = True
+            group.failures[reason] += 1
 
     # --- closing --------------------------------------------------------------------------------------------
 
-    def close(self, task: Task, try_id: int, one: Try) -> None:
+    def _close(self, task: Task, try_id: int, one: Try) -> None:
         """Observe the histograms of an ended try, once."""
         one.closed = task.partly_closed = True
-        self._count(task.app or UNKNOWN, one)
-        self._observe(task, try_id, one, 1)
+        group = self.group(task.app or UNKNOWN, one.executor or UNKNOWN)
+        if one.shown is not None and not one.shown.failure:
+            self._count_failure(group, one, one.shown)
+        self._observe(group, task, try_id, one, 1)
 
     def reopen(self, task: Task) -> None:
         """Take all closes of a task back: another row has come before anything of the run was published."""
         for try_id, one in task.tries.items():
             if one.closed:
-                self._observe(task, try_id, one, -1)
+                group = self.group(task.app or UNKNOWN, one.executor or UNKNOWN)
+                self._observe(group, task, try_id, one, -1)
         for one in task.tries.values():
-            one.closed = one.queued = False
+            one.closed = False
         task.partly_closed = False
 
-    def _observe(self, task: Task, try_id: int, one: Try, times: int) -> None:
-        group = self.group(task.app or UNKNOWN, one.executor or UNKNOWN)
-        spans = one.spans
-        pending, launched, running = spans.get("pending"), spans.get("launched"), spans.get("running")
-        final = one.final()
+    def _observe(self, group: Group, task: Task, try_id: int, one: Try, times: int) -> None:
+        first = one.first
         durations = group.durations
-        if pending is not None and launched is not None:
-            durations["pending"].observe(max(0, launched.last - pending.first), times)
-        if launched is not None and running is not None:
-            durations["launched"].observe(max(0, running.last - launched.first), times)
+        launched, running = first.get("launched"), first.get("running")
+        if launched is not None:
+            if "pending" in first:
+                durations["pending"].observe(max(0, one.latest("launched") - first["pending"]), times)
+            if running is not None:
+                durations["launched"].observe(max(0, one.latest("running") - launched), times)
+        final_us = one.final()
         if running is not None:
-            ended = spans.get("running_ended")
-            if ended is not None:
-                end_us = ended.last
+            if "running_ended" in first:
+                end_us = one.latest("running_ended")
+            elif "fail_retryable" in first:
+                end_us = max(one.latest("fail_retryable"), final_us)
             else:
-                retry = spans.get("fail_retryable")
-                end_us = max(retry.last if retry else 0, final.last if final else 0)
+                end_us = final_us
             if end_us:
-                durations["running"].observe(max(0, end_us - running.first), times)
-        if final is not None:
-            joining = spans.get("joining")
-            if joining is not None:
-                durations["joining"].observe(max(0, final.last - joining.first), times)
-            self._observe_task(task, try_id, final.last, group, times)
+                durations["running"].observe(max(0, end_us - running), times)
+        if final_us:
+            if "joining" in first:
+                durations["joining"].observe(max(0, final_us - first["joining"]), times)
+            self._observe_task(group, task, try_id, final_us, times)
         if one.usage is not None:
             cpu = one.usage.cpu()
             if cpu is not None:
@@ -336,14 +361,14 @@ class Run:
             if one.usage.peak is not None:
                 group.peak.observe(one.usage.peak, times)
 
-    def _observe_task(self, task: Task, try_id: int, final_us: int, group: Group, times: int) -> None:
-        begin = task.first_pending()
-        if begin is None or task.timed == (times > 0):
+    def _observe_task(self, group: Group, task: Task, try_id: int, final_us: int, times: int) -> None:
+        begin_us = task.first_pending()
+        if begin_us is None or task.timed == (times > 0):
             return
-        if any(other > try_id and t.final() is not None for other, t in task.tries.items()):
+        if len(task.tries) > 1 and any(other > try_id and t.final() for other, t in task.tries.items()):
             return
         task.timed = times > 0
-        group.task_duration.observe(max(0, final_us - begin), times)
+        group.task_duration.observe(max(0, final_us - begin_us), times)
 
     def _retire(self, task_id: int, task: Task) -> None:
         """Forget a finished task: its sums stay, and a late row has it read again by key."""
@@ -353,8 +378,8 @@ class Run:
             if not one.closed:
                 return
         for one in task.tries.values():
-            if one.counted is not None:
-                self.unplaced_cpu += one.counted.used[0] + one.counted.used[1] - one.counted.host
+            if one.host is None and one.shown is not None:
+                self.unplaced_cpu += one.shown.used[USER] + one.shown.used[SYSTEM] - one.shown.host_cpu
         del self.tasks[task_id]
         self.touched.pop(task_id, None)
         self.retired.add(task_id)
@@ -363,21 +388,20 @@ class Run:
         """Bring a retired task back, as its rows were when it retired: all of them are in the sums already."""
         self.retired.remove(task_id)
         self.tasks[task_id] = task
-        app = task.app or UNKNOWN
         standing = task.standing()
-        task.shown = None if standing is None else (app, task.executor(), standing)
+        task.shown = None if standing is None else (task.app or UNKNOWN, task.executor(), standing)
         task.timed = task.partly_closed = True
         for one in task.tries.values():
-            one.closed = one.queued = one.failure_counted = True
-            for span in one.spans.values():
-                span.counted = span.rows
+            one.closed = True
+            shown = _shown(one)
+            shown.failure = one.wasteful() or "dep_fail" in one.first
+            shown.rows = {state: 1 if one.rows is None else one.rows.get(state, 1) for state in one.first}
             if one.usage is not None:
-                counted = one.counted = Counted()
-                counted.used = one.usage.used()
-                cpu = counted.used[0] + counted.used[1]
-                counted.wasted = cpu if one.wasteful() else 0.0
-                counted.host = cpu if one.host is not None or self.over else 0.0
-                self.unplaced_cpu -= cpu - counted.host
+                shown.used = one.usage.used()
+                cpu = shown.used[USER] + shown.used[SYSTEM]
+                shown.wasted = cpu if one.wasteful() else 0.0
+                shown.host_cpu = cpu if one.host is not None or self.over else 0.0
+                self.unplaced_cpu -= cpu - shown.host_cpu
         if not self.published:
             self.reopen(task)
 
@@ -401,6 +425,13 @@ class Run:
             if not self._incomplete(one):
                 del self.asking[key]
                 continue
-            one.asked += 1
-            if one.asked & (one.asked - 1) == 0:
+            shown = _shown(one)
+            shown.asked += 1
+            if shown.asked & (shown.asked - 1) == 0:
                 yield key
+
+
+def _shown(one: Try) -> Shown:
+    if one.shown is None:
+        one.shown = Shown()
+    return one.shown

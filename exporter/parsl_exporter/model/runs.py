@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.intake import INTAKES
-from parsl_exporter.model.names import OTHER
+from parsl_exporter.model.names import OTHER, Names
 from parsl_exporter.model.run import Limits, Run
 from parsl_exporter.model.stamps import MICROSECONDS, Stamps
 from parsl_exporter.model.tasks import DEPENDENCY_ERROR
@@ -45,6 +45,7 @@ class Runs:
         failure_reasons: Collection[str],
     ) -> None:
         self.stamps = Stamps(zone)
+        self.names = Names()
         self.runs: dict[str, Run] = {}
         self.late: Counter[str] = Counter()
         self.rejected: Counter[tuple[str, str]] = Counter()
@@ -59,13 +60,11 @@ class Runs:
         self._limits = limits
         self._reasons = frozenset(failure_reasons) | {DEPENDENCY_ERROR}
         self._folds: set[tuple[str, str]] = set()
-        self._now = 0.0
 
     # --- rows in --------------------------------------------------------------------------------------------
 
     def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
         """Take rows of one table, in any order and any split; each row once."""
-        self._now = now
         INTAKES[table.name](self, rows, now)
 
     def run(self, run_id: str, now: float) -> Run | None:
@@ -80,11 +79,6 @@ class Runs:
             run = self.runs[run_id] = Run(run_id, self._buckets, self._limits)
             run.seen = now
         return run
-
-    def touch(self, run: Run) -> None:
-        """A row of the run has come."""
-        run.changed = True
-        run.seen = self._now
 
     def reject(self, table: Table, reason: str, row: Row) -> None:
         """Count a row that cannot be used."""

@@ -18,12 +18,13 @@ FINAL = ("memo_done", "exec_done", "dep_fail", "failed")
 """The final states, in the order that decides between two with one timestamp."""
 STATES = PROGRESS + FINAL
 
-_RANK = {state: rank for rank, state in enumerate((PROGRESS[0], None, *PROGRESS[1:])) if state is not None}
+_RANK = {"pending": 0, "launched": 2, "running": 3, "running_ended": 4, "joining": 5, "fail_retryable": 6}
 _UNKNOWN_RANK = 1
 _FINAL_RANK = {state: rank for rank, state in enumerate(FINAL)}
+_ENDS = frozenset(("fail_retryable", *FINAL))
+_ON_BLOCK = frozenset(("running", "running_ended", "fail_retryable", *FINAL))
 _CLASS = re.compile(r"\s*(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)")
 DEPENDENCY_ERROR = "DependencyError"
-_ON_BLOCK = frozenset(("running", "running_ended", "fail_retryable", *FINAL))
 
 
 def failure_class(history: str | None) -> str | None:
@@ -33,29 +34,6 @@ def failure_class(history: str | None) -> str | None:
     """
     found = _CLASS.match(history) if history else None
     return found.group(1) if found else None
-
-
-class Span:
-    """The status rows of one try in one state: how many, the earliest and the latest stamp (microseconds)."""
-
-    __slots__ = ("counted", "first", "last", "rows")
-
-    def __init__(self, us: int) -> None:
-        self.rows = 1
-        self.first = us
-        self.last = us
-        self.counted = 0
-
-
-class Counted:
-    """How much of a try's usage has gone into counters already."""
-
-    __slots__ = ("host", "used", "wasted")
-
-    def __init__(self) -> None:
-        self.used = [0.0] * CUMULATIVE
-        self.wasted = 0.0
-        self.host = 0.0
 
 
 class Running(NamedTuple):
@@ -70,23 +48,40 @@ class Running(NamedTuple):
     processes: float
 
 
+class Shown:
+    """What of a try has gone into the sums already; tries that a first read closes at once have none."""
+
+    __slots__ = ("asked", "failure", "host_cpu", "queued", "rows", "running", "used", "wasted")
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+        self.failure = False
+        self.used = [0.0] * CUMULATIVE
+        self.wasted = 0.0
+        self.host_cpu = 0.0
+        self.running: Running | None = None
+        self.queued = False
+        self.asked = 0
+
+
 class Try:
-    """One try of a task. `executor` is None until its try row has come, `host` until the row names one."""
+    """One try of a task: its status rows as stamps (microseconds) by state, and what its other rows say.
+
+    `first` has the earliest stamp of each state; `last` and `rows` only have the states with several rows.
+    `executor` is None until the try row has come, `host` until the row names one.
+    """
 
     __slots__ = (
-        "asked",
         "block",
         "closed",
-        "counted",
         "executor",
         "failure",
-        "failure_counted",
+        "first",
         "host",
-        "latest",
-        "queued",
-        "running",
+        "last",
+        "rows",
         "seen",
-        "spans",
+        "shown",
         "usage",
     )
 
@@ -95,43 +90,54 @@ class Try:
         self.block: str | None = None
         self.host: str | None = None
         self.failure: str | None = None
-        self.spans: dict[str, Span] = {}
+        self.first: dict[str, int] = {}
+        self.last: dict[str, int] | None = None
+        self.rows: dict[str, int] | None = None
         self.usage: Usage | None = None
-        self.latest = 0
         self.seen = 0.0
         self.closed = False
-        self.queued = False
-        self.counted: Counted | None = None
-        self.failure_counted = False
-        self.running: Running | None = None
-        self.asked = 0
+        self.shown: Shown | None = None
 
-    def final(self) -> Span | None:
-        """Its latest final row, if it has one."""
-        found = [self.spans[state] for state in FINAL if state in self.spans]
-        return max(found, key=lambda span: span.last) if found else None
+    def again(self, state: str, us: int) -> None:
+        """Take a further row of a state."""
+        if self.last is None or self.rows is None:
+            self.last, self.rows = {}, {}
+        self.rows[state] = self.rows.get(state, 1) + 1
+        self.last[state] = max(self.last.get(state, self.first[state]), us)
+        if us < self.first[state]:
+            self.first[state] = us
+
+    def latest(self, state: str) -> int:
+        """Microseconds of the latest row of a state that it has a row of."""
+        return self.first[state] if self.last is None else self.last.get(state, self.first[state])
+
+    def newest(self) -> int:
+        """Microseconds of the newest of its status rows and samples; 0 when it has none."""
+        newest = max(self.first.values(), default=0)
+        if self.last:
+            newest = max(newest, *self.last.values())
+        return newest if self.usage is None else max(newest, self.usage.latest)
+
+    def final(self) -> int:
+        """Microseconds of its latest final row; 0 when it has none."""
+        if "exec_done" in self.first and self.last is None and "failed" not in self.first:
+            return self.first["exec_done"]
+        return max((self.latest(state) for state in FINAL if state in self.first), default=0)
 
     def finished(self) -> bool:
         """Say whether one of its own rows ends it."""
-        spans = self.spans
-        return (
-            "exec_done" in spans
-            or "fail_retryable" in spans
-            or "failed" in spans
-            or "memo_done" in spans
-            or "dep_fail" in spans
-        )
+        return "exec_done" in self.first or not _ENDS.isdisjoint(self.first)
 
     def wasteful(self) -> bool:
         """Say whether what it used was for nothing."""
-        return "fail_retryable" in self.spans or "failed" in self.spans
+        return "fail_retryable" in self.first or "failed" in self.first
 
     def activity(self) -> int:
         """Microseconds of its newest sign of life on a block: started, ended or sampled; 0 when none."""
         newest = self.usage.latest if self.usage is not None else 0
-        for state, span in self.spans.items():
-            if span.last > newest and state in _ON_BLOCK:
-                newest = span.last
+        for state in self.first:
+            if state in _ON_BLOCK:
+                newest = max(newest, self.latest(state))
         return newest
 
 
@@ -143,7 +149,10 @@ class Standing(NamedTuple):
 
 
 class Task:
-    """One task and its tries. `app` is None until its task row has come."""
+    """One task and its tries. `app` is None until its task row has come.
+
+    `timed`: its duration has been observed. `partly_closed`: some try of it is closed.
+    """
 
     __slots__ = ("app", "partly_closed", "shown", "timed", "tries")
 
@@ -159,15 +168,15 @@ class Task:
         best: tuple[int, int, int, str] | None = None
         since = 0
         for try_id, one in self.tries.items():
-            for state, span in one.spans.items():
+            for state, first in one.first.items():
                 final = _FINAL_RANK.get(state)
-                if final is not None:
-                    key = (1, span.last, final, state)
-                else:
+                if final is None:
                     key = (0, try_id, _RANK.get(state, _UNKNOWN_RANK), state)
+                else:
+                    key = (1, one.latest(state), final, state)
                 if best is None or key > best:
                     best = key
-                    since = span.first
+                    since = first
         return None if best is None else Standing(best[3], since)
 
     def last_try(self) -> int:
@@ -180,5 +189,6 @@ class Task:
 
     def first_pending(self) -> int | None:
         """Microseconds of the earliest pending row of any try."""
-        stamps = [t.spans["pending"].first for t in self.tries.values() if "pending" in t.spans]
-        return min(stamps) if stamps else None
+        return min(
+            (one.first["pending"] for one in self.tries.values() if "pending" in one.first), default=None
+        )

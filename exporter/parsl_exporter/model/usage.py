@@ -20,7 +20,10 @@ def usable(sample: Sequence[Any]) -> bool:
 
 
 class Usage:
-    """The fold of one try's samples. A column that was always NULL stays None."""
+    """The fold of one try's samples: each a stamp (microseconds), children, virtual, resident (bytes), cumulative.
+
+    A column that was always NULL stays None.
+    """
 
     __slots__ = ("children", "high", "latest", "low", "peak", "resident", "virtual")
 
@@ -37,8 +40,8 @@ class Usage:
         self.virtual = virtual
         self.resident = resident
         self.peak = resident
-        self.low = list(cumulative)
-        self.high = list(cumulative)
+        self.low: Sequence[float | None] = cumulative
+        self.high: Sequence[float | None] = cumulative
 
     def add(
         self,
@@ -48,7 +51,7 @@ class Usage:
         resident: float | None,
         cumulative: Sequence[float | None],
     ) -> None:
-        """Take one more sample, stamped `us` microseconds."""
+        """Take one more sample."""
         if us >= self.latest:
             self.latest = us
             self.children = children
@@ -56,24 +59,26 @@ class Usage:
             self.resident = resident
         if resident is not None and (self.peak is None or resident > self.peak):
             self.peak = resident
-        low, high = self.low, self.high
-        for column, value in enumerate(cumulative):
-            if value is None:
-                continue
-            highest = high[column]
-            if highest is None:
-                low[column] = high[column] = value
-            elif value > highest:
-                high[column] = value
-            elif value < low[column]:  # type: ignore[operator]  # set together with high
-                low[column] = value
+        try:
+            # As they nearly always are: no NULL among them, and none has fallen.
+            for high, value in zip(self.high, cumulative, strict=True):
+                if value < high:  # type: ignore[operator]  # a NULL raises, and is handled below
+                    break
+            else:
+                self.high = cumulative
+                return
+        except TypeError:
+            pass
+        self.high = [_most(high, value) for high, value in zip(self.high, cumulative, strict=True)]
+        self.low = [_least(low, value) for low, value in zip(self.low, cumulative, strict=True)]
 
     def used(self) -> list[float]:
         """Give max - min of each cumulative column; 0 for one that was always NULL."""
-        used = []
-        for high, low in zip(self.high, self.low, strict=True):
-            used.append(0.0 if high is None or low is None else high - low)
-        return used
+        try:
+            return [high - low for high, low in zip(self.high, self.low, strict=True)]  # type: ignore[operator]
+        except TypeError:
+            pairs = zip(self.high, self.low, strict=True)
+            return [0.0 if high is None or low is None else high - low for high, low in pairs]
 
     def cpu(self) -> float | None:
         """User + system seconds, or None when either was never sampled."""
@@ -81,3 +86,15 @@ class Usage:
             return None
         used = self.used()
         return used[USER] + used[SYSTEM]
+
+
+def _most(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

@@ -233,6 +233,11 @@ class SqliteReader:
         """Give the position of the table's newest row; 0 when it is empty."""
         return int(self._fetch(f'SELECT max(rowid) FROM "{table.name}"')[0][0] or 0)
 
+    def stamp_at(self, table: Table, position: Position) -> object:
+        """Give the stamp of the row at a position, as the database has it; None when it is not there."""
+        rows = self._fetch(f'SELECT {table.stamp} FROM "{table.name}" WHERE rowid = ?', (position.rowid,))
+        return rows[0][0] if rows else None
+
     def workflows(self, run_ids: Sequence[str]) -> list[Row]:
         """Give the workflow rows of these runs."""
         rows: list[Row] = []
