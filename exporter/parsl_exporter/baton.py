@@ -2,7 +2,7 @@
 
 `sqlite3` gives the interpreter lock back at every row, so a fetch beside a busy Python thread holds its read lock
 hundreds of times longer. Whoever is about to work takes the baton, and gives it back within milliseconds. One
-that hangs in the kernel (a network file system) holds no interpreter lock: after `patience` the next in line goes.
+that hangs in the kernel (a network file system) uses no processor time: after `patience` the next in line goes.
 """
 
 from __future__ import annotations
@@ -10,44 +10,74 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from types import TracebackType
+
+_IDLE = 0.1
+"""The part of the time of which a holder that still works uses more."""
+
+
+class _Turn:
+    """One thread's asking. Its gate opens when the baton is its own."""
+
+    __slots__ = ("cpu_clock", "gate", "used")
+
+    def __init__(self) -> None:
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
+        self.used = 0.0
 
 
 class Baton:
-    """A lock that is handed on in order of asking, and issued anew when it does not come back in time."""
+    """A lock that is handed on in the order of asking; one holder that hangs for `patience` seconds is passed by.
 
-    def __init__(self, patience: float = 1.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+    When that one comes back it ends what it had begun beside the others, and asks again like everybody.
+    Not reentrant.
+    """
+
+    def __init__(self, patience: float = 1.0) -> None:
         self._patience = patience
-        self._monotonic = monotonic
-        self._changed = threading.Condition()
-        self._line: deque[object] = deque()
-        self._holder: object | None = None
-        self._since = 0.0
+        self._changing = threading.Lock()
+        self._line: deque[_Turn] = deque()
+        self._holder: _Turn | None = None
+        self._due = 0.0
         self._own = threading.local()
 
     def __enter__(self) -> None:
-        ticket = object()
-        with self._changed:
-            self._line.append(ticket)
-            while self._holder is not None or self._line[0] is not ticket:
-                if self._holder is not None and self._line[0] is ticket:
-                    left = self._since + self._patience - self._monotonic()
-                    if left <= 0:
-                        break
-                    self._changed.wait(left)
-                else:
-                    self._changed.wait()
-            self._line.popleft()
-            self._holder = ticket
-            self._since = self._monotonic()
-            self._changed.notify_all()
-        self._own.ticket = ticket
+        self._own.turn = turn = _Turn()
+        with self._changing:
+            self._line.append(turn)
+            if self._holder is None:
+                self._hand_on()
+            due = self._due
+        while not turn.gate.acquire(timeout=max(0.0, due - time.monotonic())):
+            with self._changing:
+                if time.monotonic() >= self._due and not self._works():
+                    self._hand_on()
+                due = self._due
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._changed:
-            if self._holder is self._own.ticket:
-                self._holder = None
-                self._changed.notify_all()
+        with self._changing:
+            if self._holder is self._own.turn:
+                self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Let the first in line go. One wakes; the others sleep on until the new holder is due."""
+        self._holder = turn = self._line.popleft() if self._line else None
+        if turn is not None:
+            turn.used = time.clock_gettime(turn.cpu_clock)
+            self._due = time.monotonic() + self._patience
+            turn.gate.release()
+
+    def _works(self) -> bool:
+        """Say whether the holder, which is overdue, has worked since the last look; it has more time then."""
+        holder = self._holder
+        if holder is None:
+            return False
+        before, holder.used = holder.used, time.clock_gettime(holder.cpu_clock)
+        works = holder.used - before > _IDLE * self._patience
+        if works:
+            self._due = time.monotonic() + self._patience
+        return works

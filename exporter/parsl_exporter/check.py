@@ -6,7 +6,7 @@ import time
 from typing import TextIO
 
 from parsl_exporter.daemon import options_of
-from parsl_exporter.errors import ExporterError, SourceBusy
+from parsl_exporter.errors import ExporterError, SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.metrics.run_families import RUN_FAMILIES, View
 from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.model.run import Run
@@ -28,43 +28,56 @@ def check(settings: Settings, out: TextIO, clock: Clock) -> int:
     for configured in settings.sources:
         found = list(discover(configured))
         if not found:
-            out.write(f"{configured.target}: matches nothing now; databases that appear later are read\n")
+            out.write(
+                f"{_plain(configured.target)}: matches nothing now; databases that appear later are read\n"
+            )
         for one in found:
             try:
-                _report(settings, one, out, clock)
+                out.write(_patiently(settings, one, clock))
             except ExporterError as error:
                 faults += 1
-                out.write(f"{one.name}: FAULT {error}\n")
+                out.write(f"{_plain(one.name)}: FAULT {_plain(str(error))}\n")
     out.write(f"{faults} {'fault' if faults == 1 else 'faults'}\n")
     return faults
 
 
-def _report(settings: Settings, found: Found, out: TextIO, clock: Clock) -> None:
-    reader = SqliteReader(found.path)
-    try:
-        _open(reader, clock)
-        options = options_of(settings, found.settings, found.name)
-        runs = Runs(
-            zone=options.zone,
-            buckets=options.buckets,
-            limits=options.limits,
-            failure_reasons=options.failure_reasons,
-        )
-        after, more = START, True
-        while more:
-            batch = reader.tail(WORKFLOW, after)
-            runs.take(WORKFLOW, batch.rows, 0.0)
-            after, more = batch.position, batch.more
-        total = len(runs.runs)
-        runs.skip_ended(clock.wall())
-        missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
-        rows = {table.name: reader.last_rowid(table) for table in TABLES}
-        series = _series(reader, runs, options.failure_reasons)
-    finally:
-        reader.close()
-    out.write(
-        f"{found.name}: ok\n"
-        f"  dialect  {reader.dialect}, {found.path}\n"
+def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
+    """The report on one database; a lock, or a change under the reading, has it begun anew for as long as a poll."""
+    begin = clock.steady()
+    while True:
+        reader = SqliteReader(found.path)
+        try:
+            return _report(settings, found, reader, clock)
+        except (SourceBusy, SourceReplaced) as passing:
+            if clock.steady() - begin > LOCKED_PATIENCE:
+                raise SourceFault("locked", f"{passing} for {LOCKED_PATIENCE:g} s") from None
+            time.sleep(0.05)
+        finally:
+            reader.close()
+
+
+def _report(settings: Settings, found: Found, reader: SqliteReader, clock: Clock) -> str:
+    reader.changed()
+    options = options_of(settings, found.settings, found.name)
+    runs = Runs(
+        zone=options.zone,
+        buckets=options.buckets,
+        limits=options.limits,
+        failure_reasons=options.failure_reasons,
+    )
+    after, more = START, True
+    while more:
+        batch = reader.tail(WORKFLOW, after)
+        runs.take(WORKFLOW, batch.rows, 0.0)
+        after, more = batch.position, batch.more
+    total = len(runs.runs)
+    runs.skip_ended(clock.wall())
+    missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
+    rows = {table.name: reader.last_rowid(table) for table in TABLES}
+    series = _series(reader, runs, options.failure_reasons)
+    return (
+        f"{_plain(found.name)}: ok\n"
+        f"  dialect  {reader.dialect}, {_plain(str(found.path))}\n"
         f"  schema   {'without ' + ', '.join(missing) if missing else 'complete'}\n"
         f"  runs     {total}, {len(runs.runs)} of them to be published now\n"
         f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"
@@ -72,17 +85,9 @@ def _report(settings: Settings, found: Found, out: TextIO, clock: Clock) -> None
     )
 
 
-def _open(reader: SqliteReader, clock: Clock) -> None:
-    begin = clock.steady()
-    while True:
-        try:
-            reader.changed()
-        except SourceBusy:
-            if clock.steady() - begin > LOCKED_PATIENCE:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+def _plain(text: str) -> str:
+    """A path's text on one line that any terminal can show."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _series(reader: SqliteReader, runs: Runs, reasons: tuple[str, ...]) -> int:

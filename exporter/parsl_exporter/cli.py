@@ -15,6 +15,7 @@ from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.daemon import Daemon, options_of
 from parsl_exporter.dump import dump, write
 from parsl_exporter.errors import ConfigurationError, ExporterError
+from parsl_exporter.memory import suit_collector
 from parsl_exporter.read.discover import discover
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.settings import SourceSettings
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else USAGE
+    suit_collector()
     try:
         status: int = options.run(options)
     except ConfigurationError as error:
@@ -95,8 +97,10 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="run a real Parsl workflow and an exporter on it, until Ctrl-C")
     demo.add_argument("--duration", metavar="DURATION", help="end by itself after so long, such as 60s")
+    demo.add_argument("--web.listen-address", dest="listen_address", metavar="ADDRESS",
+                      help="default 127.0.0.1:9678, or any free port where that is taken")  # fmt: skip
     demo.add_argument(
-        "--web.listen-address", dest="listen_address", default="127.0.0.1:9678", metavar="ADDRESS"
+        "--with-prometheus", action="store_true", help="with Prometheus and Alertmanager, where installed"
     )
     demo.set_defaults(run=_demo)
     return parser
@@ -193,4 +197,4 @@ def _configured(settings: Settings, options: argparse.Namespace, name: str) -> S
 def _demo(options: argparse.Namespace) -> int:
     from parsl_exporter.demo import demo  # noqa: PLC0415  # needs Parsl, which only the extra brings
 
-    return demo(options.listen_address, options.duration)
+    return demo(options.listen_address, options.duration, with_prometheus=options.with_prometheus)

@@ -6,6 +6,7 @@ import logging
 import platform
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as write_op
 
 from parsl_exporter import __version__
 from parsl_exporter.baton import Baton
-from parsl_exporter.logs import event
+from parsl_exporter.logs import RepeatedFault, event
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, ProcessFacts
@@ -79,14 +80,17 @@ class Daemon:
         self._baton = Baton()
         self._workers: dict[str, _Worker] = {}
         self._unmatched: dict[str, float] = {}
-        self._first: set[str] = set()
+        self._clashes: set[tuple[str, Path]] = set()
+        self._first: frozenset[str] | None = None
         self._ready = False
         self._changing = threading.Lock()
         self._dirty = threading.Event()
+        self._look = threading.Event()
         self._stop = threading.Event()
         self._reload_successful = True
         self._reload_time = self._started
         self._wanted: dict[tuple[bool, bool], float] = {}
+        self._faults = RepeatedFault(_log, self._clock.steady)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -99,8 +103,6 @@ class Daemon:
 
     def start(self) -> None:
         """Begin to read."""
-        self._match_sources()
-        self._first = set(self._workers)
         self._publisher.start()
         self._discoverer.start()
 
@@ -108,6 +110,7 @@ class Daemon:
         """End all threads, within about half a second; one that hangs in the kernel is left behind."""
         self._stop.set()
         self._dirty.set()
+        self._look.set()
         with self._changing:
             workers = list(self._workers.values())
         for worker in workers:
@@ -117,7 +120,7 @@ class Daemon:
             thread.join(max(0.0, until - self._clock.steady()))
 
     def reload(self, read: Callable[[], Settings]) -> None:
-        """Take new settings; sources that they do not change are read on.
+        """Take new settings, in a moment; sources that they do not change are read on.
 
         Raises what `read` raises, and the old settings stay in force then.
         """
@@ -132,25 +135,35 @@ class Daemon:
         self._settings = settings
         self._reload_successful = True
         self._reload_time = self._clock.wall()
-        self._match_sources()
+        self._look.set()
         self._dirty.set()
 
     def _discover(self) -> None:
-        while not self._stop.wait(_DISCOVER_EVERY):
-            self._match_sources()
+        while not self._stop.is_set():
+            self._look.clear()
+            try:
+                self._match_sources(self._settings)
+                self._faults.ended("sources")
+            except Exception as error:
+                self._faults.failed("sources", f"looking for databases failed: {error}; trying on")
+            self._look.wait(_DISCOVER_EVERY)
 
-    def _match_sources(self) -> None:
+    def _match_sources(self, settings: Settings) -> None:
         """Start and end workers so that they are those of the databases that the settings stand for now."""
+        wanted: dict[str, Found] = {}
+        clashes: set[tuple[str, Path]] = set()
+        for configured in settings.sources:
+            for found in discover(configured):
+                other = wanted.setdefault(found.name, found)
+                if other.path != found.path:
+                    clashes.add((found.name, found.path))
+        for name, path in sorted(clashes - self._clashes):
+            event(_log, logging.WARNING, "two databases of one name: the second is not read; give it another name",
+                  source=name, first=str(wanted[name].path), second=str(path))  # fmt: skip
+        self._clashes = clashes
         with self._changing:
-            if self._stop.is_set():
+            if self._stop.is_set() or settings is not self._settings:
                 return
-            wanted: dict[str, Found] = {}
-            for configured in self._settings.sources:
-                for found in discover(configured):
-                    other = wanted.setdefault(found.name, found)
-                    if other.path != found.path and found.name not in self._workers:
-                        event(_log, logging.WARNING, "two databases of one name: the second is not read",
-                              source=found.name, first=str(other.path), second=str(found.path))  # fmt: skip
             for name, worker in list(self._workers.items()):
                 found_now = wanted.get(name)
                 if found_now is None and not self._gone_for_good(name, worker):
@@ -162,6 +175,9 @@ class Daemon:
             for name, found in wanted.items():
                 if name not in self._workers:
                     self._workers[name] = self._hire(found)
+            if self._first is None:
+                self._first = frozenset(self._workers)
+        self._dirty.set()
 
     def _gone_for_good(self, name: str, worker: _Worker) -> bool:
         """Say whether a source that nothing stands for any more is to end: a glob's match may come back."""
@@ -209,12 +225,16 @@ class Daemon:
             self._dirty.wait()
             self._dirty.clear()
             begin = self._clock.steady()
-            with self._baton:
-                page = self._put_together()
-                for (openmetrics, gzipped), last in list(self._wanted.items()):
-                    if begin - last < _WANTED_FOR:
-                        page.body(openmetrics=openmetrics, gzipped=gzipped)
-            self._page = page
+            try:
+                with self._baton:
+                    page = self._put_together()
+                    for (openmetrics, gzipped), last in list(self._wanted.items()):
+                        if begin - last < _WANTED_FOR:
+                            page.body(openmetrics=openmetrics, gzipped=gzipped)
+                self._page = page
+                self._faults.ended("page")
+            except Exception as error:
+                self._faults.failed("page", f"the page could not be made: {error!r}; the last one stays")
             taken = self._clock.steady() - begin
             self._stop.wait(max(self._settings.poll_interval / 2, taken / _PUBLISHING_SHARE))
 
@@ -248,14 +268,15 @@ class Daemon:
         """Say whether every source of the start has caught up or failed once; if not, which has not."""
         if not self._ready:
             with self._changing:
-                waiting = [
-                    w.source for n, w in self._workers.items() if n in self._first and not _tried(w.source)
-                ]
+                first = self._first
+                if first is None:
+                    return False, "looking for databases"
+                waiting = [w.source for n, w in self._workers.items() if n in first and not _tried(w.source)]
             if waiting:
-                first = waiting[0]
-                return False, f"{len(waiting)} sources not read yet; {first.name}: {first.condition.message}"
-            self._ready = self._publisher.ident is not None
-        return self._ready, "ready" if self._ready else "starting"
+                one = waiting[0]
+                return False, f"{len(waiting)} sources not read yet; {one.name}: {one.condition.message}"
+            self._ready = True
+        return True, "ready"
 
     def conditions(self) -> Sequence[Condition]:
         """Give each source's condition for the landing page."""

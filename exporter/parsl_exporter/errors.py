@@ -42,6 +42,7 @@ class SourceFault(ExporterError):
         "not_a_database",
         "schema",
         "locked",
+        "hot_journal",
         "corrupt",
         "timeout",
         "io",

@@ -14,7 +14,7 @@ from datetime import datetime, tzinfo
 from typing import NamedTuple
 
 from parsl_exporter.baton import Baton
-from parsl_exporter.errors import SourceBusy, SourceFault, SourceReplaced
+from parsl_exporter.errors import ExporterError, SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.logs import RepeatedFault, event
 from parsl_exporter.metrics.run_families import View
 from parsl_exporter.metrics.share import Drawing, Drawn, Share
@@ -30,6 +30,9 @@ from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, T
 LOCKED_PATIENCE = 10.0
 """Seconds for which a locked database is no failed poll."""
 _RETRY_LOCKED = 0.05
+_RETRY_INTERNAL = 60.0
+_REPLACED_AT_MOST = 5
+"""How often a dump begins anew because the database was replaced under it."""
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""
 _DRAWING_SHARE = 0.1
@@ -79,6 +82,7 @@ class _Reading:
             failure_reasons=options.failure_reasons,
         )
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
+        self.taken: tuple[Table, Batch] | None = None
         self.drawing = Drawing(options.name, runs=options.runs)
 
 
@@ -115,6 +119,9 @@ class Source:
         self._up = False
         self._message = "not read yet"
         self._busy_since: float | None = None
+        self._rows_when_busy = 0
+        self._stale_at = float("inf")
+        self._unexpected = ""
         self._last_success = 0.0
         self._poll_duration = 0.0
         self._longest = 0.0
@@ -150,7 +157,7 @@ class Source:
         self._reader.close()
 
     def poll(self) -> float:
-        """Read what is new and publish it. Gives the seconds after which to come again early; 0: at leisure.
+        """Read what is new and publish it. Gives the seconds after which to come again; 0: at leisure.
 
         Never raises: what fails is logged, counted and shown, and the last share stays published.
         """
@@ -162,18 +169,17 @@ class Source:
         except SourceBusy as busy:
             again = self._locked(begin, busy)
         except SourceReplaced as replaced:
-            event(_log, logging.WARNING, str(replaced), source=self.name)
+            self._faults.failed("replaced", str(replaced), source=self.name)
+            again = _RETRY_LOCKED if self._caught_up else 0.0
             self._begin_anew()
-            again = _RETRY_LOCKED
         except SourceFault as fault:
             self._fail(fault.reason, str(fault))
         except Exception as error:
-            _log.exception("source %s: unexpected error", self.name)
-            self._fail(
-                "internal", f"unexpected {type(error).__name__}: {error}; please report it with the log"
-            )
+            again = self._failed_unexpectedly(error)
         else:
             self._succeed()
+        if not self._caught_up and begin > self._stale_at:
+            self._drawn_runs = ()
         self._longest = self._reader.longest
         self._poll_duration = self._clock.steady() - begin
         with self._baton:
@@ -183,15 +189,20 @@ class Source:
     def read_whole(self) -> None:
         """Read once, and wait for a lock as long as a poll would. Raises SourceFault when it cannot be read."""
         begin = self._clock.steady()
+        replaced = 0
         while True:
             try:
                 self._read(self._clock.steady())
             except SourceBusy as busy:
-                if self._clock.steady() - begin > LOCKED_PATIENCE:
-                    raise SourceFault("locked", f"{busy} for {LOCKED_PATIENCE:g} s") from None
+                now = self._clock.steady()
+                if self._locked_for(now) > LOCKED_PATIENCE:
+                    raise self._still_locked(busy, now) from None
                 self._reader.look_again()
                 time.sleep(_RETRY_LOCKED)
-            except SourceReplaced:
+            except SourceReplaced as again:
+                replaced += 1
+                if replaced > _REPLACED_AT_MOST:
+                    raise SourceFault("io", str(again)) from None
                 self._begin_anew()
             else:
                 break
@@ -207,39 +218,74 @@ class Source:
         self._up = self.attempted = True
         self._message = "up to date"
         self._last_success = self._clock.wall()
-        self._faults.ended(self.name, source=self.name)
+        for reason in ("replaced", *SourceFault.REASONS):
+            self._faults.ended(reason, source=self.name)
 
     def _locked(self, now: float, busy: SourceBusy) -> float:
         self._reader.look_again()
-        if self._busy_since is None:
-            self._busy_since = now
-        if now - self._busy_since < LOCKED_PATIENCE:
+        if self._locked_for(now) < LOCKED_PATIENCE:
             return _RETRY_LOCKED
-        self._fail("locked", f"{busy} for {now - self._busy_since:.0f} s; waiting for it")
+        since = self._busy_since
+        self._fail("locked", str(self._still_locked(busy, now)))
+        self._busy_since = since
         return 0.0
 
+    def _locked_for(self, now: float) -> float:
+        """The seconds for which no row could be read for a lock."""
+        if self._busy_since is None or self.rows != self._rows_when_busy:
+            self._busy_since, self._rows_when_busy = now, self.rows
+        return now - self._busy_since
+
+    def _still_locked(self, busy: SourceBusy, now: float) -> SourceFault:
+        return SourceFault(
+            "locked",
+            f"{busy} for {self._locked_for(now):.0f} s, or its file system cannot lock (NFS without a lock"
+            " service); trying on",
+        )
+
+    def _failed_unexpectedly(self, error: Exception) -> float:
+        """What was counted may be counted in part: all is read anew, not so often that it costs much."""
+        what = f"unexpected {type(error).__name__}: {error}"
+        if what != self._unexpected:
+            self._unexpected = what
+            _log.error("source %s: unexpected error", self.name, exc_info=error)
+        self._begin_anew()
+        self._fail("internal", f"{what}; please report it with the log")
+        return _RETRY_INTERNAL
+
     def _fail(self, reason: str, message: str) -> None:
+        self._busy_since = None
         self._reader.look_again()
         self._errors[reason] += 1
         self._up = False
         self.attempted = True
         self._message = message
-        self._faults.failed(self.name, message, source=self.name, reason=reason)
+        self._faults.failed(reason, message, source=self.name, reason=reason)
 
     def _begin_anew(self) -> None:
         runs = self._reading.runs
         self._before = self._before.plus(runs, self._reading.drawing)
         self._reading = _Reading(self._options)
         self._caught_up = False
+        self._stale_at = self._clock.steady() + self._options.limits.retention
         self._reported.clear()
         self._reader.look_again()
 
     # --- reading --------------------------------------------------------------------------------------------
 
     def _read(self, now: float) -> None:
+        reading = self._reading
+        try:
+            self._update(reading, now)
+        finally:
+            # Also of a database that cannot be read: what is over goes when its time has come.
+            if self._caught_up:
+                self._draw(reading, now)
+
+    def _update(self, reading: _Reading, now: float) -> None:
         with self._baton:
             changed = self._reader.changed()
-        reading = self._reading
+        self._finish_batch(reading)
         if not self._caught_up:
             self._first_read(reading)
             if self._stopping():
@@ -259,7 +305,6 @@ class Source:
             with self._baton:
                 reading.runs.settle(now)
         self._report_rejected(reading.runs)
-        self._draw(reading, now)
 
     def _batch(self, reading: _Reading, table: Table, *, skip: frozenset[str] = frozenset()) -> Batch:
         with self._baton:
@@ -268,14 +313,22 @@ class Source:
         return batch
 
     def _take(self, reading: _Reading, table: Table, batch: Batch) -> None:
-        runs = reading.runs
         if batch.rows:
             with self._baton:
-                runs.take(table, batch.rows, self._clock.steady())
-            for key in runs.late_tasks():
-                self._revive(reading, key)
+                reading.runs.take(table, batch.rows, self._clock.steady())
+        reading.taken = table, batch
+        self._finish_batch(reading)
+
+    def _finish_batch(self, reading: _Reading) -> None:
+        """Count the late rows of the batch that was taken; begun again when a lock came between."""
+        if reading.taken is None:
+            return
+        table, batch = reading.taken
+        for key in reading.runs.late_tasks():
+            self._revive(reading, key)
         self._rows_read[table.name] += len(batch.rows)
         reading.positions[table.name] = batch.position
+        reading.taken = None
 
     def _revive(self, reading: _Reading, key: TaskKey) -> None:
         runs = reading.runs
@@ -309,15 +362,20 @@ class Source:
     def _read_run(self, reading: _Reading, run_id: str) -> None:
         """Read one run whole: it was dropped as abandoned and has written again."""
         runs = reading.runs
-        runs.awakened.discard(run_id)
         runs.abandoned.discard(run_id)
-        for table in TABLES:
-            upto, after, more = reading.positions[table.name].rowid, 0, True
-            while more and not self._stopping():
-                with self._baton:
-                    batch = self._reader.of_run(table, run_id, after, upto)
-                    runs.take(table, batch.rows, self._clock.steady())
-                after, more = batch.position.rowid, batch.more
+        try:
+            for table in TABLES:
+                upto, after, more = reading.positions[table.name].rowid, 0, True
+                while more and not self._stopping():
+                    with self._baton:
+                        batch = self._reader.of_run(table, run_id, after, upto)
+                        runs.take(table, batch.rows, self._clock.steady())
+                    after, more = batch.position.rowid, batch.more
+        except ExporterError:
+            runs.runs.pop(run_id, None)
+            runs.abandoned.add(run_id)
+            raise
+        runs.awakened.discard(run_id)
         event(_log, logging.INFO, "a run taken for abandoned writes again", source=self.name, run_id=run_id)
 
     def _first_read(self, reading: _Reading) -> None:

@@ -190,12 +190,56 @@ class Run:
         return self._ended(task, try_id, one) and self._attributed(task, one)
 
     def _finish(self, task_id: int, task: Task) -> None:
-        """Settle, close and retire a task in one go."""
-        self._settle_task(task_id, task)
+        """Add all of a finished task to the sums at once and forget it: what settle, close and retire come to."""
+        standing = task.standing()
+        if standing is None or standing.state not in FINAL or task.shown is not None or task.partly_closed:
+            return
+        app = task.app or UNKNOWN
         for try_id, one in task.tries.items():
-            if not one.closed:
-                self._close(task, try_id, one)
-        self._retire(task_id, task)
+            executor = one.executor or UNKNOWN
+            group = self.group(app, executor)
+            transitions = group.transitions
+            for state in one.first:
+                transitions[state] += 1 if one.rows is None else one.rows.get(state, 1)
+            reason = self._failure(one, closing=True)
+            if reason is not None:
+                group.failures[reason] += 1
+            if one.block is not None or one.host is not None:
+                self._place(one)
+            if one.usage is not None:
+                used = one.usage.used()
+                cpu = used[USER] + used[SYSTEM]
+                total = group.used
+                for column in range(CUMULATIVE):
+                    total[column] += used[column]
+                if reason is not None and one.wasteful():
+                    group.wasted += cpu
+                if one.host is not None or self.over:
+                    self.host(one.host or UNKNOWN).cpu += cpu
+                else:
+                    self.unplaced_cpu += cpu
+            self._observe(group, task, try_id, one, 1)
+        self.group(app, task.executor()).tasks[standing.state] += 1
+        del self.tasks[task_id]
+        self.touched.pop(task_id, None)
+        self.retired.add(task_id)
+
+    def _place(self, one: Try) -> None:
+        """Note on which host and block a try is, and its signs of life there."""
+        if one.host is not None:
+            self.host(one.host)
+        if one.block is None or one.executor is None:
+            return
+        block = self.block(one.executor, one.block)
+        activity = one.activity()
+        if activity > block.activity:
+            block.activity = activity
+        if one.host is not None:
+            seen = self.executors_seen_on.get((one.block, one.host))
+            if seen is None:
+                self.executors_seen_on[one.block, one.host] = {one.executor}
+            else:
+                seen.add(one.executor)
 
     def _settle_task(self, task_id: int, task: Task) -> None:
         standing = task.standing()
@@ -203,15 +247,7 @@ class Run:
         if standing is not None:
             self._show(task_id, task, (app, task.executor(), standing))
         for try_id, one in task.tries.items():
-            if one.host is not None:
-                self.host(one.host)
-            if one.block is not None and one.executor is not None:
-                block = self.block(one.executor, one.block)
-                activity = one.activity()
-                if activity > block.activity:
-                    block.activity = activity
-                if one.host is not None:
-                    self.executors_seen_on.setdefault((one.block, one.host), set()).add(one.executor)
+            self._place(one)
             if one.shown is not None or not one.finished():
                 self._show_running(task, try_id, one, app)
             if self._attributed(task, one):
@@ -302,14 +338,16 @@ class Run:
             shown.host_cpu = cpu
 
     def _count_failure(self, group: Group, one: Try, shown: Shown) -> None:
-        reason: str | None = None
-        if one.wasteful():
-            reason = one.failure or (UNKNOWN if self.over or one.closed else None)
-        elif "dep_fail" in one.first:
-            reason = DEPENDENCY_ERROR
+        reason = self._failure(one, closing=self.over or one.closed)
         if reason is not None:
             shown.failure = True
             group.failures[reason] += 1
+
+    def _failure(self, one: Try, *, closing: bool) -> str | None:
+        """The reason under which a try's failure counts; None when there is none, or it may still come."""
+        if one.wasteful():
+            return one.failure or (UNKNOWN if closing else None)
+        return DEPENDENCY_ERROR if "dep_fail" in one.first else None
 
     # --- closing --------------------------------------------------------------------------------------------
 
@@ -355,9 +393,9 @@ class Run:
                 durations["joining"].observe(max(0, final_us - first["joining"]), times)
             self._observe_task(group, task, try_id, final_us, times)
         if one.usage is not None:
-            cpu = one.usage.cpu()
-            if cpu is not None:
-                group.cpu.observe(cpu, times)
+            if one.usage.cpu_sampled():
+                used = one.usage.used()
+                group.cpu.observe(used[USER] + used[SYSTEM], times)
             if one.usage.peak is not None:
                 group.peak.observe(one.usage.peak, times)
 

@@ -13,9 +13,9 @@ from parsl_exporter.model.names import OTHER, Names
 from parsl_exporter.model.run import Limits, Run
 from parsl_exporter.model.stamps import MICROSECONDS, Stamps
 from parsl_exporter.model.tasks import DEPENDENCY_ERROR
-from parsl_exporter.tables import Row, Table
+from parsl_exporter.tables import WORKFLOW, Row, Table
 
-_REMEMBERED_FOLDS = 10_000
+_REMEMBERED = 10_000
 
 
 class TaskKey(NamedTuple):
@@ -60,6 +60,7 @@ class Runs:
         self._limits = limits
         self._reasons = frozenset(failure_reasons) | {DEPENDENCY_ERROR}
         self._folds: set[tuple[str, str]] = set()
+        self._refused: set[int] = set()
 
     # --- rows in --------------------------------------------------------------------------------------------
 
@@ -82,15 +83,26 @@ class Runs:
 
     def reject(self, table: Table, reason: str, row: Row) -> None:
         """Count a row that cannot be used."""
+        if table is WORKFLOW and not self._refused_first(row):
+            return
         key = (table.name, reason)
         self.rejected[key] += 1
         self.first_rejected.setdefault(key, row)
+
+    def _refused_first(self, row: Row) -> bool:
+        """Say whether a workflow row is refused for the first time: those of open runs are read at each poll."""
+        seen = hash(row)
+        if seen in self._refused:
+            return False
+        if len(self._refused) < _REMEMBERED:
+            self._refused.add(seen)
+        return True
 
     def fold(self, value: tuple[str, str]) -> None:
         """Count a value that a limit folded into `_other`, once each as far as can be remembered."""
         if value not in self._folds:
             self.folded += 1
-            if len(self._folds) < _REMEMBERED_FOLDS:
+            if len(self._folds) < _REMEMBERED:
                 self._folds.add(value)
 
     def failure_label(self, failure: str | None) -> str | None:

@@ -21,6 +21,7 @@ STATES = PROGRESS + FINAL
 _RANK = {"pending": 0, "launched": 2, "running": 3, "running_ended": 4, "joining": 5, "fail_retryable": 6}
 _UNKNOWN_RANK = 1
 _FINAL_RANK = {state: rank for rank, state in enumerate(FINAL)}
+_FINAL_STATES = frozenset(FINAL)
 _ENDS = frozenset(("fail_retryable", *FINAL))
 _ON_BLOCK = frozenset(("running", "running_ended", "fail_retryable", *FINAL))
 _CLASS = re.compile(r"\s*(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)")
@@ -165,15 +166,21 @@ class Task:
 
     def standing(self) -> Standing | None:
         """The greatest of its status rows; None when it has none."""
+        if len(self.tries) == 1:
+            for one in self.tries.values():
+                final = _FINAL_STATES.intersection(one.first)
+                if len(final) == 1:
+                    (state,) = final
+                    return Standing(state, one.first[state])
         best: tuple[int, int, int, str] | None = None
         since = 0
         for try_id, one in self.tries.items():
             for state, first in one.first.items():
-                final = _FINAL_RANK.get(state)
-                if final is None:
+                rank = _FINAL_RANK.get(state)
+                if rank is None:
                     key = (0, try_id, _RANK.get(state, _UNKNOWN_RANK), state)
                 else:
-                    key = (1, one.latest(state), final, state)
+                    key = (1, one.latest(state), rank, state)
                 if best is None or key > best:
                     best = key
                     since = first

@@ -80,12 +80,9 @@ class Usage:
             pairs = zip(self.high, self.low, strict=True)
             return [0.0 if high is None or low is None else high - low for high, low in pairs]
 
-    def cpu(self) -> float | None:
-        """User + system seconds, or None when either was never sampled."""
-        if self.high[USER] is None or self.high[SYSTEM] is None:
-            return None
-        used = self.used()
-        return used[USER] + used[SYSTEM]
+    def cpu_sampled(self) -> bool:
+        """Say whether both user and system CPU time were ever sampled."""
+        return self.high[USER] is not None and self.high[SYSTEM] is not None
 
 
 def _most(one: float | None, other: float | None) -> float | None:

@@ -27,15 +27,24 @@ class Found(NamedTuple):
 def discover(settings: SourceSettings) -> Iterator[Found]:
     """Give the databases that a configured source stands for now.
 
-    A file, a folder or a URL always stands for one, whether it is there or not; a glob for what it matches.
+    A file, a folder or a URL always stands for one, whether it is there or not; a glob for what it matches,
+    but not for folders that hold no database: Parsl makes a runinfo folder without monitoring too.
     """
-    target = _path_of_url(settings.target) if "://" in settings.target else settings.target
+    is_url = "://" in settings.target
+    target = _path_of_url(settings.target) if is_url else settings.target
     if not glob.has_magic(target) or os.path.lexists(target):
-        path = _database(target)
+        path = _absolute(target)
+        is_folder = os.path.isdir(path)  # noqa: PTH112  # Path.is_dir raises when it may not look
+        if is_folder or (not is_url and _folder_to_come(target)):
+            path /= DATABASE
         yield Found(settings.name or str(path), path, settings, fixed=True)
         return
     for match in sorted(glob.glob(target, recursive=True)):
-        path = _database(match)
+        path = _absolute(match)
+        if os.path.isdir(path):  # noqa: PTH112  # as above
+            path /= DATABASE
+            if not os.path.lexists(path):
+                continue
         yield Found(f"{settings.name or ''}{path}", path, settings, fixed=False)
 
 
@@ -43,6 +52,10 @@ def _path_of_url(url: str) -> str:
     return make_url(url).database or ""
 
 
-def _database(target: str) -> Path:
-    path = Path(os.path.abspath(target))  # noqa: PTH100  # keeps symbolic links as the user named them
-    return path / DATABASE if path.is_dir() else path
+def _absolute(target: str) -> Path:
+    return Path(os.path.abspath(target))  # noqa: PTH100  # keeps symbolic links as the user named them
+
+
+def _folder_to_come(target: str) -> bool:
+    """Say whether a path that is not there is taken for a folder, so that the source's name stays when it comes."""
+    return not os.path.lexists(target) and (target.endswith("/") or not Path(target).suffix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import stat
 import time
@@ -17,14 +18,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from parsl_exporter.errors import ExporterError, SourceBusy, SourceFault, SourceReplaced
+from parsl_exporter.errors import ExporterError, SourceFault, SourceReplaced
 from parsl_exporter.read.position import START, Batch, Position, position_of
+from parsl_exporter.read.sqlite_faults import fault_of
 from parsl_exporter.tables import BY_NAME, TABLES, TRY, WORKFLOW, Row, Table, lacking
 
 DEADLINE = 5.0
 """Seconds that one statement may take before it is stopped."""
 LONGEST_READ = 0.015
 """Seconds that a read transaction should take: batches grow and shrink towards it."""
+_WITHOUT_ROWID = re.compile(r"WITHOUT\s+ROWID[^)]*$", re.IGNORECASE)
 _STEPS = 20_000
 _FEWEST, _MOST = 100, 20_000
 _MOST_TRIES = 1_000
@@ -62,12 +65,12 @@ class SqliteReader:
         file than before, SourceFault when it leads to none that can be read.
         """
         found = self._stat()
-        if self._connection is None:
-            self._open()
-            self._file = found
-        elif found != self._file:
+        before, self._file = self._file, (found.st_dev, found.st_ino)
+        if before is not None and before != self._file:
             self.close()
             raise SourceReplaced(f"{self.path}: replaced by another file; reading it anew")
+        if self._connection is None:
+            self._open(owner=found.st_uid)
         version = self._fetch("PRAGMA data_version")[0][0]
         if version == self._data_version:
             return False
@@ -86,9 +89,9 @@ class SqliteReader:
         if connection is not None:
             connection.close()
 
-    def _stat(self) -> tuple[int, int]:
+    def _stat(self) -> os.stat_result:
         try:
-            found = os.stat(self.path)
+            found = self.path.stat()
         except FileNotFoundError:
             self.close()
             dangling = self.path.is_symlink()
@@ -99,19 +102,25 @@ class SqliteReader:
             ) from None
         except OSError as error:
             self.close()
-            raise SourceFault("unreadable", f"{self.path}: {error.strerror or error}") from None
+            raise SourceFault(
+                "unreadable",
+                f"{self.path}: {error.strerror or error}; check the path and this user's access to it",
+            ) from None
         if not stat.S_ISREG(found.st_mode):
             self.close()
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
             raise SourceFault("not_regular", f"{self.path}: {kind}; give the path of a monitoring.db")
-        return found.st_dev, found.st_ino
+        return found
 
-    def _open(self) -> None:
+    def _open(self, owner: int) -> None:
         if not os.access(self.path, os.R_OK):
             raise SourceFault(
                 "unreadable", f"{self.path}: permission denied; give this user read access to it"
             )
-        uri = f"file:{quote(str(self.path))}?mode=ro"
+        uri = f"file:{quote(os.fsencode(self.path))}?mode=ro"
+        if os.geteuid() not in (0, owner):
+            # The -shm and -wal files of a WAL database, made by another user, would lock its writer out.
+            uri += "&readonly_shm=1"
         try:
             connection = sqlite3.connect(
                 uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64
@@ -136,12 +145,14 @@ class SqliteReader:
                 continue
             virtual = str(sql or "").upper().lstrip().startswith("CREATE VIRTUAL")
             columns = frozenset(str(row[1]) for row in self._fetch(f'PRAGMA table_info("{name}")'))
-            if kind != "table" or virtual or "rowid" in {c.lower() for c in columns}:
-                raise SourceFault(
-                    "schema",
-                    f"{self.path}: {name} is a {'virtual table' if virtual else kind}, no table that Parsl made",
-                )
-            schema[name] = columns
+            if kind != "table" or virtual:
+                found = f"is a {'virtual table' if virtual else kind}"
+            elif "rowid" in {c.lower() for c in columns} or _WITHOUT_ROWID.search(sql):
+                found = "has no rowid of SQLite's own"
+            else:
+                schema[name] = columns
+                continue
+            raise SourceFault("schema", f"{self.path}: {name} {found}, no table that Parsl made")
         if not schema:
             raise SourceFault(
                 "schema", f"{self.path}: has none of Parsl's tables yet; Parsl makes them when a run starts"
@@ -188,16 +199,18 @@ class SqliteReader:
                 or here[0] != after.rowid
                 or (after.identity is not None and here[1 : 1 + table.identity] != after.identity)
             ):
-                raise SourceReplaced(
-                    f"{self.path}: rows of {table.name} were deleted or replaced; reading it anew"
-                )
+                raise self._rows_gone(table)
             del rows[0]
         return Batch(rows, position_of(table, rows[-1]) if rows else after, more)
+
+    def _rows_gone(self, table: Table) -> SourceReplaced:
+        return SourceReplaced(f"{self.path}: rows of {table.name} were deleted or replaced; reading it anew")
 
     def _tail_without(self, table: Table, after: Position, skip: Collection[str]) -> Batch:
         limit = self._limits[table.name] * 4
         ends = self._fetch(
-            f'SELECT max(rowid), count(*) FROM (SELECT rowid FROM "{table.name}" WHERE rowid > ? ORDER BY rowid LIMIT ?)',
+            f'SELECT max(rowid), count(*) FROM (SELECT rowid FROM "{table.name}" WHERE rowid > ?'
+            " ORDER BY rowid LIMIT ?)",
             (after.rowid, limit),
         )
         end, count = ends[0]
@@ -206,17 +219,23 @@ class SqliteReader:
         begin = self._monotonic()
         rows = self._fetch(
             f'SELECT {self._columns[table.name]} FROM "{table.name}" WHERE rowid > ? AND rowid <= ?'
-            " AND run_id NOT IN (SELECT value FROM json_each(?)) ORDER BY rowid",
-            (after.rowid, end, json.dumps(list(skip))),
+            " AND (rowid = ? OR ifnull(run_id, '') NOT IN (SELECT value FROM json_each(?))) ORDER BY rowid",
+            (after.rowid, end, end, json.dumps(list(skip))),
         )
         self._adapt(table, limit // 4, self._monotonic() - begin, limit)
-        return Batch(rows, Position(end), more=count == limit)
+        if not rows or rows[-1][0] != end:
+            raise self._rows_gone(table)
+        position = position_of(table, rows[-1])
+        if rows[-1][1] in skip:
+            del rows[-1]
+        return Batch(rows, position, more=count == limit)
 
     def of_run(self, table: Table, run_id: str, after: int, upto: int) -> Batch:
         """Give the rows of one run past rowid `after` and up to `upto`, in bounded slices."""
         limit = self._limits[table.name] * 4
         ends = self._fetch(
-            f'SELECT max(rowid) FROM (SELECT rowid FROM "{table.name}" WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?)',
+            f'SELECT max(rowid) FROM (SELECT rowid FROM "{table.name}" WHERE rowid > ? AND rowid <= ?'
+            " ORDER BY rowid LIMIT ?)",
             (after, upto, limit),
         )
         end = ends[0][0]
@@ -317,19 +336,18 @@ class SqliteReader:
         self._deadline = begin + DEADLINE
         try:
             return connection.execute(sql, parameters).fetchall()
-        except (sqlite3.Error, UnicodeDecodeError) as error:
+        except sqlite3.Error as error:
             if "decode" not in str(error).lower():
                 raise self._fault(error) from None
         finally:
-            taken = self._monotonic() - begin
-            self.read_seconds += taken
-            self.longest = max(self.longest, taken)
+            self._took(self._monotonic() - begin)
         return self._fetch_lenient(connection, sql, parameters)
 
     def _fetch_lenient(
         self, connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]
     ) -> list[Row]:
         """The same, for rows with text that is not UTF-8: what is not stands as backslash escapes."""
+        begin = self._monotonic()
         connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
         try:
             return connection.execute(sql, parameters).fetchall()
@@ -337,6 +355,11 @@ class SqliteReader:
             raise self._fault(error) from None
         finally:
             connection.text_factory = str
+            self._took(self._monotonic() - begin)
+
+    def _took(self, seconds: float) -> None:
+        self.read_seconds += seconds
+        self.longest = max(self.longest, seconds)
 
     def _adapt(self, table: Table, limit: int, taken: float, count: int) -> None:
         if taken > LONGEST_READ:
@@ -346,35 +369,13 @@ class SqliteReader:
         self._limits[table.name] = min(_MOST, max(_FEWEST, limit))
 
     def _fault(self, error: Exception) -> ExporterError:
-        """What an error of SQLite means to the caller. Python 3.10 gives no error codes: the texts are SQLite's."""
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            return SourceBusy(f"{self.path}: locked by a writer")
-        if "interrupted" in text:
-            self._limits = dict.fromkeys(BY_NAME, _FEWEST)
-            return SourceFault(
-                "timeout", f"{self.path}: a read took longer than {DEADLINE:g} s; trying shorter ones"
-            )
-        if "readonly database" in text:
-            return SourceFault(
-                "locked",
-                f"{self.path}: a writer was killed and left a journal that only a writer may roll back;"
-                " open the database once with write access (sqlite3 FILE 'SELECT count(*) FROM workflow')",
-            )
-        self.close()
-        if "not a database" in text or "encrypted" in text:
-            return SourceFault("not_a_database", f"{self.path}: not an SQLite database")
-        if "malformed" in text or "corrupt" in text:
-            return SourceFault(
-                "corrupt", f"{self.path}: {text}; check it with sqlite3 FILE 'PRAGMA integrity_check'"
-            )
-        if "no such table" in text or "no such column" in text:
-            return SourceFault("schema", f"{self.path}: {text}; its tables changed while it was read")
-        if "unable to open" in text:
-            return SourceFault(
-                "unreadable", f"{self.path}: {text}; check the permissions of the file and its folder"
-            )
-        return SourceFault("io", f"{self.path}: {text}")
+        fault = fault_of(error, self.path, deadline=DEADLINE)
+        if isinstance(fault, SourceFault):
+            if fault.reason == "timeout":
+                self._limits = dict.fromkeys(BY_NAME, _FEWEST)
+            else:
+                self.close()
+        return fault
 
 
 __all__ = ["DEADLINE", "LONGEST_READ", "START", "SqliteReader"]

@@ -6,6 +6,7 @@ app         the endpoints
 negotiation which format and coding a client asks for
 landing     the page at `/`
 listen      addresses and their sockets
+configuration, security, tls, authentication: the web configuration file and what it demands
 """
 
 from parsl_exporter.web.app import Site

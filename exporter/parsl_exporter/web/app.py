@@ -11,6 +11,9 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
+from parsl_exporter.logs import RepeatedFault
+from parsl_exporter.web.authentication import Authenticator
+from parsl_exporter.web.configuration import WebConfiguration
 from parsl_exporter.web.connection import Connection
 from parsl_exporter.web.landing import POLICY, Condition, landing_page
 from parsl_exporter.web.negotiation import OPENMETRICS, TEXT, accepts_gzip, wants_openmetrics
@@ -59,13 +62,27 @@ class Application:
         version: shown on the landing page.
         worker: where a page is made that is more than a copy (compressed or restricted to some names),
             so that the event loop does not wait for it.
+        configuration: gives the one in force: who is served, and what headers each answer has.
+        authenticator: verifies its users' passwords.
     """
 
-    def __init__(self, site: Site, *, telemetry_path: str, version: str, worker: Executor) -> None:
+    def __init__(
+        self,
+        site: Site,
+        *,
+        telemetry_path: str,
+        version: str,
+        worker: Executor,
+        configuration: Callable[[], WebConfiguration],
+        authenticator: Authenticator,
+    ) -> None:
         self._site = site
         self._telemetry_path = telemetry_path
         self._version = version
         self._worker = worker
+        self._configuration = configuration
+        self._authenticator = authenticator
+        self._faults = RepeatedFault(log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. `scope["state"]["connection"]` is the `Connection` it came by."""
@@ -88,17 +105,24 @@ class Application:
             connection.answer_sent()
 
     async def _guarded_answer(self, scope: Scope) -> _Answer:
+        configuration = self._configuration()
         try:
-            return await self._answer(scope)
+            answer = await self._refusal(configuration, scope) or await self._answer(scope)
+            self._faults.ended(scope["path"], path=scope["path"])
+            return answer._replace(headers=answer.headers + configuration.headers)
         except Exception as fault:
-            log.error(
-                "request failed: %s %.200r: %s",
-                scope["method"],
-                scope["path"],
-                " ".join(repr(fault).split()),
-                exc_info=log.isEnabledFor(logging.DEBUG),
-            )
+            self._faults.failed(scope["path"], "request failed", path=scope["path"], error=repr(fault))
+            log.debug("request failed", exc_info=True)
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the exporter's log says more")
+
+    async def _refusal(self, configuration: WebConfiguration, scope: Scope) -> _Answer | None:
+        if not configuration.users:
+            return None
+        status = await self._authenticator.refusal(configuration.users, _header(scope, b"authorization"))
+        if status is HTTPStatus.UNAUTHORIZED:
+            challenge = ("www-authenticate", 'Basic realm="Parsl exporter", charset="UTF-8"')
+            return _plain(status, "unauthorized")._replace(headers=(challenge,))
+        return _plain(status, "too many log-ins at a time; try again") if status else None
 
     async def _answer(self, scope: Scope) -> _Answer:
         path = scope["path"]

@@ -7,11 +7,14 @@ import fcntl
 import logging
 import termios
 from array import array
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
+
+from parsl_exporter.logs import event
 
 log = logging.getLogger("parsl_exporter.web")
 
@@ -31,24 +34,40 @@ class Patience(NamedTuple):
     answer: float = 300
 
 
-class Admission:
-    """Turns clients away beyond `most` at a time, and logs once when that begins and ends."""
+class Clients:
+    """The connections there are, `most` at a time. Logs once when it begins and ends to turn clients away."""
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._inside: set[Connection] = set()
         self._turning_away = False
+        self._closed = False
 
-    def admits(self, connections: int) -> bool:
-        """Whether one may stay where `connections` are open with it."""
-        if connections > self._most:
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(tuple(self._inside))
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._closed = True
+
+    def enter(self, connection: Connection) -> bool:
+        """Whether the connection may stay."""
+        if self._closed:
+            return False
+        if len(self._inside) >= self._most:
             if not self._turning_away:
-                log.warning("all %d connections are in use; more clients are turned away", self._most)
+                event(log, logging.WARNING, "turning clients away", connections=self._most)
             self._turning_away = True
             return False
-        if self._turning_away and connections <= self._most // 2:
-            log.warning("connections are free again")
-            self._turning_away = False
+        self._inside.add(connection)
         return True
+
+    def leave(self, connection: Connection) -> None:
+        """The connection, if it was let in, is no more."""
+        self._inside.discard(connection)
+        if self._turning_away and len(self._inside) <= self._most // 2:
+            event(log, logging.INFO, "turning no more clients away", connections=len(self._inside))
+            self._turning_away = False
 
 
 class Connection(H11Protocol):
@@ -58,12 +77,10 @@ class Connection(H11Protocol):
     connection in its scope, says when a request is complete and when it is answered.
     """
 
-    def __init__(
-        self, config: Config, state: ServerState, *, patience: Patience, admission: Admission
-    ) -> None:
+    def __init__(self, config: Config, state: ServerState, *, patience: Patience, clients: Clients) -> None:
         super().__init__(config, state, {"connection": self})
-        self._open = state.connections
-        self._admission = admission
+        self._clients = clients
+        self._carrier: asyncio.Transport | None = None
         self._patience = patience
         self._deadline: asyncio.TimerHandle | None = None
         self._progress: asyncio.TimerHandle | None = None
@@ -71,14 +88,20 @@ class Connection(H11Protocol):
         self._last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """Start the clock, or refuse the connection."""
+        """Start the clock, unless there are too many clients."""
         super().connection_made(transport)
-        if not self._admission.admits(len(self._open)):
-            transport.abort()
-            return
+        if self._carrier is not None or self.carried_by(transport):
+            self._set_deadline(self._patience.request)
+
+    def carried_by(self, carrier: asyncio.Transport) -> bool:
+        """There is a client, at the other end of `carrier`. It is dropped if there are too many."""
+        self._carrier = carrier
+        if not self._clients.enter(self):
+            carrier.abort()
+            return False
         # With a limit of 0 the transport reports every byte that the client has not taken yet.
-        transport.set_write_buffer_limits(high=0)
-        self._set_deadline(self._patience.request)
+        carrier.set_write_buffer_limits(high=0)
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request."""
@@ -112,11 +135,20 @@ class Connection(H11Protocol):
     def finish(self) -> None:
         """Close, after the answer that is being sent if there is one."""
         self._last = True
-        self._close_unless_answering()
+        if self.transport is None:  # still in its TLS handshake
+            self.abort()
+        else:
+            self._close_unless_answering()
 
     def abort(self) -> None:
         """Close at once, whatever has not been sent."""
-        self.transport.abort()
+        transport = self.transport or self._carrier
+        if transport is not None:
+            transport.abort()
+
+    def leave(self) -> None:
+        """The client has gone."""
+        self._clients.leave(self)
 
     def pause_writing(self) -> None:
         """The client has not taken all that was sent."""
@@ -130,6 +162,7 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
+        self.leave()
         self._cancel_deadline()
         self._cancel_progress()
         super().connection_lost(exc)
@@ -164,7 +197,9 @@ class Connection(H11Protocol):
         """
         queued = array("i", [0])
         fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
-        return self.transport.get_write_buffer_size() + queued[0]
+        return queued[0] + sum(
+            each.get_write_buffer_size() for each in {self.transport, self._carrier} if each
+        )
 
     def _cancel_progress(self) -> None:
         if self._progress is not None:

@@ -1,15 +1,13 @@
-"""Addresses to listen on, spelled `host:port` as Prometheus exporters do."""
+"""Sockets for the addresses to listen on."""
 
 from __future__ import annotations
 
 import errno
-import re
 import socket
 from collections.abc import Sequence
 
 from parsl_exporter.errors import ConfigurationError
-
-_ADDRESS = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<host>[^\[\]:/\s]*)):(?P<port>[0-9]{1,5})")
+from parsl_exporter.listen_address import split_address
 
 _ADVICE = {
     errno.EADDRINUSE: "another program listens there; stop it or choose another port",
@@ -18,22 +16,8 @@ _ADVICE = {
 }
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of `host:port`, `[IPv6]:port` or `:port` (every interface; the host is then empty).
-
-    Raises:
-        ConfigurationError: it is none of these.
-    """
-    match = _ADDRESS.fullmatch(address)
-    if match is None or int(match["port"]) > 65535:
-        raise ConfigurationError(
-            [f"listen address {address!r}: expected HOST:PORT, such as 127.0.0.1:9678, [::1]:9678 or :9678"]
-        )
-    return match["six"] or match["host"] or "", int(match["port"])
-
-
 def listen(addresses: Sequence[str]) -> list[socket.socket]:
-    """A bound socket for each address, all or none. Port 0 is any free port.
+    """A listening socket for each address (as `split_address` takes them), all or none.
 
     Of a name with several addresses the first IPv4 one is taken, as Go's servers do.
 
@@ -45,13 +29,13 @@ def listen(addresses: Sequence[str]) -> list[socket.socket]:
     for address in addresses:
         try:
             sockets.append(_listen(*split_address(address)))
-        except ConfigurationError as error:
-            faults += error.faults
         except (socket.gaierror, UnicodeError):
-            faults.append(f"listen address {address!r}: this host name is not known; use an IP address")
+            faults.append(f"cannot listen on {address}: this host name is not known; use an IP address")
+        except ValueError as error:
+            faults.append(f"cannot listen on an address: {error}")
         except OSError as error:
             advice = _ADVICE.get(error.errno or 0, error.strerror)
-            faults.append(f"listen address {address!r}: {advice}")
+            faults.append(f"cannot listen on {address}: {advice}")
     if faults:
         for opened in sockets:
             opened.close()

@@ -10,24 +10,30 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from parsl_exporter.errors import ConfigurationError
+from parsl_exporter.logs import RepeatedFault, event
 from parsl_exporter.web.app import HEALTHY, READY, Application, Site
-from parsl_exporter.web.connection import Admission, Connection, Patience
+from parsl_exporter.web.authentication import Authenticator
+from parsl_exporter.web.configuration import WebConfiguration
+from parsl_exporter.web.connection import Clients, Connection, Patience
 from parsl_exporter.web.listen import listen, url_of
+from parsl_exporter.web.security import Security
+from parsl_exporter.web.tls import Handshake, TlsConnection
 
 log = logging.getLogger("parsl_exporter.web")
 
 _PATIENCE = Patience()
+_NO_DEMANDS = WebConfiguration()
 _MOST_CONNECTIONS = 2000
 _BACKLOG = 1024
 _LONGEST_HEAD = 16 * 1024
 _GRACE = 0.5
-_QUIET = 60
 
 
 class Server:
@@ -38,12 +44,13 @@ class Server:
         addresses: where to listen, each `host:port`, `[IPv6]:port` or `:port`; port 0 is any free one.
         telemetry_path: where the metrics are.
         version: of the exporter, shown on the landing page.
+        config_file: who is served and how, in the format of Prometheus' exporters; see `configuration`.
         patience: how long a client may take.
         most_connections: how many clients at a time; more are turned away at once. By default 2,000, or half
             of the file descriptors that the process may have, so that its databases can be opened still.
 
     Raises:
-        ConfigurationError: the telemetry path cannot be served.
+        ConfigurationError: the telemetry path or the web configuration cannot be used.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class Server:
         addresses: Sequence[str],
         telemetry_path: str,
         version: str,
+        config_file: Path | None = None,
         patience: Patience = _PATIENCE,
         most_connections: int | None = None,
     ) -> None:
@@ -62,13 +70,20 @@ class Server:
             )
         self._addresses = addresses
         self._patience = patience
-        self._admission = Admission(most_connections or _most_connections())
+        self._clients = Clients(most_connections or _most_connections())
+        self._security = Security(config_file) if config_file else None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="web-page")
+        self._login_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="web-login")
         self._application = Application(
-            site, telemetry_path=telemetry_path, version=version, worker=self._worker
+            site,
+            telemetry_path=telemetry_path,
+            version=version,
+            worker=self._worker,
+            configuration=self._configuration,
+            authenticator=Authenticator(self._login_worker),
         )
         self._state = ServerState()
-        self._faults_logged: dict[str, float] = {}
+        self._faults = RepeatedFault(log)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self._thread: threading.Thread | None = None
@@ -83,11 +98,14 @@ class Server:
             ConfigurationError: with one line for each address that cannot be listened on.
         """
         listeners = listen(self._addresses)
-        urls = tuple(url_of(listener, "http") for listener in listeners)
+        scheme = "https" if self._configuration().tls else "http"
+        urls = tuple(url_of(listener, scheme) for listener in listeners)
         started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(listeners, started), name="web", daemon=True)
         self._thread.start()
         started.result()
+        if self._security:
+            self._security.start()
         return urls
 
     def stop(self) -> None:
@@ -97,7 +115,13 @@ class Server:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        if self._security:
+            self._security.stop()
+        for worker in (self._worker, self._login_worker):
+            worker.shutdown(wait=False, cancel_futures=True)
+
+    def _configuration(self) -> WebConfiguration:
+        return self._security.current if self._security else _NO_DEMANDS
 
     def _run(self, listeners: Sequence[socket.socket], started: Future[None]) -> None:
         try:
@@ -112,43 +136,47 @@ class Server:
         self._loop.set_exception_handler(self._log_fault)
         config = _uvicorn_config(self._application, self._patience)
 
-        def connect() -> Connection:
-            return Connection(config, self._state, patience=self._patience, admission=self._admission)
+        def connect() -> asyncio.BaseProtocol:
+            demands = self._configuration()
+            patience, clients, names = self._patience, self._clients, demands.client_names
+            if demands.tls is None:
+                return Connection(config, self._state, patience=patience, clients=clients)
+            connection = TlsConnection(config, self._state, patience=patience, clients=clients, names=names)
+            return Handshake(connection, demands.tls, patience)
 
         servers = [
             await self._loop.create_server(connect, sock=listener, backlog=_BACKLOG) for listener in listeners
         ]
         started.set_result(None)
         await self._stopping.wait()
+        self._clients.close()
+        for listener in listeners:
+            self._loop.remove_reader(listener)
+        await asyncio.sleep(0.01)  # asyncio loses a connection that it is accepting when its server is closed
         for server in servers:
             server.close()
         await self._hang_up()
 
     async def _hang_up(self) -> None:
-        for connection in self._connections():
+        for connection in self._clients:
             connection.finish()
         end = time.monotonic() + _GRACE
-        while self._state.connections and time.monotonic() < end:
+        while any(self._clients) and time.monotonic() < end:
             await asyncio.sleep(0.01)
-        for connection in self._connections():
+        for connection in self._clients:
             connection.abort()
         await asyncio.sleep(0)  # for the connections to be told that they are lost
 
-    def _connections(self) -> list[Connection]:
-        return [one for one in self._state.connections if isinstance(one, Connection)]
-
     def _log_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log what asyncio could not hand to anybody, out of file descriptors for one. It repeats itself."""
+        """Log what asyncio cannot hand to anybody: that there are no file descriptors left, for one."""
         message = context["message"]
-        now = loop.time()
-        if now - self._faults_logged.get(message, -_QUIET) >= _QUIET:
-            self._faults_logged[message] = now
-            fault = context.get("exception")
-            log.error("%s: %r", message, fault, exc_info=fault if log.isEnabledFor(logging.DEBUG) else None)
+        fault = context.get("exception")
+        self._faults.failed(message, message, error=repr(fault))
+        log.debug(message, exc_info=fault)
 
 
 class _Relay(logging.Handler):
-    """Passes uvicorn's log on as the exporter's, one line a record.
+    """Passes uvicorn's log on as the exporter's.
 
     Its warnings are about requests that make no sense. Anybody can send those: here they are for debugging.
     """
@@ -158,8 +186,8 @@ class _Relay(logging.Handler):
         fault = record.exc_info[1] if record.exc_info else None
         if isinstance(fault, asyncio.CancelledError):
             return  # the server is stopping
-        text = record.getMessage().strip()
-        log.log(level, "%s", text if fault is None else f"{text}: {' '.join(repr(fault).split())}")
+        about = {} if fault is None else {"error": repr(fault)}
+        event(log, level, record.getMessage().strip(), **about)
 
 
 def _uvicorn_config(application: Application, patience: Patience) -> Config:

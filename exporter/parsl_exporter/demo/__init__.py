@@ -1,0 +1,199 @@
+"""`demo`: a real Parsl workflow, and an exporter on its database.
+
+ask         asks them over HTTP
+programs    starts programs, and ends them with all that they started
+workflow    the workflow, a program of its own
+prometheus  Prometheus and Alertmanager, where installed
+summary     what a terminal shows
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from tempfile import TemporaryDirectory
+from typing import NamedTuple, TextIO
+
+from parsl_exporter.demo.ask import ask
+from parsl_exporter.demo.programs import Programs
+from parsl_exporter.demo.prometheus import alerts_line, start_prometheus
+from parsl_exporter.demo.summary import Counts, Screen, counts_of, line, table
+from parsl_exporter.duration import duration as seconds_of
+from parsl_exporter.errors import ConfigurationError, ExporterError
+from parsl_exporter.settings import WebSettings
+from parsl_exporter.web.listen import listen, url_of
+
+_REFRESH = 1.0
+_PLAIN_EVERY = 5.0
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Address(NamedTuple):
+    address: str
+    url: str
+    note: str
+
+
+def demo(
+    listen_address: str | None,
+    duration: str | None,
+    *,
+    with_prometheus: bool = False,
+    out: TextIO | None = None,
+) -> int:
+    """Run until SIGINT, SIGTERM or SIGHUP, or for `duration`, and leave nothing behind; gives 0.
+
+    Without `listen_address` the exporter takes its usual one, or any free port where that is taken. `out` is
+    where to show what goes on, by default standard output.
+
+    Raises ConfigurationError for arguments that cannot be used, ExporterError without Parsl or when one of the
+    programs ends by itself.
+    """
+    seconds = _seconds(duration)
+    where = _address(listen_address)
+    if importlib.util.find_spec("parsl") is None:
+        raise ExporterError("the demo needs Parsl: pip install 'parsl-exporter[demo]'")
+    screen = Screen(out or sys.stdout)
+    begin = time.monotonic()
+    with (
+        _signals() as signals,
+        TemporaryDirectory(prefix="parsl-exporter-demo-") as name,
+        Programs(Path(name)) as programs,
+    ):
+        folder = Path(name)
+        links = _start(programs, folder, where)
+        if with_prometheus:
+            links += start_prometheus(programs, folder, where.url.removeprefix("http://")) or [
+                ("Prometheus", "not installed; on Debian and Ubuntu: apt-get install prometheus")
+            ]
+        _watch(programs, screen, signals, where, links, begin, seconds)
+    screen.say(f"Ended after {time.monotonic() - begin:.0f} s; all that was started is gone again.")
+    return 0
+
+
+def _seconds(duration: str | None) -> float:
+    try:
+        return float("inf") if duration is None else seconds_of(duration)
+    except ValueError as error:
+        raise ConfigurationError([f"--duration: {error}"]) from None
+
+
+def _address(given: str | None) -> _Address:
+    """Find the address to serve on; its port is free now. Raises ConfigurationError when a given one is not."""
+    usual = WebSettings().listen_address[0]
+    note = ""
+    try:
+        (listener,) = listen([given or usual])
+    except ConfigurationError as taken:
+        if given is not None:
+            raise
+        note = f"{taken.faults[0].partition(';')[0]}: this port is any free one"
+        (listener,) = listen([f"{usual.rpartition(':')[0]}:0"])
+    with listener:
+        host = (given or usual).rpartition(":")[0]
+        return _Address(f"{host}:{listener.getsockname()[1]}", url_of(listener, "http"), note)
+
+
+def _start(programs: Programs, folder: Path, where: _Address) -> list[tuple[str, str]]:
+    """Start the workflow and the exporter; gives names and URLs of what to look at."""
+    (folder / "tmp").mkdir()
+    (folder / "exporter.yml").write_text(
+        # JSON is YAML. Histograms need not wait long for late rows of a workflow on one machine.
+        json.dumps({"close_after": "5s", "sources": [{"path": "runinfo/monitoring.db", "name": "demo"}]})
+    )
+    programs.start(
+        "exporter",
+        sys.executable,
+        *("-m", "parsl_exporter", "serve", "--config.file", "exporter.yml"),
+        *("--web.listen-address", where.address),
+    )
+    programs.start(
+        "workflow",
+        sys.executable,
+        *("-m", "parsl_exporter.demo.workflow"),
+        environment={
+            # HTEX starts its programs from PATH.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "TMPDIR": str(folder / "tmp"),
+        },
+    )
+    return [("metrics", f"{where.url}/metrics"), ("state", f"{where.url}/"), ("database", _database(folder))]
+
+
+def _database(folder: Path) -> str:
+    return str(folder / "runinfo" / "monitoring.db")
+
+
+def _watch(
+    programs: Programs,
+    screen: Screen,
+    signals: SimpleQueue[int],
+    where: _Address,
+    links: list[tuple[str, str]],
+    begin: float,
+    seconds: float,
+) -> None:
+    """Show what goes on until a signal comes or the time is over."""
+    head = [f"  {name:<13} {url}" for name, url in links] + ([f"  {where.note}"] if where.note else [])
+    prometheus = dict(links).get("Prometheus", "")
+    if not screen.live:
+        for text in ["parsl-exporter demo; Ctrl-C ends it", *head]:
+            screen.say(text)
+    next_line = begin
+    while (now := time.monotonic()) < begin + seconds:
+        programs.check()
+        counts = _counts(where)
+        alerts = _alerts(prometheus)
+        if screen.live:
+            body = table(counts) + ([f"alerts              {alerts}"] if alerts else [])
+            title = f"parsl-exporter demo: {now - begin:.0f} s, Ctrl-C ends it"
+            screen.show([title, *head, "", *body])
+        elif now >= next_line:
+            screen.say(f"{now - begin:4.0f} s  {line(counts)}" + (f"; alerts: {alerts}" if alerts else ""))
+            next_line += _PLAIN_EVERY
+        try:
+            signals.get(timeout=max(0.0, min(_REFRESH, begin + seconds - time.monotonic())))
+        except Empty:
+            continue
+        break
+    if not screen.live:
+        screen.say(f"      last: {line(_counts(where))}")
+
+
+def _counts(where: _Address) -> Counts:
+    try:
+        return counts_of(ask(f"{where.url}/metrics").decode())
+    except OSError:  # it is starting; should it have ended, the next look at the programs will tell
+        return counts_of("")
+
+
+def _alerts(prometheus: str) -> str:
+    if not prometheus.startswith("http"):
+        return ""
+    try:
+        return alerts_line(prometheus)
+    except OSError:
+        return "Prometheus is starting"
+
+
+@contextmanager
+def _signals() -> Iterator[SimpleQueue[int]]:
+    """Collect the signals that end the demo instead of being ended by them, in the main thread."""
+    received: SimpleQueue[int] = SimpleQueue()
+    before = {number: signal.signal(number, lambda number, _: received.put(number)) for number in _ENDING}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+__all__ = ["demo"]
