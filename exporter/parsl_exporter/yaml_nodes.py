@@ -86,7 +86,7 @@ def read_file(path: Path) -> Node:
     if len(content) > LARGEST_FILE:
         raise _fault(f"{path}: is larger than {LARGEST_FILE} bytes; expected a YAML file")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _fault(f"{path}:{line}: is not UTF-8 text; save the file as UTF-8") from None
