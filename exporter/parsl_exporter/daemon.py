@@ -24,8 +24,9 @@ from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.read.discover import Found, discover
 from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.reading import SourceOptions
 from parsl_exporter.settings import Settings, SourceSettings
-from parsl_exporter.source import Clock, Source, SourceOptions
+from parsl_exporter.source import Clock, Source
 from parsl_exporter.web import Condition
 
 _DISCOVER_EVERY = 5.0

@@ -10,7 +10,8 @@ from parsl_exporter.baton import Baton
 from parsl_exporter.errors import SourceFault
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.read.sqlite import SqliteReader
-from parsl_exporter.source import Clock, Source, SourceOptions
+from parsl_exporter.reading import SourceOptions
+from parsl_exporter.source import Clock, Source
 
 
 def dump(reader: SqliteReader, options: SourceOptions, *, openmetrics: bool, clock: Clock) -> bytes:

@@ -43,6 +43,7 @@ class SourceFault(ExporterError):
         "schema",
         "locked",
         "hot_journal",
+        "replaced",
         "corrupt",
         "timeout",
         "io",

@@ -12,6 +12,17 @@ Row: TypeAlias = tuple[Any, ...]
 """One row as read: its position (SQLite's rowid), then the columns in the order of `Table.columns`."""
 
 
+class StatusColumns(NamedTuple):
+    """Status rows of one run as texts, a column each: commas between ids and states, nothing between stamps."""
+
+    run_id: str
+    size: int
+    task_ids: str
+    try_ids: str
+    states: str
+    stamps: str
+
+
 class Table(NamedTuple):
     """One table. `optional` columns may be absent from an older schema and are then read as NULL.
 

@@ -28,10 +28,14 @@ class Buckets(NamedTuple):
 
 
 class Group:
-    """Counts and sums of one (app, executor). Durations are in microseconds, everything else as sampled."""
+    """Counts and sums of one (app, executor). Durations are in microseconds, everything else as sampled.
+
+    `counted`: a try has gone into its counters.
+    """
 
     __slots__ = (
         "_waiting",
+        "counted",
         "cpu",
         "durations",
         "failures",
@@ -48,6 +52,7 @@ class Group:
     )
 
     def __init__(self, buckets: Buckets) -> None:
+        self.counted = False
         self.tasks: defaultdict[str, int] = defaultdict(int)
         self.transitions: defaultdict[str, int] = defaultdict(int)
         self.failures: defaultdict[str, int] = defaultdict(int)
@@ -65,7 +70,7 @@ class Group:
 
     def empty(self) -> bool:
         """Say whether it holds nothing: a pair that was only shown until its rows were complete."""
-        return not (any(self.tasks.values()) or self.transitions or self.running or any(self.used))
+        return not (self.counted or self.running or any(self.tasks.values()))
 
     def entered(self, state: str, us: int, task_id: int) -> None:
         """A task is in `state` since `us`."""

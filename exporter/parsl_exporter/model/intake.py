@@ -14,14 +14,12 @@ from parsl_exporter.model.blocks import Entry
 from parsl_exporter.model.managers import Manager, NodeRow
 from parsl_exporter.model.run import Info, Run
 from parsl_exporter.model.tasks import Task, Try, failure_class
-from parsl_exporter.model.usage import Usage, usable
+from parsl_exporter.model.usage import TOO_MUCH, Usage, usable
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
 if TYPE_CHECKING:
     from parsl_exporter.model.runs import Runs
 
-_TOO_MUCH = 1e300
-"""Sums of finite numbers below it (above its negative) hold neither infinity nor NaN."""
 REASONS = ("key", "timestamp", "number")
 """Why a row is rejected: NULL or no identifier where a key belongs, no time, no finite number."""
 
@@ -67,9 +65,7 @@ def take_task(runs: Runs, rows: Sequence[Row], now: float) -> None:
         app = names[function]
         label = run.apps.get(app)
         if label is None:
-            label, folded = run.app_label(app)
-            if folded:
-                runs.fold((run_id, app))
+            label = runs.label(run, app)
         task.app = label
         run.touched[task_id] = task
 
@@ -166,7 +162,7 @@ def take_resource(runs: Runs, rows: Sequence[Row], now: float) -> None:
                 continue
         cumulative = (user, system, *row[10:])
         try:
-            finite = -_TOO_MUCH < sum(cumulative) + children + virtual + resident < _TOO_MUCH
+            finite = -TOO_MUCH < sum(cumulative) + children + virtual + resident < TOO_MUCH
         except TypeError:
             finite = False
         if not finite and not usable(row[5:]):
@@ -225,39 +221,42 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
     There are two a task, nearly all alike: of each manager only the last row of a batch is looked at closely.
     """
     stamps = runs.stamps
-    last: dict[tuple[str, str], tuple[int, Row]] = {}
+    last: dict[tuple[str, str], tuple[Row, int, int]] = {}
     newest: dict[tuple[str, str], int] = {}
     for row in rows:
-        place, run_id, uid, _, _, cpus, memory, active, workers, _, stamp, _ = row
+        place, run_id, uid, _, _, cpus, memory, active, workers, _, stamp, heartbeat = row
         try:
             us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.read(stamp)
-            finite = -_TOO_MUCH < cpus + memory + active + workers < _TOO_MUCH
+            if heartbeat is None:
+                beat_us = us
+            elif len(heartbeat) == 26:
+                beat_us = stamps[heartbeat[:19]] + int(heartbeat[20:])
+            else:
+                beat_us = stamps.read(heartbeat)
+            finite = -TOO_MUCH < cpus + memory + active + workers < TOO_MUCH
         except (ValueError, TypeError):
             us = _stamp(runs, NODE, row, stamp)
-            if us < 0:
+            beat_us = us if us < 0 or heartbeat is None else _stamp(runs, NODE, row, heartbeat)
+            if beat_us < 0:
                 continue
             finite = False
         if not finite and not usable((cpus, memory, active, workers)):
             runs.reject(NODE, "number", row)
             continue
+        if run_id.__class__ is not str or not run_id or uid is None or uid == "":
+            runs.reject(NODE, "key", row)
+            continue
         key = (run_id, uid)
-        if key not in last or place > last[key][0]:
-            last[key] = (place, row)
+        if key not in last or place > last[key][0][0]:
+            last[key] = (row, us, beat_us)
         if us > newest.get(key, 0):
             newest[key] = us
-    for key, (_, row) in last.items():
-        _take_manager(runs, row, newest[key], now)
+    for key, (row, us, beat_us) in last.items():
+        _take_manager(runs, row, us, beat_us, newest[key], now)
 
 
-def _take_manager(runs: Runs, row: Row, newest_us: int, now: float) -> None:
-    place, _, uid, hostname, block_id, cpus, memory, active, workers, python, stamp, heartbeat = row
-    if uid is None or uid == "":
-        runs.reject(NODE, "key", row)
-        return
-    us = runs.stamps.read(stamp)
-    heartbeat_us = us if heartbeat is None else _stamp(runs, NODE, row, heartbeat)
-    if heartbeat_us < 0:
-        return
+def _take_manager(runs: Runs, row: Row, us: int, heartbeat_us: int, newest_us: int, now: float) -> None:
+    place, _, uid, hostname, block_id, cpus, memory, active, workers, python, _, _ = row
     run = _run(runs, NODE, row, now)
     if run is None:
         return

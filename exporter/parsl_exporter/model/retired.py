@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 _SLACK = 65_536
 
 
@@ -38,3 +44,24 @@ class Retired:
             self._sparse.remove(task_id)
         else:
             self._dense[task_id] = 0
+
+    def add_all(self, task_ids: npt.NDArray[np.int64]) -> None:
+        """Add ids, all at or above 0 and not far beyond the others."""
+        last = int(task_ids.max())
+        if last >= len(self._dense):
+            self._dense.extend(bytes(last + _SLACK - len(self._dense)))
+        import numpy as np  # noqa: PLC0415  # only a first read in columns comes here, and it has numpy
+
+        np.frombuffer(self._dense, np.uint8)[task_ids] = 1
+
+    def among(self, task_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Say of each id, all at or above 0, whether it is there."""
+        import numpy as np  # noqa: PLC0415  # as above
+
+        known = np.frombuffer(self._dense or b"\0", np.uint8)
+        found: npt.NDArray[np.bool_] = (known[np.minimum(task_ids, len(known) - 1)] == 1) & (
+            task_ids < len(known)
+        )
+        if self._sparse:
+            found |= np.isin(task_ids, list(self._sparse))
+        return found

@@ -19,6 +19,9 @@ from parsl_exporter.model.stamps import MICROSECONDS
 from parsl_exporter.model.tasks import DEPENDENCY_ERROR, FINAL, Running, Shown, Standing, Task, Try
 from parsl_exporter.model.usage import CUMULATIVE, SYSTEM, USER
 
+_CLOCKS_APART_US = 3_600 * MICROSECONDS
+"""How far the clocks of submit host and workers may be apart."""
+
 
 class Limits(NamedTuple):
     """What the model may keep and when it lets go. Seconds, but for the number of apps."""
@@ -157,7 +160,9 @@ class Run:
         before_us -= self._limits.close_after * MICROSECONDS
         for task_id, task in list(self.tasks.items()):
             for try_id, one in task.tries.items():
-                if not self._closable(task, try_id, one) or one.newest() >= before_us:
+                if not self._complete(task, one) or not self._quiet(task, one, before_us):
+                    break
+                if not self._ended(task, try_id, one):
                     break
             else:
                 self._finish(task_id, task)
@@ -165,13 +170,17 @@ class Run:
     def settle_first_read(self, now: float, wall: float, *, whole: bool) -> None:
         """End a first read at `wall` (UTC epoch seconds): close what is past, take ages from the stamps.
 
-        `whole` is a dump: every ended try closes, whatever its age. So it does when the run is over.
+        `whole` is a dump: every ended try closes, whatever its age. So it does when the run is over; but a try
+        that lacks a row, or an update of it, may get that in a moment unless the run was over long ago.
         """
-        before_us = self.last_us - self._limits.close_after * MICROSECONDS
+        close_after_us = self._limits.close_after * MICROSECONDS
+        before_us = self.last_us - close_after_us
+        ended_us = self.info.end_us if self.info is not None else None
+        long_over = ended_us is not None and ended_us + close_after_us < wall * MICROSECONDS
         for task_id, task in list(self.tasks.items()):
             self._settle_task(task_id, task)
             for try_id, one in task.tries.items():
-                quiet = whole or self.over or one.newest() < before_us
+                quiet = whole or long_over or self._quiet(task, one, float("inf") if self.over else before_us)
                 if quiet and not one.closed and self._closable(task, try_id, one):
                     self._close(task, try_id, one)
             self._retire(task_id, task)
@@ -183,8 +192,18 @@ class Run:
     def _ended(self, task: Task, try_id: int, one: Try) -> bool:
         return one.finished() or self.over or (len(task.tries) > 1 and try_id < task.last_try())
 
+    def _quiet(self, task: Task, one: Try, before_us: float) -> bool:
+        """Say whether all its rows lie before `before_us`, and none that it lacks is just being written."""
+        if not self._complete(task, one) or self._incomplete(one):
+            before_us = min(before_us, self.last_us - _CLOCKS_APART_US)
+        return one.newest() < before_us
+
+    def _complete(self, task: Task, one: Try) -> bool:
+        """Say whether the rows that name its app and its executor have come."""
+        return task.app is not None and one.executor is not None
+
     def _attributed(self, task: Task, one: Try) -> bool:
-        return (task.app is not None and one.executor is not None) or self.over
+        return self._complete(task, one) or self.over
 
     def _closable(self, task: Task, try_id: int, one: Try) -> bool:
         return self._ended(task, try_id, one) and self._attributed(task, one)
@@ -198,6 +217,7 @@ class Run:
         for try_id, one in task.tries.items():
             executor = one.executor or UNKNOWN
             group = self.group(app, executor)
+            group.counted = True
             transitions = group.transitions
             for state in one.first:
                 transitions[state] += 1 if one.rows is None else one.rows.get(state, 1)
@@ -250,8 +270,11 @@ class Run:
             self._place(one)
             if one.shown is not None or not one.finished():
                 self._show_running(task, try_id, one, app)
-            if self._attributed(task, one):
+            if one.closed or self._complete(task, one):
                 self._count(app, one)
+            elif one.usage is not None:
+                used = one.usage.used()
+                self._count_host(one, _shown(one), used[USER] + used[SYSTEM])
             if one.executor is not None and self._incomplete(one):
                 self.asking[task_id, try_id] = one
 
@@ -305,6 +328,8 @@ class Run:
             host = self.host(change.host)
             host.running += sign
             host.resident += sign * change.resident
+            if change.host == UNKNOWN and not host.running and not host.cpu:
+                del self.hosts[UNKNOWN]
             if change.block is not None:
                 self.block(change.executor, change.block).running += sign
         _shown(one).running = running
@@ -312,6 +337,7 @@ class Run:
     def _count(self, app: str, one: Try) -> None:
         """Add to the counters what of the try is not in them yet."""
         group = self.group(app, one.executor or UNKNOWN)
+        group.counted = True
         shown = _shown(one)
         transitions, counted = group.transitions, shown.rows
         for state in one.first:
@@ -333,12 +359,15 @@ class Run:
         if one.wasteful():
             group.wasted += cpu - shown.wasted
             shown.wasted = cpu
-        if one.host is not None or self.over:
+        self._count_host(one, shown, cpu)
+
+    def _count_host(self, one: Try, shown: Shown, cpu: float) -> None:
+        if one.host is not None or (self.over and one.closed):
             self.host(one.host or UNKNOWN).cpu += cpu - shown.host_cpu
             shown.host_cpu = cpu
 
     def _count_failure(self, group: Group, one: Try, shown: Shown) -> None:
-        reason = self._failure(one, closing=self.over or one.closed)
+        reason = self._failure(one, closing=one.closed)
         if reason is not None:
             shown.failure = True
             group.failures[reason] += 1
@@ -355,6 +384,8 @@ class Run:
         """Observe the histograms of an ended try, once."""
         one.closed = task.partly_closed = True
         group = self.group(task.app or UNKNOWN, one.executor or UNKNOWN)
+        if self.over and (one.host is None or not self._complete(task, one)):
+            self._count(task.app or UNKNOWN, one)  # what was held for a row that did not come
         if one.shown is not None and not one.shown.failure:
             self._count_failure(group, one, one.shown)
         self._observe(group, task, try_id, one, 1)
@@ -458,14 +489,11 @@ class Run:
             self.unplaced_cpu = 0.0
 
     def asks(self) -> Iterable[tuple[int, int]]:
-        """The tries whose rows should be read again by key; each is asked for less and less often."""
+        """The tries whose rows should be read again by key."""
         for key, one in list(self.asking.items()):
             if not self._incomplete(one):
                 del self.asking[key]
-                continue
-            shown = _shown(one)
-            shown.asked += 1
-            if shown.asked & (shown.asked - 1) == 0:
+            else:
                 yield key
 
 

@@ -98,6 +98,13 @@ class Runs:
             self._refused.add(seen)
         return True
 
+    def label(self, run: Run, app: str) -> str:
+        """The label under which an app of a run is counted; what a limit folds is noted."""
+        label, folded = run.app_label(app)
+        if folded:
+            self.fold((run.run_id, app))
+        return label
+
     def fold(self, value: tuple[str, str]) -> None:
         """Count a value that a limit folded into `_other`, once each as far as can be remembered."""
         if value not in self._folds:

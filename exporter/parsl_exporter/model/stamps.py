@@ -32,22 +32,25 @@ class Stamps(dict[str, int]):
         return us
 
     def _convert(self, moment: datetime) -> int:
-        if moment.tzinfo is None:
-            moment = moment.astimezone() if self._zone is None else moment.replace(tzinfo=self._zone)
-        return (moment - _EPOCH) // timedelta(microseconds=1)
+        try:
+            if moment.tzinfo is None:
+                moment = moment.astimezone() if self._zone is None else moment.replace(tzinfo=self._zone)
+            us = (moment - _EPOCH) // timedelta(microseconds=1)
+        except (OverflowError, OSError):
+            us = -1
+        if us < 0:
+            raise ValueError(f"not a time since 1970: {moment}")
+        return us
 
     def read(self, value: object) -> int:
         """Give the microseconds of a stamp as the database gave it; raise ValueError when it is none."""
-        try:
-            if isinstance(value, str):
-                if len(value) == 26 and value[19] == ".":
-                    return self[value[:19]] + int(value[20:])
-                second, dot, fraction = value.partition(".")
-                if dot and fraction.isdigit() and len(second) == 19:
-                    return self[second] + int(f"{fraction:0<6.6}")
-                return self._convert(datetime.fromisoformat(value))
-            if isinstance(value, datetime):
-                return self._convert(value)
-        except (OverflowError, OSError, ValueError):
-            pass
+        if isinstance(value, str):
+            if len(value) == 26:  # as the loops of `intake` read it
+                return self[value[:19]] + int(value[20:])
+            second, dot, fraction = value.partition(".")
+            if dot and fraction.isdigit() and len(second) == 19:
+                return self[second] + int(f"{fraction:0<6.6}")
+            return self._convert(datetime.fromisoformat(value))
+        if isinstance(value, datetime):
+            return self._convert(value)
         raise ValueError(f"not a timestamp: {value!r:.80}")

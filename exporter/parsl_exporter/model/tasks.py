@@ -22,6 +22,7 @@ _RANK = {"pending": 0, "launched": 2, "running": 3, "running_ended": 4, "joining
 _UNKNOWN_RANK = 1
 _FINAL_RANK = {state: rank for rank, state in enumerate(FINAL)}
 _FINAL_STATES = frozenset(FINAL)
+_OTHER_FINAL = _FINAL_STATES - {"exec_done"}
 _ENDS = frozenset(("fail_retryable", *FINAL))
 _ON_BLOCK = frozenset(("running", "running_ended", "fail_retryable", *FINAL))
 _CLASS = re.compile(r"\s*(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)")
@@ -52,7 +53,7 @@ class Running(NamedTuple):
 class Shown:
     """What of a try has gone into the sums already; tries that a first read closes at once have none."""
 
-    __slots__ = ("asked", "failure", "host_cpu", "queued", "rows", "running", "used", "wasted")
+    __slots__ = ("failure", "host_cpu", "queued", "rows", "running", "used", "wasted")
 
     def __init__(self) -> None:
         self.rows: dict[str, int] = {}
@@ -62,7 +63,6 @@ class Shown:
         self.host_cpu = 0.0
         self.running: Running | None = None
         self.queued = False
-        self.asked = 0
 
 
 class Try:
@@ -121,7 +121,7 @@ class Try:
 
     def final(self) -> int:
         """Microseconds of its latest final row; 0 when it has none."""
-        if "exec_done" in self.first and self.last is None and "failed" not in self.first:
+        if "exec_done" in self.first and self.last is None and _OTHER_FINAL.isdisjoint(self.first):
             return self.first["exec_done"]
         return max((self.latest(state) for state in FINAL if state in self.first), default=0)
 

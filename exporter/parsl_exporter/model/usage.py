@@ -14,9 +14,13 @@ CUMULATIVE = 6
 """The cumulative columns: CPU seconds (user, system), bytes (read, written), context switches (two kinds)."""
 
 
+TOO_MUCH = 1e300
+"""Sums of numbers between it and its negative hold neither infinity nor NaN."""
+
+
 def usable(sample: Sequence[Any]) -> bool:
-    """Say whether every value of a sample is NULL or a finite number."""
-    return all(v is None or (isinstance(v, (int, float)) and v - v == 0) for v in sample)
+    """Say whether every value of a sample is NULL or a number that is less than `TOO_MUCH` either way."""
+    return all(v is None or (isinstance(v, (int, float)) and -TOO_MUCH < v < TOO_MUCH) for v in sample)
 
 
 class Usage:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from parsl_exporter.errors import ExporterError, SourceFault, SourceReplaced
 from parsl_exporter.read.position import START, Batch, Position, position_of
-from parsl_exporter.read.sqlite_faults import fault_of
+from parsl_exporter.read.sqlite_faults import fault_of, refuse_closed_wal
 from parsl_exporter.tables import BY_NAME, TABLES, TRY, WORKFLOW, Row, Table, lacking
 
 DEADLINE = 5.0
@@ -49,6 +49,7 @@ class SqliteReader:
         self._monotonic = monotonic
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._readable: tuple[int, int] | None = None
         self._data_version: int | None = None
         self._schema_version: int | None = None
         self._columns: dict[str, str] = {}
@@ -65,17 +66,21 @@ class SqliteReader:
         file than before, SourceFault when it leads to none that can be read.
         """
         found = self._stat()
-        before, self._file = self._file, (found.st_dev, found.st_ino)
-        if before is not None and before != self._file:
+        file = found.st_dev, found.st_ino
+        if file != self._file:
             self.close()
+        if self._readable is not None and file != self._readable:
+            self._readable = None
             raise SourceReplaced(f"{self.path}: replaced by another file; reading it anew")
         if self._connection is None:
             self._open(owner=found.st_uid)
-        version = self._fetch("PRAGMA data_version")[0][0]
+            self._file = file
+        version = self.fetch("PRAGMA data_version")[0][0]
         if version == self._data_version:
             return False
         self._introspect()
         self._data_version = version
+        self._readable = file
         return True
 
     def look_again(self) -> None:
@@ -113,14 +118,13 @@ class SqliteReader:
         return found
 
     def _open(self, owner: int) -> None:
-        if not os.access(self.path, os.R_OK):
+        if not os.access(self.path, os.R_OK, effective_ids=True):
             raise SourceFault(
                 "unreadable", f"{self.path}: permission denied; give this user read access to it"
             )
-        uri = f"file:{quote(os.fsencode(self.path))}?mode=ro"
         if os.geteuid() not in (0, owner):
-            # The -shm and -wal files of a WAL database, made by another user, would lock its writer out.
-            uri += "&readonly_shm=1"
+            refuse_closed_wal(self.path)
+        uri = f"file:{quote(os.fsencode(self.path))}?mode=ro"
         try:
             connection = sqlite3.connect(
                 uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64
@@ -134,17 +138,17 @@ class SqliteReader:
         return self._monotonic() > self._deadline
 
     def _introspect(self) -> None:
-        version = self._fetch("PRAGMA schema_version")[0][0]
+        version = self.fetch("PRAGMA schema_version")[0][0]
         if version == self._schema_version:
             return
         schema: dict[str, frozenset[str]] = {}
-        for name, kind, sql in self._fetch(
+        for name, kind, sql in self.fetch(
             "SELECT name, type, sql FROM sqlite_master WHERE type IN ('table', 'view')"
         ):
             if name not in BY_NAME:
                 continue
             virtual = str(sql or "").upper().lstrip().startswith("CREATE VIRTUAL")
-            columns = frozenset(str(row[1]) for row in self._fetch(f'PRAGMA table_info("{name}")'))
+            columns = frozenset(str(row[1]) for row in self.fetch(f'PRAGMA table_info("{name}")'))
             if kind != "table" or virtual:
                 found = f"is a {'virtual table' if virtual else kind}"
             elif "rowid" in {c.lower() for c in columns} or _WITHOUT_ROWID.search(sql):
@@ -186,7 +190,7 @@ class SqliteReader:
             return self._tail_without(table, after, skip)
         limit = self._limits[table.name]
         begin = self._monotonic()
-        rows = self._fetch(
+        rows = self.fetch(
             f'SELECT {self._columns[table.name]} FROM "{table.name}" WHERE rowid >= ? ORDER BY rowid LIMIT ?',
             (after.rowid, limit + 1),
         )
@@ -208,7 +212,7 @@ class SqliteReader:
 
     def _tail_without(self, table: Table, after: Position, skip: Collection[str]) -> Batch:
         limit = self._limits[table.name] * 4
-        ends = self._fetch(
+        ends = self.fetch(
             f'SELECT max(rowid), count(*) FROM (SELECT rowid FROM "{table.name}" WHERE rowid > ?'
             " ORDER BY rowid LIMIT ?)",
             (after.rowid, limit),
@@ -217,7 +221,7 @@ class SqliteReader:
         if end is None:
             return Batch([], after, more=False)
         begin = self._monotonic()
-        rows = self._fetch(
+        rows = self.fetch(
             f'SELECT {self._columns[table.name]} FROM "{table.name}" WHERE rowid > ? AND rowid <= ?'
             " AND (rowid = ? OR ifnull(run_id, '') NOT IN (SELECT value FROM json_each(?))) ORDER BY rowid",
             (after.rowid, end, end, json.dumps(list(skip))),
@@ -233,7 +237,7 @@ class SqliteReader:
     def of_run(self, table: Table, run_id: str, after: int, upto: int) -> Batch:
         """Give the rows of one run past rowid `after` and up to `upto`, in bounded slices."""
         limit = self._limits[table.name] * 4
-        ends = self._fetch(
+        ends = self.fetch(
             f'SELECT max(rowid) FROM (SELECT rowid FROM "{table.name}" WHERE rowid > ? AND rowid <= ?'
             " ORDER BY rowid LIMIT ?)",
             (after, upto, limit),
@@ -241,27 +245,36 @@ class SqliteReader:
         end = ends[0][0]
         if end is None:
             return Batch([], Position(upto), more=False)
-        rows = self._fetch(
+        rows = self.fetch(
             f'SELECT {self._columns[table.name]} FROM "{table.name}" WHERE rowid > ? AND rowid <= ? AND run_id = ?'
             " ORDER BY rowid",
             (after, end, run_id),
         )
         return Batch(rows, Position(end), more=end < upto)
 
+    def between(self, table: Table, after: int, upto: int) -> list[Row]:
+        """Give the rows past rowid `after` and up to `upto`, in order; the caller bounds how many those are."""
+        return self.fetch(
+            f'SELECT {self._columns[table.name]} FROM "{table.name}" WHERE rowid > ? AND rowid <= ? ORDER BY rowid',
+            (after, upto),
+        )
+
     def last_rowid(self, table: Table) -> int:
         """Give the position of the table's newest row; 0 when it is empty."""
-        return int(self._fetch(f'SELECT max(rowid) FROM "{table.name}"')[0][0] or 0)
+        return int(self.fetch(f'SELECT max(rowid) FROM "{table.name}"')[0][0] or 0)
 
     def stamp_at(self, table: Table, position: Position) -> object:
         """Give the stamp of the row at a position, as the database has it; None when it is not there."""
-        rows = self._fetch(f'SELECT {table.stamp} FROM "{table.name}" WHERE rowid = ?', (position.rowid,))
+        if table.stamp not in self._schema[table.name]:
+            return None
+        rows = self.fetch(f'SELECT {table.stamp} FROM "{table.name}" WHERE rowid = ?', (position.rowid,))
         return rows[0][0] if rows else None
 
     def workflows(self, run_ids: Sequence[str]) -> list[Row]:
         """Give the workflow rows of these runs."""
         rows: list[Row] = []
         for i in range(0, len(run_ids), _KEYS_AT_ONCE):
-            rows += self._fetch(
+            rows += self.fetch(
                 f"SELECT {self._columns[WORKFLOW.name]} FROM workflow"
                 " WHERE run_id IN (SELECT value FROM json_each(?))",
                 (json.dumps(run_ids[i : i + _KEYS_AT_ONCE]),),
@@ -272,7 +285,7 @@ class SqliteReader:
         """Give the try rows of these (run_id, task_id, try_id), at most the first few hundred of them."""
         keys = keys[:_KEYS_AT_ONCE]
         columns = self._columns[TRY.name].replace("rowid", '"try".rowid').replace(' "', ' "try"."')
-        return self._fetch(
+        return self.fetch(
             f'SELECT {columns} FROM json_each(?) AS k CROSS JOIN "try" ON'
             " \"try\".try_id = json_extract(k.value, '$[2]') AND \"try\".task_id = json_extract(k.value, '$[1]')"
             " AND \"try\".run_id = json_extract(k.value, '$[0]')",
@@ -288,14 +301,14 @@ class SqliteReader:
         """
         found: dict[str, list[Row]] = {}
         for name in ("task", "status"):
-            found[name] = self._fetch(
+            found[name] = self.fetch(
                 f"SELECT {self._columns[name]} FROM {name} WHERE task_id = ? AND run_id = ? AND rowid <= ?",
                 (task_id, run_id, upto[name].rowid),
             )
         last = max((*known_tries, *(r[3] for r in found["status"] if isinstance(r[3], int))), default=0)
         tries = json.dumps(list(range(min(last + 1, _MOST_TRIES))))
         for name in ("try", "resource"):
-            found[name] = self._fetch(
+            found[name] = self.fetch(
                 f'SELECT {self._columns[name]} FROM "{name}" WHERE try_id IN (SELECT value FROM json_each(?))'
                 " AND task_id = ? AND run_id = ? AND rowid <= ?",
                 (tries, task_id, run_id, upto[name].rowid),
@@ -310,7 +323,7 @@ class SqliteReader:
         runs: set[str] = set()
         end = self.last_rowid(table) + 1
         while end > 0:
-            rows = self._fetch(
+            rows = self.fetch(
                 f"SELECT min(rowid), max({table.stamp}) FROM (SELECT rowid, {table.stamp} FROM {table.name}"
                 " WHERE rowid < ? ORDER BY rowid DESC LIMIT ?)",
                 (end, _MOST),
@@ -318,7 +331,7 @@ class SqliteReader:
             begin, newest = rows[0]
             if begin is None or not isinstance(newest, str) or newest < stamp:
                 break
-            found = self._fetch(
+            found = self.fetch(
                 f"SELECT DISTINCT run_id FROM {table.name} WHERE rowid >= ? AND rowid < ? AND {table.stamp} >= ?",
                 (begin, end, stamp),
             )
@@ -328,7 +341,8 @@ class SqliteReader:
 
     # --- one statement --------------------------------------------------------------------------------------
 
-    def _fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Give all rows of one statement, which is one read transaction. Raises what `ExporterError` lists."""
         connection = self._connection
         if connection is None:
             raise SourceFault("io", f"{self.path}: not open")

@@ -6,16 +6,22 @@ Python 3.10 gives no error codes: the texts are SQLite's own (`sqlite3ErrStr` in
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from parsl_exporter.errors import ExporterError, SourceBusy, SourceFault
+
+_CLOSED_WAL = (
+    "in WAL mode, which needs -wal and -shm files beside it that this user may not make; it can be read while a"
+    " writer has it open, or once its owner has run sqlite3 FILE 'PRAGMA journal_mode=DELETE'"
+)
+_MODE_AT, _WAL = 18, b"\x02"
 
 
 def fault_of(error: Exception, path: Path, *, deadline: float) -> ExporterError:
     """Give SourceBusy for a lock, else a SourceFault that says what is wrong with the file and what to do.
 
-    `deadline`: the seconds after which a statement is interrupted. Looks at what lies beside the file, and
-    never opens it: to close it again would take away the locks that this process holds on it (fcntl).
+    `deadline`: the seconds after which a statement is interrupted.
     """
     text = str(error)
     if "locked" in text or "busy" in text:
@@ -24,19 +30,30 @@ def fault_of(error: Exception, path: Path, *, deadline: float) -> ExporterError:
     return SourceFault(reason, f"{path}: {what}")
 
 
+def refuse_closed_wal(path: Path) -> None:
+    """Raise SourceFault for a WAL database without its -wal and -shm files, for a user who does not own it.
+
+    SQLite would make them on reading, where the folder allows that, and the owner could not write any more.
+    Not for a file that this process is reading: to close it takes away the locks held on it (fcntl).
+    """
+    if _beside(path, "-wal") and _beside(path, "-shm"):
+        return
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(_MODE_AT)
+        if file.read(1) == _WAL:
+            raise SourceFault("unreadable", f"{path}: {_CLOSED_WAL}")
+
+
 def _meaning(text: str, path: Path, deadline: float) -> tuple[str, str]:
     if "interrupted" in text:
         return "timeout", f"a read took longer than {deadline:g} s; trying shorter ones"
     if "readonly database" in text and _beside(path, "-journal"):
         return "hot_journal", (
-            "a writer was killed and left a journal that only a writer may roll back; the next Parsl run does so,"
+            "a writer was killed or failed midway and left a journal that only a writer may roll back; the next Parsl run does so,"
             " or open the database once with write access (sqlite3 FILE 'SELECT count(*) FROM workflow')"
         )
     if "readonly database" in text or ("unable to open" in text and _beside(path, "-wal")):
-        return "unreadable", (
-            "in WAL mode, which needs its -wal and -shm files and this user may not make them; it can be read"
-            " while a writer has it open, or once its owner has run sqlite3 FILE 'PRAGMA journal_mode=DELETE'"
-        )
+        return "unreadable", _CLOSED_WAL
     if "not a database" in text or "encrypted" in text:
         return "not_a_database", "not an SQLite database; give the path of a monitoring.db"
     if "malformed" in text or "corrupt" in text:

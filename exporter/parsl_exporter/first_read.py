@@ -1,0 +1,169 @@
+"""The first read of a database: everything that is there, the tables advancing together in time.
+
+Read one after the other, every try would stay open until the last table is done. With numpy installed ordinary
+tasks are read and folded in columns (`model/bulk.py`, `read/sqlite_columns.py`), which is several times faster.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from parsl_exporter.logs import event
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.read.position import Position
+from parsl_exporter.read.sqlite_columns import SqliteColumns
+from parsl_exporter.reading import Reading
+from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW, Table
+
+try:
+    from parsl_exporter.model.bulk import FirstRead as Columns
+except ImportError:  # numpy is an extra
+    Columns = None  # type: ignore[assignment,misc]  # the one name for both cases
+
+_HELD_TASKS = 10_000
+"""Live tasks that a first read holds before it looks for finished ones."""
+_DATED = (STATUS, RESOURCE, BLOCK, NODE)
+
+_log = logging.getLogger(__name__)
+
+
+def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[], None]) -> bool:
+    """Read everything; give whether it came to the end (False when the reading is stopping).
+
+    `wall` gives UTC epoch seconds; `show` is called after each batch, with `reading.backlog` up to date. May
+    raise what a reader raises, and goes on from there when it is called again.
+    """
+    begin = reading.steady()
+    runs = reading.runs
+    while reading.batch(WORKFLOW).more:
+        pass
+    first = _FirstRead(reading, _skip(reading, wall()))
+    try:
+        finished = first.read(show)
+    finally:
+        first.release()
+    if not finished:
+        return False
+    reading.read_new()
+    with reading.baton:
+        runs.finish_first_read(reading.steady(), wall(), whole=reading.options.whole)
+    seconds = round(reading.steady() - begin, 3)
+    event(_log, logging.INFO, "caught up", source=reading.options.name, runs=len(runs.runs), seconds=seconds)
+    return True
+
+
+class _FirstRead:
+    """The order in which the tables are read, and the two ways to read them."""
+
+    def __init__(self, reading: Reading, skip: frozenset[str]) -> None:
+        self._reading = reading
+        self._skip = skip
+        self._texts = SqliteColumns(reading.reader, monotonic=reading.steady)
+        self._columns = None
+        if Columns is not None:
+            self._columns = Columns(reading.runs, reading.options.limits.close_after)
+        self._ends: dict[str, int] = {}
+        for table in TABLES:
+            with reading.baton:
+                self._ends[table.name] = reading.reader.last_rowid(table)
+
+    def read(self, show: Callable[[], None]) -> bool:
+        """Read all tables to their ends."""
+        reading, runs = self._reading, self._reading.runs
+        tables = {table.name: table for table in TABLES if table is not WORKFLOW}
+        cursors = dict.fromkeys(tables, 0)
+        held = _HELD_TASKS
+        while cursors and not reading.stopping():
+            table = tables[min(cursors, key=lambda name: cursors[name])]
+            if self._batch(table):
+                reached = self._reached(runs, table, reading.positions[table.name])
+                cursors[table.name] = max(cursors[table.name], reached)
+            else:
+                del cursors[table.name]
+            if self._live_tasks() > held:
+                ahead = [cursors[t.name] for t in (STATUS, RESOURCE) if t.name in cursors]
+                with reading.baton:
+                    (self._columns.settle if self._columns else runs.settle_history)(
+                        min(ahead, default=float("inf"))
+                    )
+                held = 2 * self._live_tasks() + _HELD_TASKS
+            reading.backlog = {n: max(0, end - reading.positions[n].rowid) for n, end in self._ends.items()}
+            show()
+        return not cursors
+
+    def release(self) -> None:
+        """Have all tasks in the model itself, also when reading stopped half-way."""
+        if self._columns is not None:
+            with self._reading.baton:
+                self._columns.release()
+
+    def _live_tasks(self) -> int:
+        return self._columns.live_tasks() if self._columns is not None else self._reading.runs.live_tasks()
+
+    def _batch(self, table: Table) -> bool:
+        """Read the next rows of a table; say whether there are more."""
+        reading = self._reading
+        if self._columns is not None and not self._skip and table is STATUS:
+            return self._status_as_texts()
+        if not self._skip and table is NODE:
+            with reading.baton:
+                nodes = self._texts.managers(reading.positions[NODE.name])
+            with reading.baton:
+                reading.runs.take(NODE, nodes.rows, reading.steady())
+            reading.took(NODE, nodes.size, nodes.position)
+            return nodes.more
+        with reading.baton:
+            batch = reading.reader.tail(table, reading.positions[table.name], skip=self._skip)
+        if batch.rows:
+            with reading.baton:
+                (self._columns or reading.runs).take(table, batch.rows, reading.steady())
+        reading.took(table, len(batch.rows), batch.position)
+        return batch.more
+
+    def _status_as_texts(self) -> bool:
+        reading = self._reading
+        assert self._columns is not None
+        after = reading.positions[STATUS.name]
+        with reading.baton:
+            part = self._texts.status(after)
+        with reading.baton:
+            if part.columns is not None:
+                self._columns.take_status(
+                    part.columns,
+                    lambda: reading.reader.between(STATUS, after.rowid, part.position.rowid),
+                    reading.steady(),
+                )
+            elif part.size:
+                rows = reading.reader.between(STATUS, after.rowid, part.position.rowid)
+                self._columns.take(STATUS, rows, reading.steady())
+        reading.took(STATUS, part.size, part.position)
+        return part.more
+
+    def _reached(self, runs: Runs, table: Table, position: Position) -> int:
+        """Microseconds of the stamp at a position; 0 when there is none."""
+        with self._reading.baton:
+            stamp = self._reading.reader.stamp_at(table, position)
+        try:
+            return runs.stamps.read(stamp)
+        except ValueError:
+            return 0
+
+
+def _skip(reading: Reading, wall: float) -> frozenset[str]:
+    """Leave out the runs that are past their time: the ids whose rows need not be read."""
+    if reading.options.whole:
+        return frozenset()
+    runs = reading.runs
+    runs.skip_ended(wall)
+    candidates = runs.maybe_abandoned(wall)
+    if candidates:
+        since = datetime.fromtimestamp(wall - reading.options.limits.abandon_after, reading.options.zone)
+        stamp = since.strftime("%Y-%m-%d %H:%M:%S.%f")
+        writers: set[str] = set()
+        for table in _DATED:
+            with reading.baton:
+                writers |= reading.reader.writers_since(table, stamp)
+        runs.skip_abandoned(set(candidates) - writers)
+    return frozenset(runs.ended | runs.abandoned)

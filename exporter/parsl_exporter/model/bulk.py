@@ -1,0 +1,446 @@
+"""A first read in columns: the ordinary tasks of one run as arrays, folded thousands at a time.
+
+`model/intake.py` and `Run` say what rows mean; this is a shorter way to the same sums for tasks of one try that
+went pending, launched, running, running_ended, exec_done. A task of which anything else is seen is given up: what
+is known of it becomes a `Task`, and its rows go the ordinary way. Needs numpy; without it all rows do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parsl_exporter.model.groups import Group
+from parsl_exporter.model.histogram import Histogram
+from parsl_exporter.model.names import Names
+from parsl_exporter.model.run import Run
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.model.stamp_columns import read_stamps
+from parsl_exporter.model.stamps import MICROSECONDS, Stamps
+from parsl_exporter.model.tasks import Task, Try
+from parsl_exporter.model.usage import CUMULATIVE, SYSTEM, USER, Usage
+from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, Row, StatusColumns, Table
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+ORDINARY = ("pending", "launched", "running", "running_ended", "exec_done")
+PENDING, LAUNCHED, RUNNING, RUNNING_ENDED, EXEC_DONE = range(5)
+_CODES = {state: code for code, state in enumerate(ORDINARY)}
+_MOST = 1 << 26
+"""Tasks held at once; ids further apart are given up."""
+_ROOM = 1 << 14
+
+
+class FirstRead:
+    """Takes the rows of a first read into `runs`, ordinary tasks in columns. `release` ends it."""
+
+    def __init__(self, runs: Runs, close_after: float) -> None:
+        self._runs = runs
+        self._close_after_us = close_after * MICROSECONDS
+        self._bulks: dict[str, Bulk] = {}
+
+    def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
+        """Take rows of one table."""
+        if table in (TASK, TRY, STATUS, RESOURCE):
+            by_run: dict[Any, list[Row]] = {}
+            for row in rows:
+                by_run.setdefault(row[1], []).append(row)
+            rows = [row for run_id, part in by_run.items() for row in self._rest(table, run_id, part, now)]
+        if rows:
+            self._runs.take(table, rows, now)
+
+    def take_status(self, text: StatusColumns, rows: Callable[[], Sequence[Row]], now: float) -> None:
+        """Take status rows as texts; `rows` gives the same rows in the same order, should they be needed."""
+        bulk = self._bulk(text.run_id, now)
+        if bulk is None:
+            return
+        mask = bulk.take_status(text.task_ids, text.try_ids, text.states, text.stamps, text.size)
+        if mask is None:
+            given = rows()
+            bulk.give_up(row[2] for row in given)
+            self._runs.take(STATUS, given, now)
+        elif mask.any():
+            self._runs.take(STATUS, list(compress(rows(), mask.tolist())), now)
+
+    def _rest(self, table: Table, run_id: Any, rows: list[Row], now: float) -> Sequence[Row]:
+        """Take what can be taken in columns; give the rows that cannot."""
+        bulk = self._bulk(run_id, now) if isinstance(run_id, str) and run_id else None
+        if bulk is None:
+            return rows
+        mask: Mask | None = None
+        if table is TASK:
+            mask = bulk.take_tasks(rows, lambda app: self._runs.label(bulk.run, app))
+        elif table is TRY:
+            mask = bulk.take_tries(rows)
+        elif table is RESOURCE:
+            mask = bulk.take_samples(rows)
+        elif table is STATUS:
+            mask = bulk.take_status_rows(rows)
+        if mask is None:
+            bulk.give_up(row[2] for row in rows)
+            return rows
+        return list(compress(rows, mask.tolist()))
+
+    def _bulk(self, run_id: str, now: float) -> Bulk | None:
+        run = self._runs.run(run_id, now)
+        if run is None:
+            return None
+        bulk = self._bulks.get(run_id)
+        if bulk is None or bulk.run is not run:
+            bulk = self._bulks[run_id] = Bulk(run, self._runs.stamps, self._runs.names)
+        return bulk
+
+    def live_tasks(self) -> int:
+        """The number of tasks held, in columns and in full."""
+        return self._runs.live_tasks() + sum(len(bulk) for bulk in self._bulks.values())
+
+    def settle(self, horizon_us: float) -> None:
+        """Let go of the finished tasks whose rows have all been read, up to `horizon_us` in time."""
+        for bulk in self._bulks.values():
+            bulk.flush(min(horizon_us, bulk.run.last_us) - self._close_after_us)
+        self._runs.settle_history(horizon_us)
+
+    def release(self) -> None:
+        """Hand all that is left over to the ordinary way: the first read has come to its end."""
+        self.settle(float("inf"))
+        for bulk in self._bulks.values():
+            bulk.release()
+        self._bulks.clear()
+
+
+class Bulk:
+    """Ordinary tasks of one run that are not finished yet, in columns by task_id.
+
+    Each `take_*` gives the mask of the rows that must go the ordinary way, or None when all must: their tasks
+    have been given up by then (of all rows: `give_up` must be called with their task ids).
+    """
+
+    def __init__(self, run: Run, stamps: Stamps, names: Names) -> None:
+        self.run = run
+        self._stamps = stamps
+        self._names = names
+        self._base = 0
+        self._codes: dict[str, int] = {}
+        self._texts: list[str] = []
+        self._allocate(_ROOM)
+
+    def __len__(self) -> int:
+        """The number of tasks held."""
+        return int(np.count_nonzero(self._held))
+
+    def _allocate(self, size: int) -> None:
+        self._held: Mask = np.zeros(size, bool)
+        self._given_up: Mask = np.zeros(size, bool)
+        self._names_of: Ints = np.full((4, size), -1)
+        self._at: Ints = np.zeros((len(ORDINARY), size), np.int64)
+        self._sampled_at: Ints = np.zeros(size, np.int64)
+        self._latest: Floats = np.full((3, size), np.nan)
+        self._peak: Floats = np.full(size, np.nan)
+        self._low: Floats = np.full((CUMULATIVE, size), np.nan)
+        self._high: Floats = np.full((CUMULATIVE, size), np.nan)
+
+    # --- rows in --------------------------------------------------------------------------------------------
+
+    def take_tasks(self, rows: Sequence[Row], label: Callable[[str], str]) -> Mask | None:
+        """Take task rows; `label` gives the app's label."""
+        columns = list(zip(*rows, strict=True))
+        index = self._index(columns[2])
+        if index is None:
+            return None
+        apps = {function: self._code(label(self._names[function])) for function in dict.fromkeys(columns[3])}
+        ordinary = self._ordinary(index, (index < 0) | (self._names_of[0, index.clip(0)] >= 0))
+        self._names_of[0, index[ordinary]] = np.array([apps[f] for f in columns[3]], np.int64)[ordinary]
+        return self._took(index, ordinary)
+
+    def take_tries(self, rows: Sequence[Row]) -> Mask | None:
+        """Take try rows."""
+        columns = list(zip(*rows, strict=True))
+        index = self._index(columns[2])
+        if index is None:
+            return None
+        places = np.array([self._try_codes(row) for row in rows], np.int64).T
+        odd = (index < 0) | (places[0] < 0) | (self._names_of[1, index.clip(0)] >= 0)
+        ordinary = self._ordinary(index, odd)
+        self._names_of[1:, index[ordinary]] = places[:, ordinary]
+        return self._took(index, ordinary)
+
+    def _try_codes(self, row: Row) -> tuple[int, int, int]:
+        """Executor, host and block; an executor of -1 when the try is not ordinary."""
+        _, _, _, try_id, executor, block_id, hostname, history = row
+        if try_id.__class__ is not int or try_id != 0 or history:
+            return -1, -1, -1
+        block = self._code(self._names[block_id]) if block_id else -1
+        host = self._code(self._names[hostname]) if hostname else -1
+        return self._code(self._names[executor]), host, block
+
+    def take_status(self, task_ids: str, try_ids: str, states: str, stamps: str, count: int) -> Mask | None:
+        """Take status rows as texts: ids and states with commas between, stamps of 26 characters without."""
+        index = self._numbers(task_ids, count)
+        tries = self._numbers(try_ids, count)
+        at = read_stamps(stamps, count, self._stamps)
+        names = states.split(",")
+        if index is None or tries is None or at is None or len(names) != count:
+            return None
+        codes = np.fromiter((_CODES.get(name, -1) for name in names), np.int64, count)
+        index = self._within(index)
+        if index is None:
+            return None
+        safe = codes.clip(0), index.clip(0)
+        odd = (index < 0) | (codes < 0) | (tries != 0) | (at <= 0) | (self._at[safe] != 0)
+        _, first, times = np.unique(index * len(ORDINARY) + codes, return_index=True, return_counts=True)
+        odd[first[times > 1]] = True
+        ordinary = self._ordinary(index, odd)
+        self._at[codes[ordinary], index[ordinary]] = at[ordinary]
+        return self._took(index, ordinary, at)
+
+    def take_status_rows(self, rows: Sequence[Row]) -> Mask | None:
+        """Take status rows."""
+        _, _, task_ids, try_ids, states, stamps = zip(*rows, strict=True)
+        if not all(i.__class__ is int for i in (*task_ids, *try_ids)):
+            return None
+        try:
+            texts = (
+                ",".join(map(str, task_ids)),
+                ",".join(map(str, try_ids)),
+                ",".join(states),
+                "".join(stamps),
+            )
+        except TypeError:
+            return None
+        return self.take_status(*texts, len(rows))
+
+    def take_samples(self, rows: Sequence[Row]) -> Mask | None:
+        """Take resource samples."""
+        columns = list(zip(*rows, strict=True))
+        index = self._index(columns[2])
+        try:
+            at = read_stamps("".join(columns[4]), len(rows), self._stamps)
+            tries = np.array(columns[3], np.int64)
+            values = np.array(columns[5:], np.float64)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        if index is None or at is None:
+            return None
+        odd = (index < 0) | (tries != 0) | (at <= 0) | np.isinf(values).any(axis=0)
+        ordinary = self._ordinary(index, odd)
+        if ordinary.any():
+            self._fold_samples(index[ordinary], at[ordinary], values[:, ordinary])
+        return self._took(index, ordinary, at)
+
+    def _fold_samples(self, index: Ints, at: Ints, values: Floats) -> None:
+        order = np.lexsort((at, index))
+        index, at, values = index[order], at[order], values[:, order]
+        begins = np.flatnonzero(np.r_[True, index[1:] != index[:-1]])
+        ends = np.r_[begins[1:], len(index)] - 1
+        tasks = index[begins]
+        # The columns are those of `tables.RESOURCE`: children, user, system, virtual, resident, then the other four.
+        cumulative = values[[1, 2, 5, 6, 7, 8]]
+        self._low[:, tasks] = np.fmin(self._low[:, tasks], np.fmin.reduceat(cumulative, begins, axis=1))
+        self._high[:, tasks] = np.fmax(self._high[:, tasks], np.fmax.reduceat(cumulative, begins, axis=1))
+        self._peak[tasks] = np.fmax(self._peak[tasks], np.fmax.reduceat(values[4], begins))
+        newer = at[ends] >= self._sampled_at[tasks]
+        self._sampled_at[tasks[newer]] = at[ends][newer]
+        self._latest[:, tasks[newer]] = values[[0, 3, 4]][:, ends][:, newer]
+
+    # --- places in the columns ------------------------------------------------------------------------------
+
+    def _code(self, text: str) -> int:
+        code = self._codes.get(text)
+        if code is None:
+            code = self._codes[text] = len(self._texts)
+            self._texts.append(text)
+        return code
+
+    def _numbers(self, text: str, count: int) -> Ints | None:
+        if not text.isascii() or any(c in text for c in " .eE"):
+            return None
+        try:
+            numbers = np.fromstring(text, np.int64, sep=",")
+        except (ValueError, DeprecationWarning):
+            return None
+        return numbers if len(numbers) == count else None
+
+    def _index(self, task_ids: Iterable[Any]) -> Ints | None:
+        ids = list(task_ids)
+        if not all(i.__class__ is int for i in ids):
+            return None
+        try:
+            return self._within(np.array(ids, np.int64))
+        except OverflowError:
+            return None
+
+    def _within(self, ids: Ints) -> Ints | None:
+        """The columns' places of these tasks, made when they are new; None when they lie too far apart."""
+        index = ids - self._base
+        most = int(index.max(initial=-1))
+        if most >= _MOST:
+            return None
+        size = len(self._held)
+        if most >= size:
+            old = self.__dict__.copy()
+            self._allocate(max(2 * size, most + _ROOM))
+            self._copy(old, slice(0, size), size)
+        return index
+
+    def _copy(self, old: dict[str, Any], part: slice, size: int) -> None:
+        for key, new in self.__dict__.items():
+            if isinstance(new, np.ndarray):
+                new[..., :size] = old[key][..., part]
+
+    def _ordinary(self, index: Ints, odd: Mask) -> Mask:
+        """The rows whose tasks are in the columns; the tasks of `odd` ones are given up."""
+        place = index.clip(0)
+        known: Mask = (index >= 0) & ~self._given_up[place] & ~self.run.retired.among(place + self._base)
+        if (odd & known).any():
+            self._give_up(np.unique(index[odd & known]))
+            known &= ~self._given_up[place]
+        return known
+
+    def _took(self, index: Ints, ordinary: Mask, at: Ints | None = None) -> Mask:
+        self._held[index[ordinary]] = True
+        if at is not None and ordinary.any():
+            self.run.last_us = max(self.run.last_us, int(at[ordinary].max()))
+        self.run.changed = True
+        return ~ordinary
+
+    # --- out of the columns ---------------------------------------------------------------------------------
+
+    def give_up(self, task_ids: Iterable[Any]) -> None:
+        """Hand these tasks over to the ordinary way, for good; what is no task_id is left to that."""
+        near = {i for i in task_ids if i.__class__ is int and self._base <= i < self._base + _MOST}
+        index = self._within(np.array(sorted(near), np.int64))
+        if index is not None:
+            self._give_up(index)
+
+    def _give_up(self, index: Ints) -> None:
+        for place in index[self._held[index]]:
+            self.run.tasks[int(place) + self._base] = self._task(int(place))
+        self._held[index] = False
+        self._given_up[index] = True
+
+    def release(self) -> None:
+        """Hand all tasks that are left over to the ordinary way."""
+        self._give_up(np.flatnonzero(self._held))
+
+    def _task(self, place: int) -> Task:
+        app, executor, host, block = (int(code) for code in self._names_of[:, place])
+        task = Task()
+        task.app = self._texts[app] if app >= 0 else None
+        one = task.tries[0] = Try()
+        one.executor = self._texts[executor] if executor >= 0 else None
+        one.host = self._texts[host] if host >= 0 else None
+        one.block = self._texts[block] if block >= 0 else None
+        one.seen = self.run.seen
+        for code, state in enumerate(ORDINARY):
+            if self._at[code, place]:
+                one.first[state] = int(self._at[code, place])
+        if self._sampled_at[place]:
+            children, virtual, resident = (_nullable(v) for v in self._latest[:, place])
+            low = [_nullable(v) for v in self._low[:, place]]
+            one.usage = Usage(int(self._sampled_at[place]), children, virtual, resident, low)
+            one.usage.high = [_nullable(v) for v in self._high[:, place]]
+            one.usage.peak = _nullable(self._peak[place])
+        if app >= 0 and executor < 0 and not one.first and one.usage is None:
+            task.tries.clear()
+        return task
+
+    def flush(self, before_us: float) -> None:
+        """Add the finished tasks all of whose rows lie before `before_us` to the run's sums, and forget them."""
+        newest = np.maximum(self._at.max(axis=0, initial=0), self._sampled_at)
+        whole = self._held & (self._at > 0).all(axis=0) & (self._names_of[:3] >= 0).all(axis=0)
+        done = np.flatnonzero(whole & (newest < before_us))
+        if len(done):
+            self._add_groups(done)
+            self._add_places(done, newest)
+            self.run.retired.add_all(done + self._base)
+            self._held[done] = False
+        self._shrink()
+
+    def _add_groups(self, done: Ints) -> None:
+        app, executor = self._names_of[0, done], self._names_of[1, done]
+        pairs, of = np.unique(app * len(self._texts) + executor, return_inverse=True)
+        at = self._at[:, done]
+        used = np.nan_to_num(self._high[:, done] - self._low[:, done])
+        cpu = used[USER] + used[SYSTEM]
+        sampled = ~np.isnan(self._high[USER, done]) & ~np.isnan(self._high[SYSTEM, done])
+        peak = self._peak[done]
+        groups = [
+            self.run.group(self._texts[pair // len(self._texts)], self._texts[pair % len(self._texts)])
+            for pair in pairs.tolist()
+        ]
+        for group, count in zip(groups, np.bincount(of, minlength=len(groups)).tolist(), strict=True):
+            group.counted = True
+            group.tasks["exec_done"] += count
+            for state in ORDINARY:
+                group.transitions[state] += count
+        for column in range(CUMULATIVE):
+            sums = np.bincount(of, used[column], len(groups)).tolist()
+            for group, total in zip(groups, sums, strict=True):
+                group.used[column] += total
+        whole = np.full(len(done), True)
+        for get, values, where in (
+            (lambda g: g.durations["pending"], at[LAUNCHED] - at[PENDING], whole),
+            (lambda g: g.durations["launched"], at[RUNNING] - at[LAUNCHED], whole),
+            (lambda g: g.durations["running"], at[RUNNING_ENDED] - at[RUNNING], whole),
+            (lambda g: g.task_duration, at[EXEC_DONE] - at[PENDING], whole),
+            (lambda g: g.cpu, cpu, sampled),
+            (lambda g: g.peak, peak, ~np.isnan(peak)),
+        ):
+            _observe(
+                groups, get, of[where], values[where].clip(0) if values.dtype == np.int64 else values[where]
+            )
+        hosts, of_host = np.unique(self._names_of[2, done], return_inverse=True)
+        for host, total in zip(hosts.tolist(), np.bincount(of_host, cpu).tolist(), strict=True):
+            self.run.host(self._texts[host]).cpu += total
+
+    def _add_places(self, done: Ints, newest: Ints) -> None:
+        done = done[self._names_of[3, done] >= 0]
+        if not len(done):
+            return
+        _, executor, host, block = self._names_of[:, done]
+        alive = np.maximum(self._at[RUNNING:, done].max(axis=0), self._sampled_at[done])
+        order = np.lexsort((host, block, executor))
+        keys = np.stack([executor, block, host])[:, order]
+        begins = np.flatnonzero(np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)])
+        latest = np.maximum.reduceat(alive[order], begins)
+        for (e, b, h), us in zip(keys[:, begins].T.tolist(), latest.tolist(), strict=True):
+            block_facts = self.run.block(self._texts[e], self._texts[b])
+            block_facts.activity = max(block_facts.activity, us)
+            self.run.executors_seen_on.setdefault((self._texts[b], self._texts[h]), set()).add(self._texts[e])
+
+    def _shrink(self) -> None:
+        """Let go of the columns below the first task that is still held."""
+        held = np.flatnonzero(self._held)
+        first = int(held[0]) if len(held) else 0
+        if 2 * first > len(self._held) + _ROOM:
+            old, size = self.__dict__.copy(), len(self._held) - first
+            self._allocate(size)
+            self._copy(old, slice(first, first + size), size)
+            self._base += first
+
+
+def _observe(
+    groups: Sequence[Group], get: Callable[[Group], Histogram], of: Ints, values: npt.NDArray[Any]
+) -> None:
+    if not len(values):
+        return
+    width = len(get(groups[0]).counts)
+    places = np.searchsorted(np.array(get(groups[0]).bounds), values, side="left")
+    counts = (
+        np.bincount(of * width + places, minlength=len(groups) * width).reshape(len(groups), width).tolist()
+    )
+    sums = np.bincount(of, values, len(groups)).tolist()
+    for group, row, total in zip(groups, counts, sums, strict=True):
+        histogram = get(group)
+        histogram.counts = [a + b for a, b in zip(histogram.counts, row, strict=True)]
+        histogram.sum += int(total) if values.dtype == np.int64 else total
+
+
+def _nullable(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,117 @@
+"""Reads many rows of SQLite as a few long texts: one step of the statement instead of one a row.
+
+`sqlite3` makes an object of every value, and gives the interpreter lock back at every row. A first read of
+millions of rows does better to let SQLite put columns together (`group_concat` follows the order of the scan)
+and take them apart in bulk; and of a manager's snapshots only the last one counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from parsl_exporter.read.position import Position, position_of
+from parsl_exporter.read.sqlite import LONGEST_READ, SqliteReader
+from parsl_exporter.tables import NODE, STATUS, Row, StatusColumns, Table
+
+_FEWEST, _MOST = 1_000, 50_000
+
+
+class StatusSlice(NamedTuple):
+    """The next `size` status rows, up to `position`. `columns` is None when they cannot be had as texts."""
+
+    position: Position
+    size: int
+    more: bool
+    columns: StatusColumns | None
+
+
+class NodeSlice(NamedTuple):
+    """Of the next `size` node rows, up to `position`, those that tell what all of them do."""
+
+    position: Position
+    size: int
+    more: bool
+    rows: list[Row]
+
+
+class SqliteColumns:
+    """Slices of one database's tables. Not for two threads at once."""
+
+    def __init__(self, reader: SqliteReader, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._reader = reader
+        self._monotonic = monotonic
+        self._limits = {STATUS.name: _FEWEST, NODE.name: _FEWEST}
+
+    def status(self, after: Position) -> StatusSlice:
+        """Give the next status rows past `after`."""
+        begin = self._monotonic()
+        found = self._reader.fetch(
+            "SELECT max(rowid), count(*), min(run_id), max(run_id), count(run_id), group_concat(task_id),"
+            " group_concat(try_id), group_concat(task_status_name), group_concat(timestamp, '')"
+            " FROM (SELECT rowid, * FROM status WHERE rowid > ? ORDER BY rowid LIMIT ?)",
+            (after.rowid, self._limits[STATUS.name]),
+        )
+        end, count, low, high, named, *texts = found[0]
+        if end is None:
+            return StatusSlice(after, 0, more=False, columns=None)
+        ordinary = (
+            named == count and isinstance(low, str) and low == high and all(isinstance(t, str) for t in texts)
+        )
+        columns = StatusColumns(low, count, *texts) if ordinary and low else None
+        more = self._adapt(STATUS, count, self._monotonic() - begin)
+        return StatusSlice(self._position(STATUS, end), count, more, columns)
+
+    def managers(self, after: Position) -> NodeSlice:
+        """Give the next node rows past `after`: the last of each manager, or all when any is not as Parsl writes it."""
+        begin = self._monotonic()
+        limit = self._limits[NODE.name]
+        slices = f"(SELECT rowid, {', '.join(NODE.columns)} FROM node WHERE rowid > ? ORDER BY rowid LIMIT ?)"
+        found = self._reader.fetch(
+            f"SELECT max(rowid), count(*), max(timestamp), min(timestamp), sum({_ODD}) FROM {slices}"
+            " GROUP BY run_id, uid",
+            (after.rowid, limit),
+        )
+        if not found:
+            return NodeSlice(after, 0, more=False, rows=[])
+        count = sum(row[1] for row in found)
+        end = max(row[0] for row in found)
+        more = self._adapt(NODE, count, self._monotonic() - begin)
+        rows = (
+            self._reader.between(NODE, after.rowid, end)
+            if any(row[4] for row in found)
+            else self._chosen(after, found)
+        )
+        return NodeSlice(self._position(NODE, end), count, more, rows)
+
+    def _chosen(self, after: Position, found: list[Row]) -> list[Row]:
+        rows: list[Row] = []
+        for last, _, newest, *_rest in found:
+            here = self._reader.between(NODE, last - 1, last)
+            rows += here
+            if here and here[0][1 + NODE.columns.index("timestamp")] != newest:
+                rows += self._reader.between(NODE, after.rowid, last)
+        return rows
+
+    def _adapt(self, table: Table, count: int, taken: float) -> bool:
+        limit = self._limits[table.name]
+        if taken > LONGEST_READ:
+            self._limits[table.name] = max(_FEWEST, int(limit * LONGEST_READ / taken))
+        elif count >= limit and taken < LONGEST_READ / 2:
+            self._limits[table.name] = min(_MOST, limit * 2)
+        return bool(count >= limit)
+
+    def _position(self, table: Table, end: Any) -> Position:
+        rows = self._reader.between(table, end - 1, end)
+        return position_of(table, rows[0]) if rows else Position(end)
+
+
+_DIGITS = (
+    "-".join(["[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2]) + " " + ":".join(["[0-9]" * 2] * 3) + "." + "[0-9]" * 6
+)
+_ODD = (
+    "typeof(run_id) <> 'text' OR typeof(uid) <> 'text' OR uid = '' OR timestamp NOT GLOB '" + _DIGITS + "'"
+    " OR typeof(cpu_count) <> 'integer' OR typeof(total_memory) <> 'integer' OR typeof(active) <> 'integer'"
+    " OR typeof(worker_count) <> 'integer' OR timestamp IS NULL"
+)
