@@ -1,7 +1,7 @@
 """The first read of a database: everything that is there, the tables advancing together in time.
 
 Read one after the other, every try would stay open until the last table is done. With numpy installed ordinary
-tasks are read and folded in columns (`model/bulk.py`, `read/sqlite_columns.py`), which is several times faster.
+tasks are read and folded in columns (`model/columns.py`, `read/sqlite_columns.py`), which is several times faster.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from parsl_exporter.reading import Reading
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW, Table
 
 try:
-    from parsl_exporter.model.bulk import FirstRead as Columns
+    from parsl_exporter.model.columns import Columns
 except ImportError:  # numpy is an extra
     Columns = None  # type: ignore[assignment,misc]  # the one name for both cases
 

@@ -8,7 +8,6 @@ is known of it becomes a `Task`, and its rows go the ordinary way. Needs numpy; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,11 @@ from parsl_exporter.model.groups import Group
 from parsl_exporter.model.histogram import Histogram
 from parsl_exporter.model.names import Names
 from parsl_exporter.model.run import Run
-from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.stamp_columns import read_stamps
-from parsl_exporter.model.stamps import MICROSECONDS, Stamps
+from parsl_exporter.model.stamps import Stamps
 from parsl_exporter.model.tasks import Task, Try
-from parsl_exporter.model.usage import CUMULATIVE, SYSTEM, USER, Usage
-from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, Row, StatusColumns, Table
+from parsl_exporter.model.usage import CUMULATIVE, SYSTEM, TOO_MUCH, USER, Usage
+from parsl_exporter.tables import Row
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -31,87 +29,17 @@ Mask = npt.NDArray[np.bool_]
 
 ORDINARY = ("pending", "launched", "running", "running_ended", "exec_done")
 PENDING, LAUNCHED, RUNNING, RUNNING_ENDED, EXEC_DONE = range(5)
-_CODES = {state: code for code, state in enumerate(ORDINARY)}
+
+
+class _Codes(dict[str, int]):
+    def __missing__(self, state: str) -> int:
+        return -1
+
+
+_CODES = _Codes((state, code) for code, state in enumerate(ORDINARY))
 _MOST = 1 << 26
 """Tasks held at once; ids further apart are given up."""
 _ROOM = 1 << 14
-
-
-class FirstRead:
-    """Takes the rows of a first read into `runs`, ordinary tasks in columns. `release` ends it."""
-
-    def __init__(self, runs: Runs, close_after: float) -> None:
-        self._runs = runs
-        self._close_after_us = close_after * MICROSECONDS
-        self._bulks: dict[str, Bulk] = {}
-
-    def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
-        """Take rows of one table."""
-        if table in (TASK, TRY, STATUS, RESOURCE):
-            by_run: dict[Any, list[Row]] = {}
-            for row in rows:
-                by_run.setdefault(row[1], []).append(row)
-            rows = [row for run_id, part in by_run.items() for row in self._rest(table, run_id, part, now)]
-        if rows:
-            self._runs.take(table, rows, now)
-
-    def take_status(self, text: StatusColumns, rows: Callable[[], Sequence[Row]], now: float) -> None:
-        """Take status rows as texts; `rows` gives the same rows in the same order, should they be needed."""
-        bulk = self._bulk(text.run_id, now)
-        if bulk is None:
-            return
-        mask = bulk.take_status(text.task_ids, text.try_ids, text.states, text.stamps, text.size)
-        if mask is None:
-            given = rows()
-            bulk.give_up(row[2] for row in given)
-            self._runs.take(STATUS, given, now)
-        elif mask.any():
-            self._runs.take(STATUS, list(compress(rows(), mask.tolist())), now)
-
-    def _rest(self, table: Table, run_id: Any, rows: list[Row], now: float) -> Sequence[Row]:
-        """Take what can be taken in columns; give the rows that cannot."""
-        bulk = self._bulk(run_id, now) if isinstance(run_id, str) and run_id else None
-        if bulk is None:
-            return rows
-        mask: Mask | None = None
-        if table is TASK:
-            mask = bulk.take_tasks(rows, lambda app: self._runs.label(bulk.run, app))
-        elif table is TRY:
-            mask = bulk.take_tries(rows)
-        elif table is RESOURCE:
-            mask = bulk.take_samples(rows)
-        elif table is STATUS:
-            mask = bulk.take_status_rows(rows)
-        if mask is None:
-            bulk.give_up(row[2] for row in rows)
-            return rows
-        return list(compress(rows, mask.tolist()))
-
-    def _bulk(self, run_id: str, now: float) -> Bulk | None:
-        run = self._runs.run(run_id, now)
-        if run is None:
-            return None
-        bulk = self._bulks.get(run_id)
-        if bulk is None or bulk.run is not run:
-            bulk = self._bulks[run_id] = Bulk(run, self._runs.stamps, self._runs.names)
-        return bulk
-
-    def live_tasks(self) -> int:
-        """The number of tasks held, in columns and in full."""
-        return self._runs.live_tasks() + sum(len(bulk) for bulk in self._bulks.values())
-
-    def settle(self, horizon_us: float) -> None:
-        """Let go of the finished tasks whose rows have all been read, up to `horizon_us` in time."""
-        for bulk in self._bulks.values():
-            bulk.flush(min(horizon_us, bulk.run.last_us) - self._close_after_us)
-        self._runs.settle_history(horizon_us)
-
-    def release(self) -> None:
-        """Hand all that is left over to the ordinary way: the first read has come to its end."""
-        self.settle(float("inf"))
-        for bulk in self._bulks.values():
-            bulk.release()
-        self._bulks.clear()
 
 
 class Bulk:
@@ -153,9 +81,10 @@ class Bulk:
         index = self._index(columns[2])
         if index is None:
             return None
-        apps = {function: self._code(label(self._names[function])) for function in dict.fromkeys(columns[3])}
+        codes = {function: self._code(label(self._names[function])) for function in dict.fromkeys(columns[3])}
+        apps = np.fromiter(map(codes.__getitem__, columns[3]), np.int64, len(rows))
         ordinary = self._ordinary(index, (index < 0) | (self._names_of[0, index.clip(0)] >= 0))
-        self._names_of[0, index[ordinary]] = np.array([apps[f] for f in columns[3]], np.int64)[ordinary]
+        self._names_of[0, index[ordinary]] = apps[ordinary]
         return self._took(index, ordinary)
 
     def take_tries(self, rows: Sequence[Row]) -> Mask | None:
@@ -164,20 +93,20 @@ class Bulk:
         index = self._index(columns[2])
         if index is None:
             return None
-        places = np.array([self._try_codes(row) for row in rows], np.int64).T
-        odd = (index < 0) | (places[0] < 0) | (self._names_of[1, index.clip(0)] >= 0)
+        tries = self._small(columns[3])
+        if tries is None:
+            return None
+        places = np.stack([self._coded(columns[i]) for i in (4, 6, 5)])
+        odd = (index < 0) | (tries != 0) | (self._names_of[1, index.clip(0)] >= 0)
+        odd |= np.fromiter(map(bool, columns[7]), bool, len(rows))
         ordinary = self._ordinary(index, odd)
         self._names_of[1:, index[ordinary]] = places[:, ordinary]
         return self._took(index, ordinary)
 
-    def _try_codes(self, row: Row) -> tuple[int, int, int]:
-        """Executor, host and block; an executor of -1 when the try is not ordinary."""
-        _, _, _, try_id, executor, block_id, hostname, history = row
-        if try_id.__class__ is not int or try_id != 0 or history:
-            return -1, -1, -1
-        block = self._code(self._names[block_id]) if block_id else -1
-        host = self._code(self._names[hostname]) if hostname else -1
-        return self._code(self._names[executor]), host, block
+    def _coded(self, column: Sequence[Any]) -> Ints:
+        """The codes of a column of names; -1 for NULL and the empty text."""
+        codes = {value: self._code(self._names[value]) if value else -1 for value in set(column)}
+        return np.fromiter(map(codes.__getitem__, column), np.int64, len(column))
 
     def take_status(self, task_ids: str, try_ids: str, states: str, stamps: str, count: int) -> Mask | None:
         """Take status rows as texts: ids and states with commas between, stamps of 26 characters without."""
@@ -187,7 +116,7 @@ class Bulk:
         names = states.split(",")
         if index is None or tries is None or at is None or len(names) != count:
             return None
-        codes = np.fromiter((_CODES.get(name, -1) for name in names), np.int64, count)
+        codes = np.fromiter(map(_CODES.__getitem__, names), np.int64, count)
         index = self._within(index)
         if index is None:
             return None
@@ -221,13 +150,13 @@ class Bulk:
         index = self._index(columns[2])
         try:
             at = read_stamps("".join(columns[4]), len(rows), self._stamps)
-            tries = np.array(columns[3], np.int64)
             values = np.array(columns[5:], np.float64)
         except (TypeError, ValueError, OverflowError):
             return None
-        if index is None or at is None:
+        tries = self._small(columns[3])
+        if index is None or at is None or tries is None:
             return None
-        odd = (index < 0) | (tries != 0) | (at <= 0) | np.isinf(values).any(axis=0)
+        odd = (index < 0) | (tries != 0) | (at <= 0) | (np.abs(values) >= TOO_MUCH).any(axis=0)
         ordinary = self._ordinary(index, odd)
         if ordinary.any():
             self._fold_samples(index[ordinary], at[ordinary], values[:, ordinary])
@@ -266,12 +195,16 @@ class Bulk:
             return None
         return numbers if len(numbers) == count else None
 
-    def _index(self, task_ids: Iterable[Any]) -> Ints | None:
-        ids = list(task_ids)
-        if not all(i.__class__ is int for i in ids):
+    def _index(self, task_ids: Sequence[Any]) -> Ints | None:
+        ids = self._small(task_ids)
+        return None if ids is None else self._within(ids)
+
+    def _small(self, column: Sequence[Any]) -> Ints | None:
+        """A column of integers; None when it has anything else."""
+        if set(map(type, column)) != {int}:
             return None
         try:
-            return self._within(np.array(ids, np.int64))
+            return np.array(column, np.int64)
         except OverflowError:
             return None
 

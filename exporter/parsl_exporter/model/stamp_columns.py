@@ -11,15 +11,15 @@ from parsl_exporter.model.stamps import MICROSECONDS, Stamps
 
 _WIDTH = 26
 _SHAPE = np.frombuffer(b"0000-00-00 00:00:00.000000", np.uint8)
-_DIGITS = np.flatnonzero(_SHAPE == ord("0"))
-_OTHERS = np.flatnonzero(_SHAPE != ord("0"))
+_DIGITS = np.flatnonzero(ord("0") == _SHAPE)
+_OTHERS = np.flatnonzero(ord("0") != _SHAPE)
 _QUARTER = 900
 """Seconds: zones change their offset at a quarter of an hour."""
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 def read_stamps(text: str, count: int, stamps: Stamps) -> npt.NDArray[np.int64] | None:
-    """Give the microseconds of `count` stamps that stand one after the other; None when any is not as Parsl writes it."""
+    """Give the microseconds of `count` stamps that stand end to end; None when any is not as Parsl writes it."""
     raw = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     if len(raw) != count * _WIDTH or not count:
         return None

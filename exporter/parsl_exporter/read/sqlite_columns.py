@@ -16,6 +16,7 @@ from parsl_exporter.read.sqlite import LONGEST_READ, SqliteReader
 from parsl_exporter.tables import NODE, STATUS, Row, StatusColumns, Table
 
 _FEWEST, _MOST = 1_000, 50_000
+_STAMP = 1 + NODE.columns.index("timestamp")
 
 
 class StatusSlice(NamedTuple):
@@ -81,17 +82,18 @@ class SqliteColumns:
         rows = (
             self._reader.between(NODE, after.rowid, end)
             if any(row[4] for row in found)
-            else self._chosen(after, found)
+            else self._chosen(found)
         )
         return NodeSlice(self._position(NODE, end), count, more, rows)
 
-    def _chosen(self, after: Position, found: list[Row]) -> list[Row]:
+    def _chosen(self, found: list[Row]) -> list[Row]:
+        """The last row of each manager; before it, where an earlier one is newer, the same row with that stamp."""
         rows: list[Row] = []
         for last, _, newest, *_rest in found:
-            here = self._reader.between(NODE, last - 1, last)
-            rows += here
-            if here and here[0][1 + NODE.columns.index("timestamp")] != newest:
-                rows += self._reader.between(NODE, after.rowid, last)
+            for row in self._reader.between(NODE, last - 1, last):
+                if row[_STAMP] != newest:
+                    rows.append((0, *row[1:_STAMP], newest, *row[_STAMP + 1 :]))
+                rows.append(row)
         return rows
 
     def _adapt(self, table: Table, count: int, taken: float) -> bool:
