@@ -6,7 +6,7 @@ import time
 from typing import TextIO
 
 from parsl_exporter.daemon import options_of
-from parsl_exporter.errors import ExporterError, SourceBusy, SourceFault, SourceReplaced
+from parsl_exporter.errors import ExporterError, SourceBusy, SourceReplaced
 from parsl_exporter.metrics.run_families import RUN_FAMILIES, View
 from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.model.run import Run
@@ -15,9 +15,10 @@ from parsl_exporter.read.discover import Found, discover
 from parsl_exporter.read.position import START, Position
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.settings import Settings
-from parsl_exporter.source import LOCKED_PATIENCE, Clock
+from parsl_exporter.source import LOCKED_PATIENCE, Clock, locked
 from parsl_exporter.tables import RESOURCE, TABLES, TASK, TRY, WORKFLOW
 
+_RETRY = 0.05
 _SAMPLED_ROWS = 50_000
 """Newest task and try rows from which the number of apps and executors is taken."""
 
@@ -48,10 +49,13 @@ def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
         reader = SqliteReader(found.path)
         try:
             return _report(settings, found, reader, clock)
-        except (SourceBusy, SourceReplaced) as passing:
+        except SourceBusy as busy:
             if clock.steady() - begin > LOCKED_PATIENCE:
-                raise SourceFault("locked", f"{passing} for {LOCKED_PATIENCE:g} s") from None
-            time.sleep(0.05)
+                raise locked(busy, LOCKED_PATIENCE) from None
+            time.sleep(_RETRY)
+        except SourceReplaced:
+            if clock.steady() - begin > LOCKED_PATIENCE:
+                raise
         finally:
             reader.close()
 

@@ -107,8 +107,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_databases(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("databases", nargs="*", metavar="DATABASE",
-                        help=f"{_DATABASE}; replaces the configured sources (default runinfo/monitoring.db)")  # fmt: skip
+    parser.add_argument(
+        "databases",
+        nargs="*",
+        metavar="DATABASE",
+        help=f"{_DATABASE}; replaces the configured sources (default runinfo/monitoring.db)",
+    )
 
 
 def _add_config_file(parser: argparse.ArgumentParser) -> None:

@@ -134,9 +134,9 @@ class Reading:
             self._read_run(run_id)
 
     def read_again(self) -> None:
-        """Read rows that Parsl updates in place: of runs without an end, of tries whose host must still come."""
+        """Read rows that Parsl updates in place: of runs, and of tries whose host must still come."""
         with self.baton:
-            rows: Sequence[Row] = self.reader.workflows(self.runs.open_runs())
+            rows: Sequence[Row] = self.reader.workflows(self.runs.known_runs())
             self.runs.take(WORKFLOW, rows, self.steady())
         keys = list(self.runs.incomplete_tries())
         for i in range(0, len(keys), _ASKED_AT_ONCE):

@@ -95,7 +95,7 @@ def _address(given: str | None) -> _Address:
     except ConfigurationError as taken:
         if given is not None:
             raise
-        note = f"{taken.faults[0].partition(';')[0]}: this port is any free one"
+        note = f"{taken.faults[0].partition(';')[0]}, so this is any free port"
         (listener,) = listen([f"{usual.rpartition(':')[0]}:0"])
     with listener:
         host = (given or usual).rpartition(":")[0]

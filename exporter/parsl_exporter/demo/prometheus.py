@@ -75,7 +75,10 @@ def _configuration(folder: Path, exporter: str, alertmanagers: list[str]) -> dic
             "external_labels": {"runbook_url": runbooks.as_uri(), "grafana_url": "http://localhost:3000"},
         },
         "rule_files": [f"{rules}/*.yml", "demo-thresholds.yml"] if rules else [],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": alertmanagers}]}]},
+        "alerting": {
+            "alert_relabel_configs": [{"regex": "grafana_url|runbook_url", "action": "labeldrop"}],
+            "alertmanagers": [{"static_configs": [{"targets": alertmanagers}]}],
+        },
         "scrape_configs": [{"job_name": "parsl-exporter", "static_configs": [{"targets": [exporter]}]}],
     }
 

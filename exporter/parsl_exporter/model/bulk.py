@@ -8,6 +8,7 @@ is known of it becomes a `Task`, and its rows go the ordinary way. Needs numpy; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -150,11 +151,11 @@ class Bulk:
         index = self._index(columns[2])
         try:
             at = read_stamps("".join(columns[4]), len(rows), self._stamps)
-            values = np.array(columns[5:], np.float64)
+            values = _floats(columns[5:])
         except (TypeError, ValueError, OverflowError):
             return None
         tries = self._small(columns[3])
-        if index is None or at is None or tries is None:
+        if index is None or at is None or tries is None or values is None:
             return None
         odd = (index < 0) | (tries != 0) | (at <= 0) | (np.abs(values) >= TOO_MUCH).any(axis=0)
         ordinary = self._ordinary(index, odd)
@@ -373,6 +374,14 @@ def _observe(
         histogram = get(group)
         histogram.counts = [a + b for a, b in zip(histogram.counts, row, strict=True)]
         histogram.sum += int(total) if values.dtype == np.int64 else total
+
+
+def _floats(columns: Sequence[Sequence[Any]]) -> Floats | None:
+    """Columns of numbers, NULL as NaN; None when there is anything else, such as the text of a number."""
+    values = np.array(columns)
+    if values.dtype.kind not in "if" and not {int, float, type(None)}.issuperset(map(type, chain(*columns))):
+        return None
+    return values.astype(np.float64)
 
 
 def _nullable(value: np.float64) -> float | None:

@@ -125,14 +125,16 @@ class Run:
         if over and self.over_since is None:
             self.over_since = now
             self.touched.update(self.tasks)
-        for task_id, task in self.touched.items():
+        touched, self.touched = self.touched, {}
+        for task_id, task in touched.items():
             self._settle_task(task_id, task)
             for try_id, one in task.tries.items():
                 shown = _shown(one)
                 if not one.closed and not shown.queued and self._ended(task, try_id, one):
                     shown.queued = True
                     self._closing.append((one.seen + self._limits.close_after, task_id, try_id))
-        self.touched.clear()
+            if task.partly_closed:
+                self._retire(task_id, task)
         self._close_quiet(now)
 
     def _close_quiet(self, now: float) -> None:

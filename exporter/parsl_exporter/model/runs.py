@@ -160,9 +160,12 @@ class Runs:
                 for task_id, try_id in run.asks():
                     yield TryKey(run.run_id, task_id, try_id)
 
-    def open_runs(self) -> list[str]:
-        """Runs whose workflow row may still change or has not been seen."""
-        return [run_id for run_id, run in self.runs.items() if not run.over]
+    def known_runs(self) -> list[str]:
+        """Runs whose workflow row may change: of an ended one too, as Parsl may write its end twice.
+
+        `DatabaseManager.close` writes an end of its own before the run's arrives (`parsl/monitoring/db_manager.py`).
+        """
+        return list(self.runs)
 
     # --- settling and letting go ----------------------------------------------------------------------------
 

@@ -115,5 +115,6 @@ _DIGITS = (
 _ODD = (
     "typeof(run_id) <> 'text' OR typeof(uid) <> 'text' OR uid = '' OR timestamp NOT GLOB '" + _DIGITS + "'"
     " OR typeof(cpu_count) <> 'integer' OR typeof(total_memory) <> 'integer' OR typeof(active) <> 'integer'"
-    " OR typeof(worker_count) <> 'integer' OR timestamp IS NULL"
+    " OR typeof(worker_count) <> 'integer' OR timestamp IS NULL OR timestamp < '1970-01-02'"
+    " OR last_heartbeat NOT GLOB '" + _DIGITS + "' OR last_heartbeat < '1970-01-02'"
 )

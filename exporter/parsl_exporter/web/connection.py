@@ -135,41 +135,50 @@ class Connection(H11Protocol):
     def finish(self) -> None:
         """Close, after the answer that is being sent if there is one."""
         self._last = True
-        if self.transport is None:  # still in its TLS handshake
-            self.abort()
-        else:
-            self._close_unless_answering()
+        self._close_unless_answering()
 
     def abort(self) -> None:
         """Close at once, whatever has not been sent."""
-        transport = self.transport or self._carrier
-        if transport is not None:
+        for transport in self._transports():
             transport.abort()
 
     def leave(self) -> None:
         """The client has gone."""
         self._clients.leave(self)
+        self._cancel_deadline()
+        self.client_has_caught_up()
 
     def pause_writing(self) -> None:
-        """The client has not taken all that was sent."""
+        """The application has to wait."""
         super().pause_writing()
-        self._expect_progress(self._unacknowledged())
+        if self.transport is self._carrier:
+            self.client_is_behind()
 
     def resume_writing(self) -> None:
-        """The client has taken all that was sent."""
-        self._cancel_progress()
+        """The application can go on."""
+        if self.transport is self._carrier:
+            self.client_has_caught_up()
         super().resume_writing()
+
+    def client_is_behind(self) -> None:
+        """The carrier holds what the client has not taken."""
+        self._expect_progress(self._unacknowledged())
+
+    def client_has_caught_up(self) -> None:
+        """The carrier holds nothing any more."""
+        if self._progress is not None:
+            self._progress.cancel()
+            self._progress = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
         self.leave()
-        self._cancel_deadline()
-        self._cancel_progress()
         super().connection_lost(exc)
 
     def _close_unless_answering(self) -> None:
         if not self._answering:
-            self.transport.close()
+            for transport in self._transports()[:1]:
+                transport.close()
 
     def _set_deadline(self, seconds: float) -> None:
         self._cancel_deadline()
@@ -195,13 +204,12 @@ class Connection(H11Protocol):
 
         The transport alone would not do: the kernel takes megabytes, and no more until much of that is gone.
         """
+        if self._carrier is None:
+            return 0
         queued = array("i", [0])
-        fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
-        return queued[0] + sum(
-            each.get_write_buffer_size() for each in {self.transport, self._carrier} if each
-        )
+        fcntl.ioctl(self._carrier.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        return queued[0] + sum(transport.get_write_buffer_size() for transport in self._transports())
 
-    def _cancel_progress(self) -> None:
-        if self._progress is not None:
-            self._progress.cancel()
-            self._progress = None
+    def _transports(self) -> list[asyncio.Transport]:
+        """The outermost first. In a TLS handshake there is the carrier alone, and without TLS it is the only one."""
+        return [each for each in dict.fromkeys((self.transport, self._carrier)) if each is not None]

@@ -33,7 +33,7 @@ _NO_DEMANDS = WebConfiguration()
 _MOST_CONNECTIONS = 2000
 _BACKLOG = 1024
 _LONGEST_HEAD = 16 * 1024
-_GRACE = 0.5
+_GRACE = 0.3
 
 
 class Server:
@@ -109,7 +109,7 @@ class Server:
         return urls
 
     def stop(self) -> None:
-        """Stop listening, finish answers for half a second, then drop whoever is left."""
+        """Stop listening, give answers a moment to end, then drop whoever is left."""
         if self._thread is None or self._loop is None:
             return
         if self._thread.is_alive():

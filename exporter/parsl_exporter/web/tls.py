@@ -32,7 +32,7 @@ class TlsConnection(Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """The handshake is done."""
         super().connection_made(transport)
-        # 0 would mean "always above the limit" to this transport.
+        # Little waits here on top of what the carrier holds. 0 would mean "always too much" to this transport.
         transport.set_write_buffer_limits(high=1)
         if self._names and self._names.isdisjoint(_names_in(transport.get_extra_info("peercert"))):
             self.abort()
@@ -64,6 +64,16 @@ class Handshake(SSLProtocol):
         """Begin the handshake, unless there are too many clients."""
         if self._connection.carried_by(transport):
             super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        """The client has not taken all that was sent. To the application this is told later, or never."""
+        super().pause_writing()
+        self._connection.client_is_behind()
+
+    def resume_writing(self) -> None:
+        """The client has taken all that was sent."""
+        self._connection.client_has_caught_up()
+        super().resume_writing()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client has gone, perhaps without a handshake."""

@@ -1,0 +1,23 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from watched import Log, in_memory
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A new folder for databases."""
+    with in_memory() as made:
+        yield made
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    """The exporter's own log."""
+    caplog.set_level("INFO")
+    return Log(lambda: caplog.get_records("call"))

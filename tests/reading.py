@@ -1,0 +1,185 @@
+"""The model and the page behind a reader that holds its rows in memory: polls in, exposition out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import timezone
+from typing import NamedTuple
+
+from oracle import BYTES, SECONDS, Histogram, Series
+from oracle.page import Sheet
+from parsl_exporter.metrics.family import Distribution, Value
+from parsl_exporter.metrics.page import Page
+from parsl_exporter.metrics.run_families import RUN_FAMILIES, View
+from parsl_exporter.metrics.share import Drawing, Share
+from parsl_exporter.metrics.source_families import SourceFacts
+from parsl_exporter.model.bulk import FirstRead
+from parsl_exporter.model.groups import Buckets
+from parsl_exporter.model.lifetimes import mark_gone
+from parsl_exporter.model.run import Limits
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, Row, Table
+from telling import EPOCH, RUN, Told, as_rows
+
+SOURCE = "s"
+FOREVER = 1e15
+REASONS = ("ValueError", "ManagerLost")
+
+
+class Options(NamedTuple):
+    """What a test sets; the rest is as wide as can be."""
+
+    close_after: float = FOREVER
+    retention: float = FOREVER
+    abandon_after: float = FOREVER
+    apps: int = 1_000
+    runs: int = 1_000
+    series: int = 1_000_000
+    hidden: frozenset[str] = frozenset()
+
+
+class Reading:
+    """One source's model. `clock` is the model's clock; the wall shows `clock` seconds after the story's begin."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+        self.clock = 0.0
+        self.runs = Runs(
+            zone=timezone.utc,
+            buckets=Buckets.of(SECONDS, BYTES),
+            limits=Limits(
+                self.options.close_after,
+                self.options.retention,
+                self.options.abandon_after,
+                self.options.apps,
+            ),
+            failure_reasons=REASONS,
+        )
+        self.drawing = Drawing(SOURCE, runs=self.options.runs)
+        self._taken: defaultdict[str, dict[int, Row]] = defaultdict(dict)
+
+    @property
+    def wall(self) -> float:
+        return EPOCH + self.clock
+
+    def take(self, rows: Iterable[tuple[Table, Row]]) -> None:
+        """Give rows to the model, one at a time."""
+        for table, row in rows:
+            self._take(self.runs.take, table, [row])
+
+    def take_in_columns(self, first_read: FirstRead, rows: Iterable[tuple[Table, Row]]) -> None:
+        """Give rows to a first read in columns, table by table."""
+        batches: dict[Table, list[Row]] = {}
+        for table, row in rows:
+            batches.setdefault(table, []).append(row)
+        for table, batch in batches.items():
+            self._take(first_read.take, table, batch)
+
+    def _take(self, take: Callable[[Table, list[Row], float], None], table: Table, rows: list[Row]) -> None:
+        """Take rows of one table, and read the history of finished tasks that they are late for."""
+        take(table, rows, self.clock)
+        for key in self.runs.late_tasks():
+            history = {
+                of.name: [
+                    past
+                    for past in self._taken[of.name].values()
+                    if past[1] == key.run_id and past[2] == key.task_id
+                ]
+                for of in (TASK, TRY, STATUS, RESOURCE)
+            }
+            self.runs.revive(key, history, (TASK, TRY, STATUS, RESOURCE), self.clock)
+        for row in rows:
+            self._taken[table.name][row[0]] = row
+
+    def poll(self, rows: Iterable[tuple[Table, Row]] = (), *, first: bool = False) -> Reading:
+        """Take rows as one poll does; `first` ends a first read with it."""
+        self.take(rows)
+        if first:
+            self.runs.finish_first_read(self.clock, self.wall)
+        self.runs.settle(self.clock)
+        self.runs.expire(self.clock)
+        return self
+
+    def views(self) -> list[View]:
+        """The runs as they are to be drawn now."""
+        views = []
+        retention = self.options.retention
+        for run in self.runs.runs.values():
+            mark_gone(run, self.clock, retention, None if run.published else self.wall)
+            views.append(View(run, REASONS, self.options.hidden, self.clock - retention))
+        return views
+
+    def draw(self) -> Page:
+        """Publish the model as it is."""
+        itself = self.drawing.itself(_FACTS, 0.0)
+        return Page([Share(self.drawing.runs(self.views(), self.options.series), itself)])
+
+    def series(self) -> Series:
+        """Publish the run families as values, without the detour of a text."""
+        series: Series = {}
+        for view in self.views():
+            view.run.published = True
+            sheet = Sheet(series, source=SOURCE, run_id=view.run.run_id)
+            for family in RUN_FAMILIES:
+                for values, value in family.draw(view):
+                    labels = dict(zip(family.own, values, strict=True))
+                    sheet.put(family.name, _plain(value), **labels)
+        return series
+
+    def lines(self, *families: str, zeros: bool = False) -> list[str]:
+        """The sample lines of some families without `source` and, of the story's only run, without `run_id`.
+
+        Samples that are 0 are left out unless asked for, a histogram's buckets always.
+        """
+        found = []
+        for family in families:
+            chosen = self.draw().selection(frozenset({family}), openmetrics=False, gzipped=False).decode()
+            for line in chosen.split("\n"):
+                if not line or line.startswith("#") or "_bucket{" in line:
+                    continue
+                text = line.replace(f'source="{SOURCE}",run_id="{RUN}",', "").replace(
+                    f'source="{SOURCE}",run_id="{RUN}"', ""
+                )
+                text = text.replace(f'source="{SOURCE}",', "").replace("{}", "")
+                if zeros or not text.endswith(" 0"):
+                    found.append(text.removeprefix(family))
+        return found
+
+
+def told(story: Iterable[Told], options: Options | None = None) -> Reading:
+    """A reading of all these rows at once, at rest."""
+    return Reading(options).poll(as_rows(story))
+
+
+def finished(story: Iterable[Told], options: Options | None = None) -> Reading:
+    """A first read of all these rows: what is over is closed."""
+    return Reading(options).poll(as_rows(story), first=True)
+
+
+def _plain(value: Value) -> float | Histogram:
+    if not isinstance(value, Distribution):
+        return float(value)
+    bounds = (*value.bounds, math.inf)
+    buckets = tuple(zip(bounds, itertools.accumulate(value.counts), strict=True))
+    return Histogram(buckets, value.sum, sum(value.counts))
+
+
+_FACTS = SourceFacts(
+    dialect="sqlite",
+    database="/runs/monitoring.db",
+    up=True,
+    ready=True,
+    last_success=EPOCH,
+    poll_duration=0.0,
+    longest_read=0.0,
+    rows_read={},
+    backlog={},
+    errors={},
+    rejected={},
+    late={},
+    series=0,
+    folded=0,
+)

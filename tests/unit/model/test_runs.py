@@ -1,0 +1,403 @@
+"""A run told row by row, and the exposition that comes of it."""
+
+from __future__ import annotations
+
+import pytest
+from reading import Options, Reading, finished, told
+from telling import (
+    EPOCH,
+    RUN,
+    Told,
+    as_rows,
+    attempt,
+    block,
+    lifecycle,
+    node,
+    sample,
+    status,
+    task,
+    workflow,
+)
+
+CLOSE_AFTER = 30.0
+RETENTION = 900.0
+
+ONE_TASK = [
+    workflow(),
+    task(0),
+    *lifecycle(0, ("pending", 1), ("launched", 2)),
+    attempt(0, block="0", host="node1"),
+    *lifecycle(0, ("running", 5), ("running_ended", 9), ("exec_done", 10)),
+    sample(0, 6, user=1.5, system=0.5, resident=20e6, virtual=40e6, children=1, read=100, written=10),
+    sample(0, 8, user=3.5, system=0.75, resident=10e6, virtual=50e6, children=2, read=300, written=10),
+]
+
+
+def at_rest(reading: Reading) -> Reading:
+    """The same when everything that ended has closed."""
+    reading.clock += 2 * CLOSE_AFTER
+    return reading.poll()
+
+
+def test_a_finished_task() -> None:
+    reading = at_rest(told(ONE_TASK, Options(close_after=CLOSE_AFTER)))
+    assert reading.lines("parsl_tasks") == ['{app="add",executor="htex",state="exec_done"} 1']
+    assert reading.lines("parsl_task_transitions_total") == [
+        f'{{app="add",executor="htex",state="{state}"}} 1'
+        for state in ("pending", "launched", "running", "running_ended", "exec_done")
+    ]
+    assert reading.lines("parsl_task_state_duration_seconds") == [
+        '_count{app="add",executor="htex",state="pending"} 1',
+        '_sum{app="add",executor="htex",state="pending"} 1',
+        '_count{app="add",executor="htex",state="launched"} 1',
+        '_sum{app="add",executor="htex",state="launched"} 3',
+        '_count{app="add",executor="htex",state="running"} 1',
+        '_sum{app="add",executor="htex",state="running"} 4',
+    ]
+    assert reading.lines("parsl_task_duration_seconds") == [
+        '_count{app="add",executor="htex"} 1',
+        '_sum{app="add",executor="htex"} 9',
+    ]
+    assert reading.lines("parsl_task_cpu_seconds_total", "parsl_node_task_cpu_seconds_total") == [
+        '{app="add",executor="htex",mode="user"} 2',
+        '{app="add",executor="htex",mode="system"} 0.25',
+        '{hostname="node1"} 2.25',
+    ]
+    assert reading.lines("parsl_task_io_read_bytes_total", "parsl_task_io_written_bytes_total") == [
+        '{app="add",executor="htex"} 200'
+    ]
+    assert reading.lines("parsl_task_memory_peak_bytes", "parsl_task_cpu_usage_seconds") == [
+        '_count{app="add",executor="htex"} 1',
+        '_sum{app="add",executor="htex"} 20000000',
+        '_count{app="add",executor="htex"} 1',
+        '_sum{app="add",executor="htex"} 2.25',
+    ]
+    assert reading.lines("parsl_task_memory_resident_bytes", "parsl_task_processes") == []
+
+
+def test_all_ten_states_are_there_from_the_first() -> None:
+    states = (
+        "pending launched running running_ended joining fail_retryable memo_done exec_done dep_fail failed"
+    )
+    lines = told([task(0), attempt(0), status(0, "pending", 1)]).lines("parsl_tasks", zeros=True)
+    assert lines == [
+        f'{{app="add",executor="htex",state="{state}"}} {int(state == "pending")}' for state in states.split()
+    ]
+
+
+def test_a_running_task() -> None:
+    reading = told(ONE_TASK[:6] + ONE_TASK[-2:])
+    assert reading.lines("parsl_tasks", "parsl_task_oldest_timestamp_seconds") == [
+        '{app="add",executor="htex",state="running"} 1',
+        f'{{app="add",executor="htex",state="running"}} {EPOCH + 5:.0f}',
+    ]
+    assert reading.lines(
+        "parsl_task_memory_resident_bytes", "parsl_task_memory_virtual_bytes", "parsl_task_processes"
+    ) == [
+        '{app="add",executor="htex"} 10000000',
+        '{app="add",executor="htex"} 50000000',
+        '{app="add",executor="htex"} 3',
+    ]
+    assert reading.lines("parsl_node_tasks_running", "parsl_node_task_memory_resident_bytes") == [
+        '{hostname="node1"} 1',
+        '{hostname="node1"} 10000000',
+    ]
+    assert reading.lines("parsl_block_tasks_running") == ['{executor="htex",block_id="0"} 1']
+
+
+def test_the_end_of_its_run_ends_a_running_try_but_not_the_tasks_state() -> None:
+    reading = told([*ONE_TASK[:6], workflow(completed=20)])
+    assert reading.lines("parsl_tasks") == ['{app="add",executor="htex",state="running"} 1']
+    assert reading.lines("parsl_node_tasks_running", "parsl_task_processes") == []
+
+
+def test_a_later_try_ends_an_earlier_one() -> None:
+    story = [*ONE_TASK[:6], status(0, "pending", 30, try_id=1), attempt(0, 1, executor="other")]
+    reading = at_rest(told(story, Options(close_after=CLOSE_AFTER)))
+    assert reading.lines("parsl_tasks", "parsl_node_tasks_running") == [
+        '{app="add",executor="other",state="pending"} 1'
+    ]
+    assert '_count{app="add",executor="htex",state="launched"} 1' in reading.lines(
+        "parsl_task_state_duration_seconds"
+    )
+
+
+# --- rows that have not come yet ----------------------------------------------------------------------------
+
+
+def test_gauges_show_unknown_at_once_while_counters_hold_the_row() -> None:
+    reading = told([status(0, "pending", 1)])
+    assert reading.lines("parsl_tasks") == ['{app="unknown",executor="unknown",state="pending"} 1']
+    assert reading.lines("parsl_task_transitions_total") == []
+
+
+def test_the_missing_rows_give_the_names() -> None:
+    reading = told([status(0, "pending", 1), task(0), attempt(0)])
+    expected = ['{app="add",executor="htex",state="pending"} 1']
+    assert reading.lines("parsl_tasks") == reading.lines("parsl_task_transitions_total") == expected
+
+
+def test_a_host_is_unknown_until_the_try_row_names_it_and_then_no_more() -> None:
+    reading = told([task(0), attempt(0), status(0, "running", 1)])
+    assert reading.lines("parsl_node_tasks_running", zeros=True) == ['{hostname="unknown"} 1']
+    reading.poll([(row[0], (1, *row[1][1:])) for row in as_rows([attempt(0, host="node1", block="0")])])
+    assert reading.lines("parsl_node_tasks_running", zeros=True) == ['{hostname="node1"} 1']
+
+
+def test_what_is_still_missing_when_the_run_is_over_counts_as_unknown_once_its_time_is_up() -> None:
+    orphan = [workflow(completed=5), status(0, "pending", 1)]
+    reading = told(orphan, Options(close_after=CLOSE_AFTER))
+    assert reading.lines("parsl_task_transitions_total") == []
+    unknown = ['{app="unknown",executor="unknown",state="pending"} 1']
+    assert at_rest(reading).lines("parsl_task_transitions_total") == unknown
+
+
+def test_rows_written_after_the_end_of_the_run_still_give_the_names() -> None:
+    reading = told([workflow(completed=5), status(0, "pending", 1)], Options(close_after=CLOSE_AFTER))
+    reading.poll(as_rows([task(0), attempt(0)]))
+    known = ['{app="add",executor="htex",state="pending"} 1']
+    assert at_rest(reading).lines("parsl_task_transitions_total") == known
+
+
+def test_a_failure_waits_for_its_reason() -> None:
+    failed = [task(0), attempt(0), *lifecycle(0, ("running", 1), ("failed", 2))]
+    reading = told(failed, Options(close_after=CLOSE_AFTER))
+    assert reading.lines("parsl_task_failures_total") == []
+    assert [*reading.runs.incomplete_tries()] == [(RUN, 0, 0)]
+    reading.poll(as_rows([attempt(0, history="ValueError('x')", host="n")]))
+    assert reading.lines("parsl_task_failures_total") == ['{app="add",executor="htex",reason="ValueError"} 1']
+    assert [*reading.runs.incomplete_tries()] == []
+
+
+def test_a_failure_without_a_reason_is_unknown_when_its_try_closes() -> None:
+    failed = [task(0), attempt(0), *lifecycle(0, ("running", 1), ("failed", 2))]
+    reading = at_rest(told(failed, Options(close_after=CLOSE_AFTER)))
+    assert reading.lines("parsl_task_failures_total") == ['{app="add",executor="htex",reason="unknown"} 1']
+
+
+@pytest.mark.parametrize(
+    ("states", "history", "reason"),
+    [
+        (("fail_retryable",), "ManagerLost(b'1', 'n')", "ManagerLost"),
+        (("failed",), "Strange()", "_other"),
+        (("fail_retryable", "failed"), "ValueError('x')", "ValueError"),
+        (("dep_fail", "dep_fail"), "DependencyError([...], 1)", "DependencyError"),
+        (("dep_fail",), "", "DependencyError"),
+    ],
+)
+def test_a_failed_try_counts_once_by_the_class_of_its_exception(
+    states: tuple[str, ...], history: str, reason: str
+) -> None:
+    story = [task(0), attempt(0, history=history, host="n")]
+    story += [status(0, state, i) for i, state in enumerate(states)]
+    assert told(story).lines("parsl_task_failures_total") == [
+        f'{{app="add",executor="htex",reason="{reason}"}} 1'
+    ]
+
+
+# --- late rows ------------------------------------------------------------------------------------------------
+
+
+def closed() -> Reading:
+    """A finished task that the model has let go of, published."""
+    reading = at_rest(told(ONE_TASK, Options(close_after=CLOSE_AFTER)))
+    reading.draw()
+    assert reading.runs.live_tasks() == 0
+    return reading
+
+
+def late(*story: Told) -> list[tuple[object, tuple[object, ...]]]:
+    """Rows with numbers of their own, after all those of `ONE_TASK`."""
+    return [(table, (100 + row[0], *row[1:])) for table, row in as_rows(story)]
+
+
+def test_a_late_status_row_reaches_the_counter_but_no_histogram() -> None:
+    reading = closed()
+    before = reading.lines("parsl_task_state_duration_seconds", "parsl_task_duration_seconds")
+    at_rest(reading.poll(late(status(0, "running", 3))))  # type: ignore[arg-type]
+    assert '{app="add",executor="htex",state="running"} 2' in reading.lines("parsl_task_transitions_total")
+    assert reading.lines("parsl_task_state_duration_seconds", "parsl_task_duration_seconds") == before
+    assert reading.runs.late == {"status": 1}
+    assert reading.runs.live_tasks() == 0
+
+
+def test_a_late_sample_widens_what_the_try_used() -> None:
+    reading = closed()
+    reading.poll(late(sample(0, 9, user=4.5, system=0.5, resident=30e6)))  # type: ignore[arg-type]
+    assert reading.lines("parsl_task_cpu_seconds_total")[0] == '{app="add",executor="htex",mode="user"} 3'
+    assert reading.lines("parsl_node_task_cpu_seconds_total") == ['{hostname="node1"} 3.25']
+    assert "_sum{" in reading.lines("parsl_task_memory_peak_bytes")[1]
+    assert reading.lines("parsl_task_memory_peak_bytes")[1].endswith(" 20000000")
+
+
+def test_a_late_final_row_can_still_change_the_state() -> None:
+    reading = closed()
+    reading.poll(late(status(0, "failed", 11)))  # type: ignore[arg-type]
+    assert reading.lines("parsl_tasks") == ['{app="add",executor="htex",state="failed"} 1']
+
+
+def test_a_late_failure_of_a_try_that_had_none_counts() -> None:
+    reading = at_rest(closed().poll(late(status(0, "fail_retryable", 11))))  # type: ignore[arg-type]
+    assert reading.lines("parsl_task_failures_total") == ['{app="add",executor="htex",reason="unknown"} 1']
+    assert reading.lines("parsl_task_wasted_cpu_seconds_total") == ['{app="add",executor="htex"} 2.25']
+
+
+# --- the end of a run, and after ------------------------------------------------------------------------------
+
+
+def test_a_run_goes_the_retention_time_after_it_ended() -> None:
+    reading = told([*ONE_TASK, workflow(completed=20)], Options(retention=RETENTION))
+    reading.clock = RETENTION
+    assert reading.poll().lines("parsl_workflow_end_timestamp_seconds") == [f" {EPOCH + 20:.0f}"]
+    reading.clock += 1
+    assert reading.poll().lines("parsl_workflow_info", "parsl_tasks") == []
+    reading.poll(late(status(0, "running", 3)))  # type: ignore[arg-type]
+    assert reading.runs.runs == {}
+
+
+def test_in_a_first_read_a_runs_age_is_that_of_its_stamps() -> None:
+    reading = Reading(Options(retention=RETENTION))
+    reading.clock = 20 + RETENTION - 1
+    reading.poll(as_rows([*ONE_TASK, workflow(completed=20)]), first=True)
+    assert reading.lines("parsl_tasks") != []
+    reading.clock += 2
+    assert reading.poll().lines("parsl_tasks") == []
+
+
+def test_a_run_without_a_new_row_is_abandoned_and_comes_back_when_it_writes_again() -> None:
+    day = 86_400.0
+    reading = told(ONE_TASK, Options(abandon_after=day))
+    reading.clock = day
+    assert reading.poll().lines("parsl_tasks") != []
+    reading.clock += 1
+    assert reading.poll().lines("parsl_tasks") == []
+    reading.take(late(status(1, "pending", day)))  # type: ignore[arg-type]
+    assert reading.runs.awakened == {RUN}
+
+
+def test_a_block_and_its_manager_and_host_go_the_retention_time_after_they_ended() -> None:
+    story = [
+        *ONE_TASK,
+        block("0", "RUNNING", 1),
+        block("1", "RUNNING", 1),
+        node("m0", 2, host="node1", block_id="0"),
+        node("m1", 2, host="node2", block_id="1"),
+    ]
+    reading = told(story, Options(retention=RETENTION))
+    reading.lines("parsl_block_state")
+    reading.poll(late(block("0", "COMPLETED", 20)))  # type: ignore[arg-type]
+    assert reading.lines("parsl_manager_active", zeros=True) == [
+        '{manager="m0",hostname="node1",executor="htex",block_id="0"} 0',
+        '{manager="m1",hostname="node2",executor="htex",block_id="1"} 1',
+    ]
+    assert reading.lines("parsl_node_cpus") == ['{hostname="node1"} 4', '{hostname="node2"} 4']
+    reading.clock = RETENTION + 1
+    assert reading.poll().lines("parsl_block_state") == ['{executor="htex",block_id="1",state="RUNNING"} 1']
+    assert reading.lines("parsl_manager_info") == [
+        '{manager="m1",hostname="node2",executor="htex",block_id="1",python_version="3.11.7"} 1'
+    ]
+    assert reading.lines("parsl_node_cpus", "parsl_node_tasks_running", zeros=True) == [
+        '{hostname="node2"} 4',
+        '{hostname="node2"} 0',
+    ]
+    assert reading.lines("parsl_blocks") == [
+        '{executor="htex",state="RUNNING"} 1',
+        '{executor="htex",state="COMPLETED"} 1',
+    ]
+
+
+# --- limits ---------------------------------------------------------------------------------------------------
+
+
+def apps(*names: str) -> list[Told]:
+    return [row for i, app in enumerate(names) for row in (task(i, app), attempt(i), status(i, "pending", i))]
+
+
+def test_apps_beyond_the_limit_are_folded_in_the_order_of_their_tasks() -> None:
+    reading = told(apps("a", "b", "c", "a", "d", "c"), Options(apps=2))
+    assert reading.lines("parsl_tasks") == [
+        '{app="a",executor="htex",state="pending"} 2',
+        '{app="b",executor="htex",state="pending"} 1',
+        '{app="_other",executor="htex",state="pending"} 3',
+    ]
+    assert reading.runs.folded == 2
+
+
+def runs(*names: str) -> list[Told]:
+    return [
+        row
+        for i, run in enumerate(names)
+        for row in (
+            workflow(run, began=i),
+            task(0, "add", run),
+            attempt(0, run=run),
+            *lifecycle(0, ("pending", i), ("running", i + 1), run=run),
+            sample(0, i + 1, run=run, resident=100.0),
+        )
+    ]
+
+
+def of_runs(reading: Reading, family: str) -> list[str]:
+    """Lines of a family that are not 0, with the run in place of the labels that are all the same."""
+    strip = (',app="add"', ',app="_other"', ',executor="htex"', ',executor="_other"')
+    lines = reading.lines(family)
+    for text in strip:
+        lines = [line.replace(text, "") for line in lines]
+    return lines
+
+
+def test_runs_beyond_the_limit_are_folded_and_say_so() -> None:
+    reading = told(runs("r1", "r2", "r3"), Options(runs=1))
+    assert of_runs(reading, "parsl_tasks") == [
+        '{run_id="r1",state="running"} 1',
+        '{run_id="_other",state="running"} 2',
+    ]
+    assert of_runs(reading, "parsl_task_memory_resident_bytes") == ['{run_id="r1"} 100', '{run_id="_other"} 200']
+    assert of_runs(reading, "parsl_workflow_start_timestamp_seconds") == [
+        f'{{run_id="r1"}} {EPOCH:.0f}',
+        f'{{run_id="_other"}} {EPOCH + 1:.0f}',
+    ]
+    assert of_runs(reading, "parsl_workflow_last_event_timestamp_seconds") == [
+        f'{{run_id="r1"}} {EPOCH + 1:.0f}',
+        f'{{run_id="_other"}} {EPOCH + 3:.0f}',
+    ]
+    assert not any("_other" in line for line in reading.lines("parsl_workflow_info", "parsl_block_info"))
+    assert reading.drawing.folds == 2
+
+
+def test_counters_of_folded_runs_do_not_fall_when_one_of_them_goes() -> None:
+    options = Options(runs=1, retention=RETENTION)
+    reading = told(runs("r1", "r2", "r3"), options)
+    before = of_runs(reading, "parsl_task_transitions_total")
+    assert before[-2:] == ['{run_id="_other",state="pending"} 2', '{run_id="_other",state="running"} 2']
+    reading.poll(late(workflow("r2", began=1, completed=5)))  # type: ignore[arg-type]
+    reading.lines("parsl_tasks")
+    reading.clock = RETENTION + 1
+    reading.poll()
+    assert of_runs(reading, "parsl_tasks")[-1] == '{run_id="_other",state="running"} 1'
+    assert of_runs(reading, "parsl_task_transitions_total") == before
+
+
+def test_a_run_once_folded_stays_folded() -> None:
+    reading = told(runs("r1", "r2"), Options(runs=1, retention=RETENTION))
+    reading.poll(late(workflow("r1", completed=5)))  # type: ignore[arg-type]
+    reading.lines("parsl_tasks")
+    reading.clock = RETENTION + 1
+    assert of_runs(reading.poll(), "parsl_tasks") == ['{run_id="_other",state="running"} 1']
+
+
+def test_a_run_that_would_go_beyond_the_limit_of_series_is_folded() -> None:
+    one_run = told(runs("r1")).drawing.runs(told(runs("r1")).views(), 1_000_000)[0].series
+    reading = told(runs("r1", "r2", "r3"), Options(series=2 * one_run))
+    assert of_runs(reading, "parsl_tasks") == [
+        '{run_id="r1",state="running"} 1',
+        '{run_id="r2",state="running"} 1',
+        '{run_id="_other",state="running"} 1',
+    ]
+
+
+def test_hidden_labels_say_so() -> None:
+    hidden = frozenset({"user", "host", "rundir"})
+    assert finished([workflow()], Options(hidden=hidden)).lines("parsl_workflow_info") == [
+        '{workflow_name="wf",workflow_version="1",host="hidden",user="hidden",rundir="hidden"} 1'
+    ]

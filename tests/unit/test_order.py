@@ -1,0 +1,301 @@
+"""Any order of rows, any split into polls, any interleaving of the tables: the same page, and the oracle's."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from oracle import Series, differences, expected
+from parsl_exporter.metrics.run_families import RUN_FAMILIES
+from parsl_exporter.model.bulk import FirstRead
+from parsl_exporter.tables import BLOCK, TRY, WORKFLOW, Row, Table
+from reading import FOREVER, REASONS, SOURCE, Options, Reading
+from watched import Watched
+from telling import Told, as_rows, attempt, block, node, sample, status, task, workflow, write
+
+CLOSE_AFTER = 30.0
+COUNTERS = [family.name for family in RUN_FAMILIES if family.kind == "counter"]
+HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind == "histogram"]
+NOT_HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind != "histogram"]
+HOUR = 3600
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+LAST_STATES = [
+    (),
+    ("exec_done",),
+    ("failed",),
+    ("memo_done",),
+    ("fail_retryable",),
+    ("dep_fail", "dep_fail"),
+    ("fail_retryable", "failed"),
+    ("exec_done", "memo_done"),
+    ("exec_done", "failed", "failed"),
+]
+"""What a task's last try may end in; some releases wrote more than one row."""
+
+Numbered = tuple[Table, Row]
+
+times = st.integers(0, 600).map(lambda tenths: tenths / 10)
+executors = st.sampled_from(["htex", "other"])
+blocks = st.sampled_from([None, "0", "1"])
+hosts = st.sampled_from([None, "node1", "node2"])
+histories = st.sampled_from(["", None, "ValueError('x')", "parsl.x.ManagerLost(b'1', 'n')", "Odd()", "?"])
+numbers = st.integers(0, 1_000).map(float)
+measured = st.fixed_dictionaries(
+    {column: numbers for column in ("user", "system", "children", "virtual", "resident", "read")},
+    optional={column: numbers for column in ("written", "voluntary", "involuntary")},
+)
+
+
+@st.composite
+def samples(draw: st.DrawFn, task_id: int, try_id: int, run: str, shift: float) -> list[Told]:
+    """Resource rows of one try, no two of one stamp: that is their key."""
+    stamps = draw(st.lists(times, max_size=3, unique=True))
+    return [
+        sample(task_id, shift + at, try_id, run, **draw(st.just({}) | measured)) for at in stamps
+    ]
+
+
+@st.composite
+def tries(draw: st.DrawFn, task_id: int, try_id: int, run: str, *, last: bool) -> list[Told]:
+    """One try: its row, a part of the states that it can go through, and samples, by clocks an hour apart."""
+    shift = draw(st.integers(-HOUR, HOUR))
+    story: list[Told] = []
+    if draw(st.integers(0, 9)):
+        story.append(
+            attempt(
+                task_id,
+                try_id,
+                executor=draw(executors),
+                block=draw(blocks),
+                host=draw(hosts),
+                history=draw(histories),
+                run=run,
+            )
+        )
+    for state in draw(st.lists(st.sampled_from(["pending", "launched", "joining", "odd"]), unique=True)):
+        story.append(status(task_id, state, draw(times), try_id, run))
+    for state in draw(st.sampled_from([(), ("running",), ("running", "running_ended")])):
+        story.append(status(task_id, state, shift + draw(times), try_id, run))
+    for state in draw(st.sampled_from(LAST_STATES)) if last else ["fail_retryable"]:
+        story.append(status(task_id, state, draw(times), try_id, run))
+    return story + draw(samples(task_id, try_id, run, shift))
+
+
+@st.composite
+def ordinary_task(draw: st.DrawFn, task_id: int, run: str) -> list[Told]:
+    """A task of the kind of which there are millions: one try, five states."""
+    shift = draw(st.integers(-HOUR, HOUR))
+    place = {"executor": draw(executors), "block": draw(blocks), "host": draw(hosts)}
+    states = ("pending", "launched", "running", "running_ended", "exec_done")
+    return [
+        task(task_id, draw(st.sampled_from(["add", "mul"])), run),
+        attempt(task_id, run=run, **place),
+        *(
+            status(task_id, state, draw(times) + shift * state.startswith("running"), run=run)
+            for state in states[: draw(st.sampled_from([5, 5, 5, 3, 4]))]
+        ),
+        *draw(samples(task_id, 0, run, shift)),
+    ]
+
+
+@st.composite
+def runs(draw: st.DrawFn, run: str) -> list[Told]:
+    """One run with all that a database may hold of it, orphans among it."""
+    story: list[Told] = []
+    if draw(st.integers(0, 9)):
+        completed = draw(st.none() | times)
+        story.append(workflow(run, completed=completed))
+    for task_id in range(draw(st.integers(1, 3))):
+        if draw(st.booleans()):
+            story += draw(ordinary_task(task_id, run))
+            continue
+        if draw(st.integers(0, 9)):
+            story.append(task(task_id, draw(st.sampled_from(["add", "mul", ""])), run))
+        count = draw(st.integers(1, 3))
+        for try_id in range(count):
+            story += draw(tries(task_id, try_id, run, last=try_id == count - 1))
+    states = st.sampled_from(["PENDING", "RUNNING", "COMPLETED", "HELD"])
+    for executor, block_id in draw(st.lists(st.tuples(executors, st.sampled_from("01")), max_size=3)):
+        story.append(block(block_id, draw(states), draw(times), executor, run=run))
+    homes = {uid: (draw(st.sampled_from(["node1", "node2"])), draw(st.sampled_from("01"))) for uid in ("m1", "m2")}
+    for uid in draw(st.lists(st.sampled_from(["m1", "m2"]), max_size=3)):
+        host, block_id = homes[uid]
+        story.append(node(uid, draw(times), active=draw(st.booleans()), run=run, host=host, block_id=block_id))
+    return story
+
+
+def without_end(story: list[Told]) -> list[Told]:
+    return [Told(t, {**v, "time_completed": None}) if t is WORKFLOW else Told(t, v) for t, v in story]
+
+
+def without_end(story: list[Told]) -> list[Told]:
+    return [Told(t, {**v, "time_completed": None}) if t is WORKFLOW else Told(t, v) for t, v in story]
+
+
+stories = st.tuples(runs("run-1"), st.just([]) | runs("run-2")).map(lambda both: both[0] + both[1]).filter(bool)
+
+endless = stories.map(without_end)
+
+
+class Telling(NamedTuple):
+    """A story and an order in which a reader may bring its rows, cut into polls."""
+
+    story: list[Told]
+    polls: list[list[Numbered]]
+
+
+@st.composite
+def tellings(draw: st.DrawFn, of: st.SearchStrategy[list[Told]] = stories) -> Telling:
+    """Rows in any order, but block rows: readers bring them in the order of insertion.
+
+    Rows that Parsl updates in place may be read before that, too.
+    """
+    story = draw(of)
+    numbered = as_rows(story)
+    order = draw(st.permutations(range(len(numbered))))
+    blocks_in_order = iter([row for row in numbered if row[0] is BLOCK])
+    shuffled = [next(blocks_in_order) if numbered[i][0] is BLOCK else numbered[i] for i in order]
+    for row in draw(st.lists(st.sampled_from(shuffled), max_size=4, unique_by=id)):
+        if early := as_inserted(row):
+            shuffled.insert(draw(st.integers(0, shuffled.index(row))), early)
+    return Telling(story, draw(cuts(shuffled)))
+
+
+def as_inserted(row: Numbered) -> Numbered | None:
+    """The row as it was before Parsl updated it, where it does so."""
+    table, values = row
+    updated = {
+        TRY: {"block_id": None, "hostname": None, "task_fail_history": ""},
+        WORKFLOW: {"time_completed": None},
+    }.get(table)
+    if updated is None:
+        return None
+    named = zip(table.columns, values[1:], strict=True)
+    return table, (values[0], *(updated.get(column, value) for column, value in named))
+
+
+@st.composite
+def cuts(draw: st.DrawFn, rows: Sequence[Numbered]) -> list[list[Numbered]]:
+    where = sorted(draw(st.sets(st.integers(0, len(rows)), max_size=4)))
+    return [list(rows[a:b]) for a, b in zip([0, *where], [*where, len(rows)], strict=True)]
+
+
+def oracle(story: Sequence[Told]) -> Series:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        database = write(Path(folder) / "monitoring.db", story)
+        return expected(database, source=SOURCE, timezone="UTC", failure_reasons=REASONS)
+
+
+def fallen(before: Series, after: Series) -> list[str]:
+    """Name each counter that is less than it was; one that is gone counts as 0."""
+    return [
+        f"{name}{sorted(key)}: {value} -> {after[name].get(key, 0.0)}"
+        for name in COUNTERS
+        for key, value in before.get(name, {}).items()
+        if after.get(name, {}).get(key, 0.0) < value  # type: ignore[operator]  # counters are numbers
+    ]
+
+
+def read(polls: Sequence[Sequence[Numbered]], *, pause: float = 0) -> Reading:
+    """Publish after each poll, `pause` seconds apart, and at last when all is closed; no counter may fall."""
+    reading = Reading(Options(close_after=CLOSE_AFTER))
+    before: Series = {}
+    for rows in [*polls, ()]:
+        after = reading.poll(rows).series()
+        assert fallen(before, after) == []
+        before = after
+        reading.clock += pause
+    reading.clock += 2 * CLOSE_AFTER
+    after = reading.poll().series()
+    assert fallen(before, after) == []
+    return reading
+
+
+quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@quick
+@given(tellings())
+def test_order_and_polls_change_nothing(telling: Telling) -> None:
+    assert differences(oracle(telling.story), read(telling.polls).series()) == []
+
+
+@quick
+@given(tellings(), st.data())
+def test_duplicates_change_no_gauge_and_no_greatest_minus_least(telling: Telling, data: st.DataObject) -> None:
+    polls = [list(rows) for rows in telling.polls]
+    told = [row for rows in polls for row in rows]
+    for row in data.draw(st.lists(st.sampled_from(told), min_size=1, max_size=5)):
+        if row[0] not in (TRY, WORKFLOW):  # these have one row each, read again as it is then
+            polls[-1].insert(data.draw(st.integers(0, len(polls[-1]))), row)
+    compared = [name for name in NOT_HISTOGRAMS if name != "parsl_task_transitions_total"]
+    assert differences(oracle(telling.story), read(polls).series(), families=compared) == []
+
+
+@quick
+@given(tellings(endless))
+def test_late_rows_reach_counters_and_gauges_of_closed_tries(telling: Telling) -> None:
+    series = read(telling.polls, pause=2 * CLOSE_AFTER).series()
+    truth = oracle(telling.story)
+    assert differences(truth, series, families=NOT_HISTOGRAMS) == []
+    for name in HISTOGRAMS:
+        for key, value in series.get(name, {}).items():
+            assert 0 <= value.count <= truth[name][key].count  # type: ignore[union-attr]
+
+
+@quick
+@given(tellings())
+def test_a_first_read_takes_back_what_it_closed_too_early(telling: Telling) -> None:
+    reading = Reading(Options(close_after=CLOSE_AFTER))
+    for rows in telling.polls:
+        reading.take(rows)
+        reading.runs.settle_history(math.inf)
+    reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
+    assert differences(oracle(telling.story), reading.poll().series()) == []
+
+
+@quick
+@given(tellings(), st.booleans())
+def test_a_first_read_in_columns_says_the_same(telling: Telling, early: bool) -> None:
+    reading = Reading(Options(close_after=CLOSE_AFTER))
+    columns = FirstRead(reading.runs, CLOSE_AFTER)
+    for rows in telling.polls:
+        reading.take_in_columns(columns, rows)
+        if early:
+            columns.settle(FOREVER)
+    columns.release()
+    reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
+    assert differences(oracle(telling.story), reading.poll().series()) == []
+
+
+@quick
+@given(st.data(), stories)
+def test_a_database_says_the_same_in_any_order_of_insertion(data: st.DataObject, story: list[Told]) -> None:
+    """Through SQLite and all of a source; block rows keep the order that is theirs."""
+    blocks_in_order = iter([told for told in story if told.table is BLOCK])
+    shuffled = [
+        next(blocks_in_order) if told.table is BLOCK else told for told in data.draw(st.permutations(story))
+    ]
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        watched = Watched(write(Path(folder) / "monitoring.db", shuffled))
+        assert watched.wrong() == []
+
+
+@quick
+@given(tellings(), st.integers(0, 4))
+def test_a_restart_shows_what_would_have_been_shown(telling: Telling, polls: int) -> None:
+    """A first read of what is there at any moment, then polls: the same as polls alone, but for histograms."""
+    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading.poll([row for rows in telling.polls[:polls] for row in rows], first=True).series()
+    for rows in telling.polls[polls:]:
+        reading.poll(rows).series()
+    reading.clock += 2 * CLOSE_AFTER
+    restarted = reading.poll().series()
+    assert differences(read(telling.polls).series(), restarted, families=NOT_HISTOGRAMS) == []
