@@ -16,7 +16,7 @@ from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.run_families import RUN_FAMILIES, View
 from parsl_exporter.metrics.share import Drawing, Share
 from parsl_exporter.metrics.source_families import SourceFacts
-from parsl_exporter.model.bulk import FirstRead
+from parsl_exporter.model.columns import Columns
 from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.lifetimes import mark_gone
 from parsl_exporter.model.run import Limits
@@ -70,13 +70,13 @@ class Reading:
         for table, row in rows:
             self._take(self.runs.take, table, [row])
 
-    def take_in_columns(self, first_read: FirstRead, rows: Iterable[tuple[Table, Row]]) -> None:
+    def take_in_columns(self, columns: Columns, rows: Iterable[tuple[Table, Row]]) -> None:
         """Give rows to a first read in columns, table by table."""
         batches: dict[Table, list[Row]] = {}
         for table, row in rows:
             batches.setdefault(table, []).append(row)
         for table, batch in batches.items():
-            self._take(first_read.take, table, batch)
+            self._take(columns.take, table, batch)
 
     def _take(self, take: Callable[[Table, list[Row], float], None], table: Table, rows: list[Row]) -> None:
         """Take rows of one table, and read the history of finished tasks that they are late for."""

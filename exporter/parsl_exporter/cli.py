@@ -15,12 +15,13 @@ from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.daemon import Daemon, options_of
 from parsl_exporter.dump import dump, write
 from parsl_exporter.errors import ConfigurationError, ExporterError
-from parsl_exporter.memory import suit_collector
+from parsl_exporter.memory import suit_interpreter
 from parsl_exporter.read.discover import discover
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.settings import SourceSettings
 from parsl_exporter.source import Clock
 from parsl_exporter.web import Server
+from parsl_exporter.web.configuration import read_web_configuration
 
 OK, FAULT, USAGE = 0, 1, 2
 _COMMANDS = ("serve", "check", "dump", "demo")
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else USAGE
-    suit_collector()
+    suit_interpreter()
     try:
         status: int = options.run(options)
     except ConfigurationError as error:
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--web.listen-address", dest="listen_address", action="append", default=[], metavar="ADDRESS",
                        help="host:port to listen on; may be given again (default 127.0.0.1:9678)")  # fmt: skip
     serve.add_argument("--web.telemetry-path", dest="telemetry_path", metavar="PATH", help="default /metrics")
+    _add_web_config_file(serve)
     serve.add_argument("--poll.interval", dest="poll_interval", metavar="DURATION",
                        help="how often the databases are looked at, such as 250ms or 15s (default 1s)")  # fmt: skip
     serve.add_argument("--log.level", dest="log_level", choices=list(logs.LEVELS), default="info")
@@ -84,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="check the configuration and each database, and report")
     _add_databases(checking)
     _add_config_file(checking)
+    _add_web_config_file(checking)
     checking.set_defaults(run=_check)
 
     dumping = commands.add_parser("dump", help="read a database whole and write its metrics once")
@@ -121,6 +124,11 @@ def _add_config_file(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--web.config.file", dest="web_config_file", metavar="FILE",
+                        help="TLS and basic authentication, as Prometheus' exporter-toolkit has them")  # fmt: skip
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     return load(
         options.config_file,
@@ -128,6 +136,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             databases=tuple(options.databases),
             listen_address=tuple(getattr(options, "listen_address", ())),
             telemetry_path=getattr(options, "telemetry_path", None),
+            web_config_file=getattr(options, "web_config_file", None),
             poll_interval=getattr(options, "poll_interval", None),
         ),
     )
@@ -144,6 +153,7 @@ def _serve(options: argparse.Namespace) -> int:
         addresses=settings.web.listen_address,
         telemetry_path=settings.web.telemetry_path,
         version=__version__,
+        config_file=_web_config_file(settings),
     )
     for url in server.start():
         logs.event(_log, logging.INFO, "listening", url=url, version=__version__)
@@ -163,7 +173,15 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    return FAULT if check(_settings(options), sys.stdout, Clock()) else OK
+    settings = _settings(options)
+    web_config_file = _web_config_file(settings)
+    if web_config_file is not None:
+        read_web_configuration(web_config_file)
+    return FAULT if check(settings, sys.stdout, Clock()) else OK
+
+
+def _web_config_file(settings: Settings) -> Path | None:
+    return None if settings.web.config_file is None else Path(settings.web.config_file)
 
 
 def _dump(options: argparse.Namespace) -> int:

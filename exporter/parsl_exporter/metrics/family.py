@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 Kind: TypeAlias = Literal["gauge", "counter", "histogram"]
@@ -25,7 +26,8 @@ Sample: TypeAlias = tuple[tuple[str, ...], Value]
 Drawn = TypeVar("Drawn")
 
 
-class Family(NamedTuple, Generic[Drawn]):
+@dataclass(frozen=True)
+class Family(Generic[Drawn]):
     """One family of the contract. `name` is as exposed in text: a counter's ends in `_total`.
 
     `own` are the labels that `draw` gives values for; `shared` come before them and are the page's

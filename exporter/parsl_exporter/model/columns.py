@@ -40,17 +40,25 @@ class Columns:
             self._runs.take(table, rows, now)
 
     def take_status(self, text: StatusColumns, rows: Callable[[], Sequence[Row]], now: float) -> None:
-        """Take status rows as texts; `rows` gives the same rows in the same order, should they be needed."""
+        """Take status rows as texts; `rows` gives the same rows in the same order, should they be needed.
+
+        When `rows` raises, none has been taken.
+        """
         bulk = self._bulk(text.run_id, now)
         if bulk is None:
             return
-        mask = bulk.take_status(text.task_ids, text.try_ids, text.states, text.stamps, text.size)
-        if mask is None:
-            given = rows()
-            bulk.give_up(row[2] for row in given)
-            self._runs.take(STATUS, given, now)
-        elif mask.any():
-            self._runs.take(STATUS, list(compress(rows(), mask.tolist())), now)
+        rest: list[Row] = []
+
+        def read_rest(mask: Mask) -> None:
+            if mask.any():
+                rest.extend(compress(rows(), mask.tolist()))
+
+        texts = text.task_ids, text.try_ids, text.states, text.stamps
+        if bulk.take_status(*texts, text.size, before=read_rest) is None:
+            rest.extend(rows())
+            bulk.give_up(row[2] for row in rest)
+        if rest:
+            self._runs.take(STATUS, rest, now)
 
     def _rest(self, table: Table, run_id: Any, rows: list[Row], now: float) -> Sequence[Row]:
         """Take what can be taken in columns; give the rows that cannot."""

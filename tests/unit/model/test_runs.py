@@ -352,7 +352,10 @@ def test_runs_beyond_the_limit_are_folded_and_say_so() -> None:
         '{run_id="r1",state="running"} 1',
         '{run_id="_other",state="running"} 2',
     ]
-    assert of_runs(reading, "parsl_task_memory_resident_bytes") == ['{run_id="r1"} 100', '{run_id="_other"} 200']
+    assert of_runs(reading, "parsl_task_memory_resident_bytes") == [
+        '{run_id="r1"} 100',
+        '{run_id="_other"} 200',
+    ]
     assert of_runs(reading, "parsl_workflow_start_timestamp_seconds") == [
         f'{{run_id="r1"}} {EPOCH:.0f}',
         f'{{run_id="_other"}} {EPOCH + 1:.0f}',

@@ -31,7 +31,9 @@ def test_one_sample_used_nothing() -> None:
 
 
 def test_a_column_that_is_null_at_times_counts_where_it_is_not() -> None:
-    usage = used((1, 5, NOTHING), (2, 5, (4, 1, None, 0, 0, 0)), (3, 5, (6, 1, None, 0, 0, 0)), (4, 5, NOTHING))
+    usage = used(
+        (1, 5, NOTHING), (2, 5, (4, 1, None, 0, 0, 0)), (3, 5, (6, 1, None, 0, 0, 0)), (4, 5, NOTHING)
+    )
     assert usage.used() == [2, 0, 0, 0, 0, 0]
     assert usage.cpu_sampled()
 

@@ -1,0 +1,102 @@
+"""Programs that a test starts, each in a session of its own, so that all they start in turn can be found and ended.
+
+Parsl's blocks outlive their submit process and leave its process group, but not its session.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+Found = TypeVar("Found")
+
+
+def required(*names: str) -> str:
+    """The first of these programs that this environment or the machine has.
+
+    Without one the test is skipped, or fails where CI is set.
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for name in names:
+        if found := shutil.which(name, path=path):
+            return found
+    assert not os.environ.get("CI"), f"{names[0]} is not installed"
+    pytest.skip(f"{names[0]} is not installed")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def eventually(
+    what: str, seconds: float, ask: Callable[[], Found | None], so_far: Callable[[], object] = lambda: ""
+) -> Found:
+    """What `ask` gives, once it gives something. A refused connection counts as nothing.
+
+    Raises AssertionError after so many seconds, with what there is `so_far`.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(ConnectionError):
+            if found := ask():
+                return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {seconds:g} s {so_far()}")
+
+
+def of_session(leader: int) -> list[int]:
+    """The processes of a session, zombies too."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.getsid(int(path.name)) == leader:
+                found.append(int(path.name))
+    return found
+
+
+@contextmanager
+def started(
+    *command: str | Path, cwd: Path, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A program with pipes for its standard input and output and a log for its errors.
+
+    At the end all of its session is killed: what must end by itself has been waited for by then.
+    """
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        deadline = time.monotonic() + 10
+        while (living := of_session(process.pid)) and time.monotonic() < deadline:
+            for pid in living:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.poll()
+            time.sleep(0.05)
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with suppress(BrokenPipeError):
+                pipe and pipe.close()

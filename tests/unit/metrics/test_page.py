@@ -1,0 +1,96 @@
+"""The page: all sources' shares put together, written once a format."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from parsl_exporter.metrics.page import Page
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_text
+from reading import told
+from telling import attempt, status, task, workflow
+
+STORY = [workflow(), task(0, 'odd "app"\n'), attempt(0), status(0, "pending", 1)]
+
+
+def page() -> Page:
+    return told(STORY).draw()
+
+
+def text(page: Page, *names: str, openmetrics: bool = False) -> str:
+    if names:
+        return page.selection(frozenset(names), openmetrics=openmetrics, gzipped=False).decode()
+    return page.body(openmetrics=openmetrics, gzipped=False).decode()
+
+
+def families(body: str) -> list[str]:
+    return [line.split()[2] for line in body.splitlines() if line.startswith("# TYPE")]
+
+
+def test_both_formats_hold_the_same_families_each_once() -> None:
+    one = page()
+    in_text = {f.name for f in read_text(text(one))}
+    found = read_openmetrics(text(one, openmetrics=True))  # type: ignore[no-untyped-call]  # as it ships
+    in_openmetrics = {f.name for f in found}
+    assert in_text == in_openmetrics
+    assert len(families(text(one))) == len(set(families(text(one)))) == len(in_text)
+
+
+def test_a_family_without_a_sample_is_left_out() -> None:
+    assert "parsl_workflow_end_timestamp_seconds" not in text(page())
+
+
+def test_openmetrics_ends_with_its_end_mark() -> None:
+    assert text(page(), openmetrics=True).endswith("\n# EOF\n")
+    assert text(page(), "parsl_tasks", openmetrics=True).endswith("\n# EOF\n")
+    assert text(page(), "nothing", openmetrics=True) == "# EOF\n"
+
+
+def test_a_page_is_written_once_a_format() -> None:
+    one = page()
+    for openmetrics in (False, True):
+        for gzipped in (False, True):
+            body = one.body(openmetrics=openmetrics, gzipped=gzipped)
+            assert one.body(openmetrics=openmetrics, gzipped=gzipped) is body
+
+
+def test_gzip_holds_the_same_page() -> None:
+    one = page()
+    for openmetrics in (False, True):
+        plain = one.body(openmetrics=openmetrics, gzipped=False)
+        assert gzip.decompress(one.body(openmetrics=openmetrics, gzipped=True)) == plain
+        chosen = frozenset({"parsl_tasks"})
+        assert gzip.decompress(one.selection(chosen, openmetrics=openmetrics, gzipped=True)) == one.selection(
+            chosen, openmetrics=openmetrics, gzipped=False
+        )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "parsl_task_duration_seconds",
+        "parsl_task_duration_seconds_bucket",
+        "parsl_task_duration_seconds_count",
+        "parsl_task_duration_seconds_sum",
+        "parsl_task_duration_seconds_created",
+    ],
+)
+def test_a_family_is_selected_by_the_name_of_any_of_its_samples(name: str) -> None:
+    assert families(text(page(), name)) == ["parsl_task_duration_seconds"]
+
+
+def test_a_counter_is_selected_with_and_without_total() -> None:
+    for name in ("parsl_task_transitions_total", "parsl_task_transitions"):
+        assert families(text(page(), name)) == ["parsl_task_transitions_total"]
+        assert families(text(page(), name, openmetrics=True)) == ["parsl_task_transitions"]
+
+
+def test_what_counts_since_the_run_began_says_so() -> None:
+    created = [
+        line
+        for line in text(page(), openmetrics=True).splitlines()
+        if "parsl_task_transitions_created" in line
+    ]
+    assert created
+    assert all(line.endswith(" 1767614400") for line in created)

@@ -1,0 +1,80 @@
+"""`dump` on databases that real runs wrote: what the oracle computes, in both formats."""
+
+from __future__ import annotations
+
+import json
+from datetime import timezone
+from pathlib import Path
+
+import pytest
+from oracle import BYTES, SECONDS, differences, expected, parse
+from parsl_exporter.dump import dump
+from parsl_exporter.metrics.families import FAMILIES
+from parsl_exporter.metrics.source_families import PROCESS_FAMILIES
+from parsl_exporter.model.groups import Buckets
+from parsl_exporter.model.run import Limits
+from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.source import Clock, SourceOptions
+from watched import DATA, unpacked
+
+NAMES = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))
+CONTRACT = Path(__file__).parents[1] / "contract.json"
+REASONS = ("ValueError", "ManagerLost", "JoinError")
+OPTIONS = SourceOptions(
+    name="s",
+    zone=timezone.utc,
+    buckets=Buckets.of(SECONDS, BYTES),
+    limits=Limits(close_after=30.0, retention=0.0, abandon_after=0.0, apps=1_000),
+    runs=1_000,
+    failure_reasons=REASONS,
+    hidden=frozenset(),
+)
+
+
+def page(name: str, folder: Path, *, openmetrics: bool) -> str:
+    reader = SqliteReader(unpacked(folder / f"{name}.db", name))
+    return dump(reader, OPTIONS, openmetrics=openmetrics, clock=Clock()).decode()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dump_says_what_the_database_says(name: str, folder: Path) -> None:
+    found = parse(page(name, folder, openmetrics=False))
+    truth = expected(folder / f"{name}.db", source="s", timezone="UTC", failure_reasons=REASONS)
+    assert differences(truth, found) == []
+
+
+@pytest.mark.parametrize("name", ["crash-2026.10.26", "managerlost-2026.10.26", "unicode-2026.10.26"])
+def test_both_formats_say_the_same(name: str, folder: Path) -> None:
+    text, openmetrics = (parse(page(name, folder, openmetrics=o)) for o in (False, True))
+    assert differences(text, openmetrics) == []
+
+
+@pytest.fixture(scope="module")
+def contract() -> dict[str, dict[str, object]]:
+    declared: dict[str, dict[str, object]] = json.loads(CONTRACT.read_text())
+    return declared
+
+
+def test_the_families_are_those_of_the_contract(contract: dict[str, dict[str, object]]) -> None:
+    assert contract == {
+        family.name: {"type": family.kind, "labels": sorted(family.labels)} for family in FAMILIES
+    }
+
+
+def test_every_family_has_one_line_of_help() -> None:
+    for family in FAMILIES:
+        assert family.help.strip() == family.help != ""
+        assert "\n" not in family.help
+
+
+def test_every_family_appears_in_a_dump_with_the_labels_of_the_contract(
+    contract: dict[str, dict[str, object]], folder: Path
+) -> None:
+    seen: dict[str, set[tuple[str, ...]]] = {}
+    for name in ("crash-2026.10.26", "std-2026.10.26"):  # one killed, one ended
+        for family, series in parse(page(name, folder, openmetrics=False)).items():
+            seen.setdefault(family, set()).update(tuple(sorted(dict(key))) for key in series)
+    own_process = {family.name for family in PROCESS_FAMILIES}
+    assert {name: [list(labels) for labels in found] for name, found in seen.items()} == {
+        name: [declared["labels"]] for name, declared in contract.items() if name not in own_process
+    }

@@ -1,0 +1,252 @@
+"""One source under watch: real files, a clock that the test moves, the page and the log as a person sees them."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import re
+import signal
+import sqlite3
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import FrameType
+from zoneinfo import ZoneInfo
+
+from oracle import BYTES, SECONDS, Series, differences, expected, parse
+from parsl_exporter.baton import Baton
+from parsl_exporter.metrics.page import Page
+from parsl_exporter.model.groups import Buckets
+from parsl_exporter.model.run import Limits
+from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.reading import SourceOptions
+from parsl_exporter.source import Clock, Condition, Source
+
+DATA = Path(__file__).parent / "data"
+NOBODY = 65534
+FOREVER = 1e15
+CLOSE_AFTER = 30.0
+SOURCE = "s"
+PARSL_TABLES = ("workflow", "task", "try", "status", "resource", "block", "node")
+
+
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A new folder, in memory where there is one, for fsync is slow; every user may enter it."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
+        made = Path(name)
+        made.chmod(0o755)
+        yield made
+
+
+def unpacked(database: Path, name: str = "managerlost-2026.10.26") -> Path:
+    """Write a database of the corpus to `database`, in place if that is there, and give its path."""
+    database.write_bytes(gzip.decompress((DATA / f"{name}.db.gz").read_bytes()))
+    return database
+
+
+def emptied(database: Path, name: str = "managerlost-2026.10.26") -> Path:
+    """The tables that Parsl makes, without rows."""
+    unpacked(database, name)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table in PARSL_TABLES:
+            connection.execute(f'DELETE FROM "{table}"')
+    return database
+
+
+def execute(database: Path, *statements: str) -> None:
+    """Run statements as a writer would, in one transaction."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Within, the process may do what an ordinary user may who owns nothing (root starts the tests in places)."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@contextmanager
+def as_root() -> Iterator[None]:
+    """Within, a process that root started may do everything again."""
+    os.seteuid(0)
+    os.setegid(0)
+    try:
+        yield
+    finally:
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fail, instead of hanging for ever, when the block is not done after `seconds`."""
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"still not done after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Hands:
+    """A clock that stands still until it is moved; `step` moves the wall clock alone."""
+
+    def __init__(self, wall: float = 1_800_000_000.0) -> None:
+        self.steady = 1_000.0
+        self.wall = wall
+        self.clock = Clock(wall=lambda: self.wall, steady=lambda: self.steady)
+
+    def go_on(self, seconds: float) -> None:
+        self.steady += seconds
+        self.wall += seconds
+
+    def step(self, seconds: float) -> None:
+        self.wall += seconds
+
+
+class Watched:
+    """A source on `path`, polled by the test. Stamps are UTC unless a zone is named."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        zone: str = "UTC",
+        hands: Hands | None = None,
+        reader: SqliteReader | None = None,
+        baton: Baton | None = None,
+        retention: float = FOREVER,
+        abandon_after: float = FOREVER,
+        close_after: float = CLOSE_AFTER,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.path = path
+        self.zone = zone
+        self.again = 0.0
+        self.hands = hands or Hands()
+        options = SourceOptions(
+            name=SOURCE,
+            zone=ZoneInfo(zone),
+            buckets=Buckets.of(SECONDS, BYTES),
+            limits=Limits(close_after, retention, abandon_after, apps=1_000),
+            runs=1_000,
+            failure_reasons=(),
+            hidden=frozenset(),
+        )
+        self.source = Source(
+            reader or SqliteReader(path),
+            options,
+            baton=baton or Baton(),
+            clock=self.hands.clock,
+            started=self.hands.wall,
+            series_left=lambda: 1_000_000,
+            stopping=stopping,
+        )
+
+    def poll(self, times: int = 1, *, every: float = 1.0) -> Watched:
+        """Let `every` seconds pass and poll, `times` times; `again` is then what the last poll gave."""
+        for _ in range(times):
+            self.hands.go_on(every)
+            self.again = self.source.poll()
+        return self
+
+    def rest(self) -> Watched:
+        """Poll until everything that ended has closed."""
+        return self.poll().poll(2, every=2 * CLOSE_AFTER)
+
+    @property
+    def condition(self) -> Condition:
+        return self.source.condition
+
+    def page(self) -> str:
+        page = Page([self.source.share]).body(openmetrics=False, gzipped=False).decode()
+        assert not re.search(r" (NaN|[-+]Inf)$", page, re.MULTILINE), "a value that is no number"
+        return page
+
+    def series(self) -> Series:
+        return parse(self.page())
+
+    def runs(self) -> Series:
+        """The run families alone."""
+        return {name: v for name, v in self.series().items() if not name.startswith("parsl_exporter_")}
+
+    def run_lines(self) -> list[str]:
+        """The lines of the run families."""
+        own = ("#", "parsl_exporter_")
+        return sorted(line for line in self.page().split("\n") if not line.startswith(own))
+
+    def own(self, family: str, **labels: str) -> float:
+        """The value of one of the source's own series; `family` without its beginning `parsl_exporter_`."""
+        wanted = {"source": SOURCE, **labels}
+        value = self.series()[f"parsl_exporter_{family}"][frozenset(wanted.items())]
+        assert isinstance(value, float)
+        return value
+
+    def up(self) -> bool:
+        return self.own("source_up") == 1
+
+    def errors(self) -> dict[str, float]:
+        """Failed polls by reason, those that happened."""
+        return self._counts("errors_total", "reason")
+
+    def rejected(self) -> dict[str, float]:
+        """Rows rejected, by table and reason."""
+        return self._counts("rows_rejected_total", "table", "reason")
+
+    def _counts(self, family: str, *labels: str) -> dict[str, float]:
+        found = self.series()[f"parsl_exporter_{family}"].items()
+        return {
+            " ".join(dict(key)[label] for label in labels): value
+            for key, value in found
+            if isinstance(value, float) and value
+        }
+
+    def wrong(self, database: Path | None = None, *, but: Collection[str] = ()) -> list[str]:
+        """How the page differs from what all rows of a database (default: its own) say, once everything has closed.
+
+        `but`: families to leave out.
+        """
+        wanted = expected(database or self.path, source=SOURCE, timezone=self.zone)
+        found = self.rest().runs()
+        return differences(wanted, found, families=(wanted.keys() | found.keys()) - set(but))
+
+
+class Log:
+    """The exporter's log lines since the last look."""
+
+    def __init__(self, records: Callable[[], list[logging.LogRecord]]) -> None:
+        self._records = records
+        self._seen = 0
+
+    def new(self) -> list[str]:
+        """Messages with their fields, `caught up` left out."""
+        records = self._records()[self._seen :]
+        self._seen += len(records)
+        lines = []
+        for record in records:
+            fields = getattr(record, "fields", {})
+            text = " ".join([record.getMessage(), *(f"{key}={value}" for key, value in fields.items())])
+            if record.name.startswith("parsl_exporter") and not text.startswith("caught up"):
+                lines.append(f"{record.levelname.lower()} {text}")
+        return lines
