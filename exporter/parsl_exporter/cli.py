@@ -15,7 +15,7 @@ from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.daemon import Daemon, options_of
 from parsl_exporter.dump import dump, write
 from parsl_exporter.errors import ConfigurationError, ExporterError
-from parsl_exporter.memory import suit_interpreter
+from parsl_exporter.interpreter import suit_interpreter
 from parsl_exporter.read.discover import discover
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.settings import SourceSettings

@@ -109,8 +109,19 @@ class Bulk:
         codes = {value: self._code(self._names[value]) if value else -1 for value in set(column)}
         return np.fromiter(map(codes.__getitem__, column), np.int64, len(column))
 
-    def take_status(self, task_ids: str, try_ids: str, states: str, stamps: str, count: int) -> Mask | None:
-        """Take status rows as texts: ids and states with commas between, stamps of 26 characters without."""
+    def take_status(
+        self,
+        task_ids: str,
+        try_ids: str,
+        states: str,
+        stamps: str,
+        count: int,
+        before: Callable[[Mask], None] = lambda mask: None,
+    ) -> Mask | None:
+        """Take status rows as texts: ids and states with commas between, stamps of 26 characters without.
+
+        `before` is given the mask first; when it raises, no row has been taken.
+        """
         index = self._numbers(task_ids, count)
         tries = self._numbers(try_ids, count)
         at = read_stamps(stamps, count, self._stamps)
@@ -126,6 +137,7 @@ class Bulk:
         _, first, times = np.unique(index * len(ORDINARY) + codes, return_index=True, return_counts=True)
         odd[first[times > 1]] = True
         ordinary = self._ordinary(index, odd)
+        before(~ordinary)
         self._at[codes[ordinary], index[ordinary]] = at[ordinary]
         return self._took(index, ordinary, at)
 
