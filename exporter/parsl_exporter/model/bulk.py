@@ -58,6 +58,7 @@ class Bulk:
         self._codes: dict[str, int] = {}
         self._texts: list[str] = []
         self._allocate(_ROOM)
+        self.give_up(run.tasks)  # of an earlier reading that was interrupted
 
     def __len__(self) -> int:
         """The number of tasks held."""
@@ -242,7 +243,9 @@ class Bulk:
     def _ordinary(self, index: Ints, odd: Mask) -> Mask:
         """The rows whose tasks are in the columns; the tasks of `odd` ones are given up."""
         place = index.clip(0)
-        known: Mask = (index >= 0) & ~self._given_up[place] & ~self.run.retired.among(place + self._base)
+        # A finished task comes back to the run with this row, and its later rows must go there, too.
+        self._given_up[place[(index >= 0) & self.run.retired.among(place + self._base)]] = True
+        known: Mask = (index >= 0) & ~self._given_up[place]
         if (odd & known).any():
             self._give_up(np.unique(index[odd & known]))
             known &= ~self._given_up[place]

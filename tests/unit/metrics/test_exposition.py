@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -69,12 +70,12 @@ def test_openmetrics_names_a_counter_without_total_and_says_since_when_it_counts
 
 
 def test_a_family_without_labels() -> None:
-    bare = family("gauge", own=())._replace(shared=())
+    bare = replace(family("gauge", own=()), shared=())
     assert lines(bare, (), [((), 1)], openmetrics=False) == "parsl_thing 1\n"
 
 
 def test_help_is_one_line() -> None:
-    odd = family("gauge")._replace(help="a\\b\nc")
+    odd = replace(family("gauge"), help="a\\b\nc")
     assert header(odd, openmetrics=False).startswith("# HELP parsl_thing a\\\\b\\nc\n")
 
 

@@ -1,0 +1,67 @@
+# Needs Python 3.10 or later, git and make; everything else each target sees to by itself, in .venv*/ beside this file.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint unit integration bench dashboards docs packages clean
+
+export PYTHON ?= python3
+VENV := .venv
+SQLALCHEMY21 := .venv-sqlalchemy21
+TASKS ?= 1000000
+PY := $(VENV)/bin/python
+READY := $(VENV)/.installed
+PACKAGES := prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager ps:procps curl:curl
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
+
+demo: $(READY) packages ## a real workflow, the exporter, Prometheus and Alertmanager, until Ctrl-C (or DURATION=60s)
+	@# In a process group of its own (which takes job control, and a shell that stays): Ctrl-C is for the demo to end
+	@# well by, not for make to call it failed.
+	@set -m; $(VENV)/bin/parsl-exporter demo --with-prometheus $(if $(DURATION),--duration $(DURATION)) || exit
+
+test: lint unit integration ## everything that a change has to pass
+
+lint: $(READY) ## style, types, and whether what is generated is up to date
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) docs/build.py --check
+
+unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with the SQLAlchemy that Parsl allows and with the next one
+	$(PY) -m pytest --quiet --ignore tests/integration --ignore tests/bench
+	$(SQLALCHEMY21)/bin/python -m pytest --quiet tests/unit
+
+integration: $(READY) packages ## tests with real programs: Parsl, Prometheus
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet tests/integration
+
+bench: $(READY) ## how harmless and how cheap, as ratios, with TASKS tasks (default 1,000,000)
+	@folder=$$(mktemp --directory); trap 'rm -rf "$$folder"' EXIT; \
+	$(PY) tests/bench/generate.py "$$folder/large.db" --tasks $(TASKS); \
+	$(PY) tests/bench/first_read.py "$$folder/large.db"; \
+	$(PY) tests/bench/steady.py "$$folder/large.db" --tasks $(TASKS); \
+	$(PY) tests/bench/harmless.py
+
+dashboards: $(READY) ## write grafana/dashboards/ anew
+	$(PY) -m grafana.build
+
+docs: $(READY) ## write docs/metrics.md and docs/configuration.md anew
+	$(PY) docs/build.py
+
+packages:
+	@.ci/packages $(PACKAGES)
+
+$(READY): pyproject.toml
+	@echo "Preparing $(@D)"
+	@.ci/environment $(@D) --editable '.[test,demo,dashboards]'
+	@touch $@
+
+# Parsl keeps SQLAlchemy below 2.1, so this environment is without Parsl.
+$(SQLALCHEMY21)/.installed: pyproject.toml
+	@echo "Preparing $(@D)"
+	@.ci/environment $(@D) --editable '.[test]' 'sqlalchemy>=2.1,<2.2'
+	@touch $@
+
+clean: ## remove what the other targets made
+	rm -rf .venv* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist exporter/*.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,329 @@
+"""The exporter itself: does it reach its databases, does it keep up, what does it cost."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.models import dashboard as dm
+
+from grafana import panels, promql, shell, style
+from grafana.promql import SOURCE
+from grafana.style import Query
+from grafana.table import Column, rows
+
+UID = "parsl-exporter"
+NO_EXPORTER = "No exporter is scraped: check Prometheus's targets"
+
+_PROCESS = "parsl_exporter_build_info"
+
+
+def build() -> dm.Dashboard:
+    """Make the dashboard."""
+    sources = shell.choice(
+        "source", "Source", "The monitoring database", "parsl_exporter_source_info", "source"
+    )
+    started = f"1000 * process_start_time_seconds and on (job, instance) {_PROCESS}"
+    return shell.board(
+        UID,
+        "Parsl / Exporter",
+        "The condition of parsl-exporter: whether it reaches its databases, keeps up with them, and what it "
+        "costs.",
+        variables=[sources],
+        annotations=[shell.event("Exporter started", "{{instance}} started", style.BLUE, started)],
+        since="now-1h",
+        refresh="30s",
+        rows=[
+            shell.Row(
+                "Now",
+                4,
+                [
+                    (4, up()),
+                    (4, not_ready()),
+                    (4, oldest_read()),
+                    (4, backlog_now()),
+                    (4, bad_rows()),
+                    (4, series_now()),
+                ],
+            ),
+            shell.Row("Sources", 9, [(24, sources_table()), (24, condition())]),
+            shell.Row(
+                "Reading", 8, [(12, polls()), (12, longest_read()), (12, rows_read()), (12, backlog())]
+            ),
+            shell.Row("Faults", 8, [(8, errors()), (8, rejected()), (8, late())]),
+            shell.Row("Cost", 8, [(8, series()), (8, memory()), (8, cpu()), (8, scrapes()), (16, builds())]),
+        ],
+    )
+
+
+def _own(name: str) -> str:
+    return f"parsl_exporter_{name}{{{SOURCE}}}"
+
+
+def up() -> stat.Panel:
+    return panels.number(
+        "Sources up",
+        "Databases that the exporter read at its last poll.",
+        "no exporter",
+        Query(f"sum ({_own('source_up')})", "up"),
+        Query(f"count ({_own('source_up')})", "all"),
+    )
+
+
+def not_ready() -> stat.Panel:
+    return panels.number(
+        "Not caught up",
+        "Databases of which the exporter has not read everything once. Their runs are not published yet.",
+        "no exporter",
+        Query(f"count ({_own('source_ready')}) - sum ({_own('source_ready')})"),
+        steps=((None, style.GREEN), (1, style.AMBER)),
+    )
+
+
+def oldest_read() -> stat.Panel:
+    return panels.number(
+        "Oldest news",
+        "How long ago the database that waits longest was last read with success.",
+        "never read",
+        Query(f"time() - min ({_own('source_last_success_timestamp_seconds')})"),
+        unit=style.SECONDS,
+        steps=((None, style.GREEN), (60, style.AMBER), (300, style.RED)),
+    )
+
+
+def backlog_now() -> stat.Panel:
+    return panels.number(
+        "Rows behind",
+        "Rows that are in the databases and not read yet.",
+        "no exporter",
+        Query(f"sum ({_own('backlog_rows')})"),
+        steps=((None, style.GREEN), (10_000, style.AMBER)),
+    )
+
+
+def bad_rows() -> stat.Panel:
+    return panels.number(
+        "Rows rejected",
+        "Rows that could not be used, since the exporter started. Its log names the reason of each kind "
+        "once.",
+        "none",
+        Query(f"sum ({_own('rows_rejected_total')}) or 0 * count ({_own('source_up')})"),
+        steps=((None, style.GREEN), (1, style.AMBER)),
+    )
+
+
+def series_now() -> stat.Panel:
+    return panels.number(
+        "Series",
+        "Series that the exporter publishes for these sources.",
+        "no exporter",
+        Query(f"sum ({_own('series')})"),
+        steps=((None, style.NEUTRAL), (160_000, style.AMBER), (200_000, style.RED)),
+    )
+
+
+def sources_table() -> table.Panel:
+    def of(name: str) -> str:
+        return f"max by (source) ({_own(name)})"
+
+    def added(name: str) -> str:
+        return f"sum by (source) ({_own(name)})"
+
+    return rows(
+        "Sources",
+        "One row for each database. Read lock: how long the longest read of the last poll held it; Parsl's "
+        "writer waits up to 5 seconds for that.",
+        NO_EXPORTER,
+        Column("Source", label="source"),
+        Column("Kind", label="dialect", width=80),
+        Column("Database", label="database"),
+        Column("Reads", expr=of("source_up"), words=style.UP, width=65),
+        Column("Caught up", expr=of("source_ready"), words=style.YES, width=85),
+        Column(
+            "Last read",
+            expr=f"time() - {of('source_last_success_timestamp_seconds')}",
+            unit=style.SECONDS,
+            width=80,
+        ),
+        Column("Poll", expr=of("poll_duration_seconds"), unit=style.SECONDS, width=75),
+        Column("Read lock", expr=of("longest_read_seconds"), unit=style.SECONDS, width=85),
+        Column("Behind", expr=added("backlog_rows"), width=70),
+        Column(
+            "Failed polls",
+            expr=added("errors_total"),
+            width=95,
+            steps=((None, style.NEUTRAL), (1, style.RED)),
+        ),
+        Column(
+            "Rejected",
+            expr=added("rows_rejected_total"),
+            width=80,
+            steps=((None, style.NEUTRAL), (1, style.AMBER)),
+        ),
+        Column("Late", expr=added("late_rows_total"), width=60),
+        Column("Series", expr=of("series"), width=75),
+        Column(
+            "Folded",
+            expr=added("series_folded_total"),
+            width=75,
+            steps=((None, style.NEUTRAL), (1, style.AMBER)),
+        ),
+        keys=[f"max by (source, dialect, database) ({_own('source_info')})"],
+        sort="Source",
+        descending=False,
+    )
+
+
+def condition() -> statetimeline.Panel:
+    return panels.timeline(
+        "Condition of each source",
+        "When each database could be read.",
+        NO_EXPORTER,
+        Query(f"max by (source) ({_own('source_up')})", "{{source}}"),
+        words=style.UP,
+    )
+
+
+def polls() -> timeseries.Panel:
+    return panels.lines(
+        "Poll time",
+        "How long the last poll of each database took. Nothing new should cost next to nothing.",
+        NO_EXPORTER,
+        Query(f"max by (source) ({_own('poll_duration_seconds')})", "{{source}}"),
+        unit=style.SECONDS,
+    )
+
+
+def longest_read() -> timeseries.Panel:
+    return panels.lines(
+        "Longest read",
+        "How long the longest read of the last poll held its read lock. On SQLite, Parsl's writer waits for "
+        "it.",
+        NO_EXPORTER,
+        Query(f"max by (source) ({_own('longest_read_seconds')})", "{{source}}"),
+        unit=style.SECONDS,
+        steps=((None, style.NEUTRAL), (1, style.RED)),
+    )
+
+
+def rows_read() -> timeseries.Panel:
+    return panels.lines(
+        "Rows read a second",
+        "How many rows of each table come in.",
+        NO_EXPORTER,
+        Query(promql.rate(_own("rows_read_total"), "table"), "{{table}}"),
+        stacked=True,
+        axis="rows a second",
+    )
+
+
+def backlog() -> timeseries.Panel:
+    return panels.lines(
+        "Rows behind by table",
+        "Rows that are there and not read yet. It should fall back to zero.",
+        NO_EXPORTER,
+        Query(f"sum by (table) ({_own('backlog_rows')})", "{{table}}"),
+        stacked=True,
+        axis="rows",
+    )
+
+
+def errors() -> timeseries.Panel:
+    return panels.lines(
+        "Failed polls",
+        "Polls that failed, by database and reason.",
+        "No poll has failed",
+        Query(f"{promql.gained(_own('errors_total'), 'source, reason')} > 0", "{{source}}: {{reason}}"),
+        bars=True,
+        axis="polls",
+    )
+
+
+def rejected() -> timeseries.Panel:
+    return panels.lines(
+        "Rejected rows",
+        "Rows that could not be used, by table and reason.",
+        "No row was rejected",
+        Query(f"{promql.gained(_own('rows_rejected_total'), 'table, reason')} > 0", "{{table}}: {{reason}}"),
+        bars=True,
+        axis="rows",
+    )
+
+
+def late() -> timeseries.Panel:
+    return panels.lines(
+        "Late rows",
+        "Rows of tries that were closed already: counters take them, histograms do not. Many of them: raise "
+        "close_after.",
+        "No row came late",
+        Query(f"{promql.gained(_own('late_rows_total'), 'table')} > 0", "{{table}}"),
+        bars=True,
+        axis="rows",
+    )
+
+
+def series() -> timeseries.Panel:
+    return panels.lines(
+        "Series and folded values",
+        "Published series, and values that a limit has folded to _other since the exporter started.",
+        NO_EXPORTER,
+        Query(f"sum ({_own('series')})", "series"),
+        Query(f"sum ({_own('series_folded_total')})", "folded"),
+        colors={"series": style.BLUE, "folded": style.RED},
+    )
+
+
+def _process(name: str) -> str:
+    return f"{name} and on (job, instance) {_PROCESS}"
+
+
+def memory() -> timeseries.Panel:
+    return panels.lines(
+        "Memory",
+        "Resident memory of the exporter's process.",
+        NO_EXPORTER,
+        Query(_process("process_resident_memory_bytes"), "{{instance}}"),
+        unit=style.BYTES,
+    )
+
+
+def cpu() -> timeseries.Panel:
+    return panels.lines(
+        "CPU",
+        "Cores that the exporter's process keeps busy.",
+        NO_EXPORTER,
+        Query(_process("rate(process_cpu_seconds_total[$__rate_interval])"), "{{instance}}"),
+        axis="cores",
+    )
+
+
+def scrapes() -> timeseries.Panel:
+    return panels.lines(
+        "Scrape time",
+        "How long Prometheus takes to fetch the exporter's page.",
+        NO_EXPORTER,
+        Query(_process("scrape_duration_seconds"), "{{instance}}"),
+        unit=style.SECONDS,
+    )
+
+
+def builds() -> table.Panel:
+    reload = "parsl_exporter_config_last_reload"
+    return rows(
+        "Exporters",
+        "What runs, and whether it took its configuration when that was last read.",
+        NO_EXPORTER,
+        Column("Instance", label="instance"),
+        Column("Version", label="version", width=110),
+        Column("Revision", label="revision", width=120),
+        Column("Python", label="pythonversion", width=100),
+        Column("Configuration", expr=f"max by (instance) ({reload}_successful)", words=_TAKEN, width=120),
+        Column(
+            "Read",
+            expr=f"1000 * max by (instance) ({reload}_success_timestamp_seconds)",
+            unit=style.DATE,
+            width=180,
+        ),
+        keys=[f"max by (instance, version, revision, pythonversion) ({_PROCESS})"],
+    )
+
+
+_TAKEN = {"0": ("refused", style.RED), "1": ("in use", style.GREEN)}

@@ -1,0 +1,257 @@
+"""How each kind of panel looks.
+
+Every factory takes title, description (what the panel answers) and no_data (what an empty panel means), so
+that none can be without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    heatmap,
+    stat,
+    statetimeline,
+    timeseries,
+)
+from grafana_foundation_sdk.models import common as cm
+from grafana_foundation_sdk.models import dashboard as dm
+from grafana_foundation_sdk.models import heatmap as heatmap_model
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from grafana.style import (
+    BLUE,
+    COUNT,
+    DATASOURCE,
+    PLAIN,
+    PLAIN_STEPS,
+    Query,
+    Steps,
+    fixed_color,
+    refs,
+    target,
+    thresholds,
+    value_map,
+)
+
+_Panel = TypeVar("_Panel", timeseries.Panel, stat.Panel, bargauge.Panel, heatmap.Panel, statetimeline.Panel)
+
+
+def _describe(
+    panel: _Panel, title: str, description: str, no_data: str, *, unit: str, steps: Steps
+) -> _Panel:
+    return (
+        panel.title(title)
+        .description(description)
+        .no_value(no_data)
+        .unit(unit)
+        .thresholds(thresholds(steps))
+        .datasource(DATASOURCE)
+    )
+
+
+def _add(
+    panel: _Panel, queries: Sequence[Query], *, instant: bool = False, exemplars: bool = False
+) -> _Panel:
+    for ref, query in zip(refs(len(queries)), queries, strict=True):
+        panel.with_target(target(query, ref, instant=instant, exemplars=exemplars))
+    return panel
+
+
+def number(
+    title: str,
+    description: str,
+    no_data: str,
+    *queries: Query,
+    unit: str = COUNT,
+    steps: Steps = PLAIN_STEPS,
+    words: Mapping[str, tuple[str, str]] | None = None,
+    decimals: int | None = None,
+) -> stat.Panel:
+    """One number, or a few, as of the end of the time range."""
+    panel = (
+        _describe(stat.Panel(), title, description, no_data, unit=unit, steps=steps)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .color_mode(cm.BigValueColorMode.VALUE)
+        .graph_mode(cm.BigValueGraphMode.NONE)
+        .text_mode(cm.BigValueTextMode.AUTO if len(queries) > 1 else cm.BigValueTextMode.VALUE)
+        .justify_mode(cm.BigValueJustifyMode.AUTO)
+        .orientation(cm.VizOrientation.AUTO)
+        .wide_layout(True)
+    )
+    if words:
+        panel.mappings(value_map(words))
+    if decimals is not None:
+        panel.decimals(decimals)
+    return _add(panel, queries, instant=True)
+
+
+def lines(
+    title: str,
+    description: str,
+    no_data: str,
+    *queries: Query,
+    unit: str = PLAIN,
+    axis: str = "",
+    steps: Steps = PLAIN_STEPS,
+    colors: Mapping[str, str] | None = None,
+    stacked: bool = False,
+    bars: bool = False,
+    most: float | None = None,
+    exemplars: bool = False,
+) -> timeseries.Panel:
+    """Values over time: lines, or areas or bars on top of each other.
+
+    `colors` gives series their colour by name; thresholds beside the base are drawn as dashed lines.
+    """
+    panel = (
+        _describe(timeseries.Panel(), title, description, no_data, unit=unit, steps=steps)
+        .draw_style(cm.GraphDrawStyle.BARS if bars else cm.GraphDrawStyle.LINE)
+        .line_width(1)
+        .fill_opacity(70 if stacked or bars else 8)
+        .show_points(cm.VisibilityMode.AUTO)
+        .span_nulls(False)
+        .axis_label(axis)
+        .axis_soft_min(0)
+        .min(0)
+        .stacking(_stacking(stacked or bars))
+        .thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(
+                cm.GraphThresholdsStyleMode.DASHED if len(steps) > 1 else cm.GraphThresholdsStyleMode.OFF
+            )
+        )
+        .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .legend(_legend())
+        .tooltip(common.VizTooltipOptions().mode(cm.TooltipDisplayMode.MULTI).sort(cm.SortOrder.DESCENDING))
+    )
+    if most is not None:
+        panel.max(most)
+    for name, color in (colors or {}).items():
+        panel.override_by_name(name, [fixed_color(color)])
+    return _add(panel, queries, exemplars=exemplars)
+
+
+def heat(title: str, description: str, no_data: str, query: Query, *, unit: str) -> heatmap.Panel:
+    """How a histogram's observations spread over its buckets, over time, with exemplars."""
+    return (
+        _describe(heatmap.Panel(), title, description, no_data, unit=unit, steps=PLAIN_STEPS)
+        .calculate(False)
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(heatmap_model.HeatmapColorMode.SCHEME)
+            .scheme("Viridis")
+            .scale(heatmap_model.HeatmapColorScale.EXPONENTIAL)
+            .exponent(0.5)
+            .steps(64)
+            .fill(BLUE)
+            .reverse(False)
+        )
+        .cell_gap(1)
+        .filter_values(heatmap.FilterValueRange().le(1e-9))
+        .show_value(cm.VisibilityMode.NEVER)
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(cm.AxisPlacement.LEFT))
+        .show_legend()
+        .mode(cm.TooltipDisplayMode.SINGLE)
+        .show_y_histogram()
+        .exemplars_color("rgba(224, 47, 68, 0.8)")
+        .with_target(target(query, layout=PromQueryFormat.HEATMAP, exemplars=True))
+    )
+
+
+def distribution(
+    title: str, description: str, no_data: str, query: Query, *, buckets: Mapping[str, str]
+) -> bargauge.Panel:
+    """A histogram's buckets as bars: how many observations so far fell in each.
+
+    `buckets` names them: a regular expression for the bucket's `le`, and what to write under its bar.
+    """
+    panel = (
+        _describe(bargauge.Panel(), title, description, no_data, unit=COUNT, steps=((None, BLUE),))
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .display_mode(cm.BarGaugeDisplayMode.BASIC)
+        .orientation(cm.VizOrientation.VERTICAL)
+        .value_mode(cm.BarGaugeValueMode.TEXT)
+        .name_placement(cm.BarGaugeNamePlacement.AUTO)
+        .show_unfilled(False)
+        .sizing(cm.BarGaugeSizing.AUTO)
+        .min_viz_width(8)
+        .min_viz_height(16)
+        .max_viz_height(300)
+        .min(0)
+        .with_target(target(query, instant=True, layout=PromQueryFormat.HEATMAP))
+    )
+    for pattern, name in buckets.items():
+        panel.override_by_regexp(pattern, [dm.DynamicConfigValue(id_val="displayName", value=name)])
+    return panel
+
+
+def ranking(
+    title: str,
+    description: str,
+    no_data: str,
+    *queries: Query,
+    unit: str = COUNT,
+    steps: Steps = ((None, BLUE),),
+    colors: Mapping[str, str] | None = None,
+    most: float | None = None,
+) -> bargauge.Panel:
+    """A bar for each series, as of the end of the time range."""
+    panel = (
+        _describe(bargauge.Panel(), title, description, no_data, unit=unit, steps=steps)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .display_mode(cm.BarGaugeDisplayMode.BASIC)
+        .orientation(cm.VizOrientation.HORIZONTAL)
+        .value_mode(cm.BarGaugeValueMode.TEXT)
+        .name_placement(cm.BarGaugeNamePlacement.LEFT)
+        .show_unfilled(True)
+        .sizing(cm.BarGaugeSizing.AUTO)
+        .min_viz_width(8)
+        .min_viz_height(16)
+        .max_viz_height(40)
+        .min(0)
+    )
+    if most is not None:
+        panel.max(most)
+    for name, color in (colors or {}).items():
+        panel.override_by_name(name, [fixed_color(color)])
+    return _add(panel, queries, instant=True)
+
+
+def timeline(
+    title: str, description: str, no_data: str, *queries: Query, words: Mapping[str, tuple[str, str]]
+) -> statetimeline.Panel:
+    """A lane for each series, coloured by the state that its value stands for."""
+    panel = (
+        _describe(statetimeline.Panel(), title, description, no_data, unit=PLAIN, steps=PLAIN_STEPS)
+        .mappings(value_map(words))
+        .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.THRESHOLDS))
+        .merge_values(True)
+        .show_value(cm.VisibilityMode.AUTO)
+        .align_value(cm.TimelineValueAlignment.LEFT)
+        .row_height(0.85)
+        .per_page(24)
+        .line_width(0)
+        .fill_opacity(85)
+        .legend(common.VizLegendOptions().show_legend(False))
+        .tooltip(common.VizTooltipOptions().mode(cm.TooltipDisplayMode.SINGLE))
+    )
+    return _add(panel, queries)
+
+
+def _stacking(stacked: bool) -> common.StackingConfig:
+    mode = cm.StackingMode.NORMAL if stacked else cm.StackingMode.NONE
+    return common.StackingConfig().mode(mode).group("A")
+
+
+def _legend() -> common.VizLegendOptions:
+    return (
+        common.VizLegendOptions()
+        .show_legend(True)
+        .display_mode(cm.LegendDisplayMode.LIST)
+        .placement(cm.LegendPlacement.BOTTOM)
+        .calcs([])
+    )

@@ -1,0 +1,134 @@
+"""PromQL that several panels share: selectors by the dashboards' variables, and expressions over runs.
+
+A run's series end 15 minutes after the run (the exporter's retention), and a finished run should keep its numbers
+for as long as its time is on the screen. What is one series a run is therefore read with `seen`. What is added up
+over series goes through `lasting`: the newest value of each series would not do, for single series may come and go
+while a run lives (a task whose app is not known yet counts as `unknown` for a moment), and their last values must
+not be added to what the others came to.
+"""
+
+from __future__ import annotations
+
+SOURCE = 'source=~"$source"'
+RUN = f'{SOURCE}, run_id="$run"'
+POOL = f'{RUN}, executor=~"$executor"'
+TASK = f'{RUN}, executor=~"$executor", app=~"$app"'
+
+DONE = "exec_done|memo_done"
+FAILED = "failed|dep_fail"
+FINAL = f"{DONE}|{FAILED}"
+
+SILENT_AFTER = 900
+"""Seconds without any new row after which a run without an end is called silent."""
+
+_RUN_KEYS = "source, run_id"
+_NAMED = f'parsl_workflow_info{{{SOURCE}, workflow_name=~"$workflow"}}'
+
+
+def seen(series: str) -> str:
+    """The newest value of each series within the time range."""
+    return f"last_over_time({series}[$__range])"
+
+
+def lasting(expr: str, selector: str = RUN) -> str:
+    """`expr` as it is; for runs that are gone, as it was last within the time range.
+
+    `expr` has the labels source and run_id. The step of 5 minutes is well within the retention time, so that it
+    meets a run's final numbers however long the time range is.
+    """
+    gone = f"unless on ({_RUN_KEYS}) parsl_workflow_info{{{selector}}}"
+    return f"{expr} or last_over_time(({expr})[$__range:5m]) {gone}"
+
+
+def total(series: str, by: str = "", selector: str = RUN) -> str:
+    """The series added up for each run and each value of the labels in `by`; of gone runs, what it came to."""
+    return lasting(_sum(series, by), selector)
+
+
+def ratio(part: str, whole: str, by: str = "", selector: str = RUN) -> str:
+    """The sum of some series divided by that of others, as in `total`."""
+    return lasting(_if_any(f"{_sum(part, by)} / {_sum(whole, by)}"), selector)
+
+
+def _if_any(expr: str) -> str:
+    """Without the NaN that a ratio or a quantile of nothing is."""
+    return f"({expr} >= 0)"
+
+
+def _sum(series: str, by: str) -> str:
+    return f"sum by ({_RUN_KEYS}{f', {by}' if by else ''}) ({series})"
+
+
+def rate(series: str, by: str = "", per: int = 1) -> str:
+    """What the counters gained in `per` seconds, summed by the labels in `by`."""
+    times = f"{per} * " if per != 1 else ""
+    return f"{times}sum {f'by ({by}) ' if by else ''}(rate({series}[$__rate_interval]))"
+
+
+def gained(series: str, by: str) -> str:
+    """What the counters gained since the point before, summed by the labels in `by`."""
+    return f"sum by ({by}) (increase({series}[$__rate_interval]))"
+
+
+def quantile(q: float, buckets: str, by: str = "") -> str:
+    """The q-quantile of what a histogram took in lately, one series for each value of the labels in `by`."""
+    return _if_any(f"histogram_quantile({q}, {rate(buckets, f'le, {by}' if by else 'le')})")
+
+
+def quantile_so_far(q: float, buckets: str, by: str = "") -> str:
+    """The q-quantile of all that a histogram has taken in since its run began, as in `total`."""
+    return lasting(_if_any(f"histogram_quantile({q}, {_sum(buckets, f'le, {by}' if by else 'le')})"))
+
+
+def of_runs(expr: str) -> str:
+    """Only those series of `expr` whose run has one of the chosen workflow names, at each moment."""
+    return f"{expr} and on ({_RUN_KEYS}) {_NAMED}"
+
+
+def of_runs_seen(expr: str) -> str:
+    """As `of_runs`, for runs that were seen at any time within the time range."""
+    return f"{expr} and on ({_RUN_KEYS}) {seen(_NAMED)}"
+
+
+def with_workflow(expr: str) -> str:
+    """`expr`, which has the labels source and run_id, for the chosen workflows and with their name as label.
+
+    `max by` keeps the join one-to-many when two exporters publish the same run.
+    """
+    names = f"max by ({_RUN_KEYS}, workflow_name) ({_NAMED})"
+    return f"({expr}) * on ({_RUN_KEYS}) group_left (workflow_name) {names}"
+
+
+def run_info(selector: str, *labels: str) -> str:
+    """One series a run, with these labels of parsl_workflow_info."""
+    return f"max by ({', '.join((_RUN_KEYS, *labels))}) ({seen(f'parsl_workflow_info{{{selector}}}')})"
+
+
+def run_time(event: str, selector: str) -> str:
+    """When the `event` (start, end, last_event) of each run was, in Unix seconds."""
+    return f"max by ({_RUN_KEYS}) ({seen(f'parsl_workflow_{event}_timestamp_seconds{{{selector}}}')})"
+
+
+def run_state(selector: str) -> str:
+    """0 running, 1 silent, 2 ended, for each run."""
+    silent = f"time() - {run_time('last_event', selector)} > bool {SILENT_AFTER}"
+    return f"0 * {run_time('end', selector)} + 2 or ({silent})"
+
+
+def run_duration(selector: str) -> str:
+    """Seconds from a run's start to its end; to now while it runs, to its last news when it is silent."""
+    end, last = run_time("end", selector), run_time("last_event", selector)
+    running = f"0 * ({last} > time() - {SILENT_AFTER}) + time()"
+    return f"({end} or {running} or {last}) - {run_time('start', selector)}"
+
+
+def run_window(selector: str) -> str:
+    """One series a run with the time range of its life as labels `since` and `until`, for links.
+
+    Milliseconds, a minute wider at both ends; `until` is `now` for a run without an end.
+    """
+    start, end = run_time("start", selector), run_time("end", selector)
+    until = f'count_values by ({_RUN_KEYS}) ("until", ceil(1000 * ({end} + 60)))'
+    now = f'label_replace({start} unless {end}, "until", "now", "", "")'
+    since = f'count_values by ({_RUN_KEYS}) ("since", floor(1000 * ({start} - 60)))'
+    return f"({until} or {now}) * on ({_RUN_KEYS}) group_left (since) {since}"

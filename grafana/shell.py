@@ -1,0 +1,237 @@
+"""What is around the panels: variables, annotations, links between the dashboards, and the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog import builder
+from grafana_foundation_sdk.models import dashboard as dm
+
+from grafana import promql, style
+
+TAG = "parsl"
+FULL_WIDTH = 24
+EVERYTHING = ".*"
+ROW_APP = "${__data.fields.app:percentencode}"
+APP_PAGE = "${visualize:raw}/workflow/${run}/app/" + ROW_APP
+
+Placed = tuple[int, builder.Builder[dm.Panel]]
+"""A panel and its width on Grafana's grid of 24 columns."""
+
+
+class Row(NamedTuple):
+    """A titled row of panels of one height. What does not fit beside each other goes below."""
+
+    title: str
+    height: int
+    panels: Sequence[Placed]
+
+
+def board(
+    uid: str,
+    title: str,
+    description: str,
+    *,
+    variables: Sequence[builder.Builder[dm.VariableModel]],
+    annotations: Sequence[dm.AnnotationQuery],
+    since: str,
+    refresh: str,
+    rows: Sequence[Row],
+) -> dm.Dashboard:
+    """A dashboard of these rows, which opens on the time since `since`."""
+    made = (
+        dashboard.Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags([TAG])
+        .editable()
+        .timezone("browser")
+        .time(since, "now")
+        .refresh(refresh)
+        .tooltip(dm.DashboardCursorSync.CROSSHAIR)
+        .variables([_data_source(), *variables])
+        .links([_other_boards()])
+        .build()
+    )
+    made.annotations = dm.AnnotationContainer(list_val=list(annotations))
+    made.panels = _grid(rows)
+    return made
+
+
+def _grid(rows: Sequence[Row]) -> list[dm.Panel | dm.RowPanel]:
+    placed: list[dm.Panel | dm.RowPanel] = []
+    y = 0
+    for row in rows:
+        title = dm.RowPanel(title=row.title, id_val=len(placed) + 1, grid_pos=dm.GridPos(1, FULL_WIDTH, 0, y))
+        placed.append(title)
+        x, y = 0, y + 1
+        for width, made in row.panels:
+            if x + width > FULL_WIDTH:
+                x, y = 0, y + row.height
+            panel = made.build()
+            panel.id_val = len(placed) + 1
+            panel.grid_pos = dm.GridPos(row.height, width, x, y)
+            placed.append(panel)
+            x += width
+        y += row.height
+    return placed
+
+
+def _data_source() -> dashboard.DatasourceVariable:
+    return (
+        dashboard.DatasourceVariable("datasource")
+        .label("Data source")
+        .description("The Prometheus that scrapes parsl-exporter")
+        .type("prometheus")
+    )
+
+
+def choice(name: str, label: str, description: str, series: str, of_label: str) -> dashboard.QueryVariable:
+    """A variable of the values that a label has on `series`, several or all of them at once."""
+    return (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .description(description)
+        .datasource(style.DATASOURCE)
+        .query(
+            {
+                "qryType": 1,
+                "query": f"label_values({series}, {of_label})",
+                "refId": "PrometheusVariableQueryEditor-VariableQuery",
+            }
+        )
+        .refresh(dm.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(dm.VariableSort.NATURAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(EVERYTHING)
+        .current(dm.VariableOption(text="All", value="$__all"))
+    )
+
+
+def source() -> dashboard.QueryVariable:
+    """Monitoring databases that published runs."""
+    return choice("source", "Source", "The monitoring database", "parsl_workflow_info", "source")
+
+
+def workflow() -> dashboard.QueryVariable:
+    """Workflow names of the chosen sources."""
+    series = f"parsl_workflow_info{{{promql.SOURCE}}}"
+    return choice("workflow", "Workflow", "The name given to the workflow", series, "workflow_name")
+
+
+def run() -> dashboard.QueryVariable:
+    """One run of the chosen workflows, the newest first, shown as its name and the start of its id."""
+    began = "last_over_time(parsl_workflow_start_timestamp_seconds[$__range])"
+    named = (
+        "max by (source, run_id, workflow_name) (last_over_time("
+        f'parsl_workflow_info{{{promql.SOURCE}, workflow_name=~"$workflow"}}[$__range]))'
+    )
+    newest = f"sort_desc({named} * on (source, run_id) group_left () max by (source, run_id) ({began}))"
+    short = f'label_replace({newest}, "short", "$1", "run_id", "(.{{0,8}}).*")'
+    shown = f'label_join({short}, "shown", " ", "workflow_name", "short")'
+    return (
+        dashboard.QueryVariable("run")
+        .label("Run")
+        .description("One run, the newest first")
+        .datasource(style.DATASOURCE)
+        .query(
+            {
+                "qryType": 3,
+                "query": f"query_result({shown})",
+                "refId": "PrometheusVariableQueryEditor-VariableQuery",
+            }
+        )
+        .regex('/run_id="(?<value>[^"]+)",short="[^"]*",shown="(?<text>[\\s\\S]*?)",source="/')
+        .refresh(dm.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(dm.VariableSort.DISABLED)
+    )
+
+
+def executor(family: str) -> dashboard.QueryVariable:
+    """Executors of the run that `family` knows."""
+    return choice("executor", "Executor", "Executors of the run", f"{family}{{{promql.RUN}}}", "executor")
+
+
+def app() -> dashboard.QueryVariable:
+    """Apps of the chosen executors."""
+    return choice("app", "App", "Apps of the chosen executors", f"parsl_tasks{{{promql.POOL}}}", "app")
+
+
+def visualize() -> dashboard.TextBoxVariable:
+    """Where parsl-visualize answers, for links to its pages of runs and tasks."""
+    return (
+        dashboard.TextBoxVariable("visualize")
+        .label("parsl-visualize")
+        .description("Base URL of parsl-visualize, for links to its pages of runs, apps and tasks")
+        .default_value("http://localhost:8080")
+    )
+
+
+def for_tasks() -> list[builder.Builder[dm.VariableModel]]:
+    """The variables of a dashboard about the tasks of one run."""
+    return [source(), workflow(), run(), executor("parsl_tasks"), app(), visualize()]
+
+
+def event(name: str, title: str, color: str, expr: str) -> dm.AnnotationQuery:
+    """Marks where `expr` says, in milliseconds, that something happened."""
+    return _PrometheusAnnotation(name, title, color, expr)
+
+
+def run_events(selector: str) -> list[dm.AnnotationQuery]:
+    """Marks for the start and the end of each run that has one of the chosen workflow names."""
+    found: list[dm.AnnotationQuery] = []
+    for name, what, color in (("start", "started", style.BLUE), ("end", "ended", style.GREEN)):
+        moment = f"1000 * parsl_workflow_{name}_timestamp_seconds{{{selector}}}"
+        found.append(
+            event(f"Run {what}", f"{{{{workflow_name}}}} {what}", color, promql.with_workflow(moment))
+        )
+    return found
+
+
+class _PrometheusAnnotation(dm.AnnotationQuery):
+    """An annotation with the keys of Grafana's Prometheus data source, which the schema does not know."""
+
+    def __init__(self, name: str, title: str, color: str, expr: str) -> None:
+        super().__init__(
+            name=name, datasource=style.DATASOURCE, icon_color=color, enable=True, hide=False, built_in=0
+        )
+        self._title = title
+        self._expr = expr
+
+    def to_json(self) -> dict[str, object]:
+        return super().to_json() | {
+            "target": {"expr": self._expr, "refId": "Anno", "interval": ""},
+            "titleFormat": self._title,
+            "textFormat": "{{run_id}}",
+            "useValueForTime": True,
+        }
+
+
+def _other_boards() -> dashboard.DashboardLink:
+    return (
+        dashboard.DashboardLink("Parsl dashboards")
+        .type(dm.DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .include_vars(True)
+        .keep_time(True)
+        .as_dropdown(False)
+        .target_blank(False)
+        .icon("external link")
+        .tooltip("")
+        .url("")
+    )
+
+
+def link(uid: str, *kept: str, **values: str) -> str:
+    """A link to another dashboard: keeps data source, time and the variables `kept`, sets others to `values`."""
+    chosen = [f"${{{name}:queryparam}}" for name in ("datasource", *kept)]
+    chosen += [f"var-{name}={value}" for name, value in values.items()]
+    return f"/d/{uid}?{'&'.join([*chosen, '${__url_time_range}'])}"
+
+
+def app_link(uid: str) -> str:
+    """A link from a table's row to a dashboard about the tasks of the row's app."""
+    return link(uid, "source", "workflow", "run", "executor", app=ROW_APP)

@@ -1,0 +1,110 @@
+"""The house style: colours, units, thresholds and queries, the same on every dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from grafana_foundation_sdk.builders import dashboard, prometheus
+from grafana_foundation_sdk.models import dashboard as dm
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+DATASOURCE = dm.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+# Each has a contrast of 3:1 or better on Grafana's dark and on its light background.
+TASK_COLORS = {
+    "pending": "#7389A3",
+    "launched": "#8F7AD6",
+    "running": "#3A86E8",
+    "running_ended": "#1C8AAE",
+    "joining": "#C05CB5",
+    "exec_done": "#2F9A44",
+    "memo_done": "#0E9C8C",
+    "failed": "#E02F44",
+    "dep_fail": "#E0641A",
+    "fail_retryable": "#B58400",
+}
+BLOCK_COLORS = {
+    "PENDING": "#7389A3",
+    "RUNNING": "#3A86E8",
+    "HELD": "#B58400",
+    "UNKNOWN": "#8A8A8A",
+    "COMPLETED": "#2F9A44",
+    "SCALED_IN": "#0E9C8C",
+    "CANCELLED": "#8F7AD6",
+    "TIMEOUT": "#C05CB5",
+    "MISSING": "#E0641A",
+    "FAILED": "#E02F44",
+}
+GREEN, AMBER, RED, BLUE, GREY = "#2F9A44", "#B58400", "#E02F44", "#3A86E8", "#8A8A8A"
+NEUTRAL = "text"
+
+COUNT, PLAIN, PERCENT, TEXT = "locale", "short", "percentunit", "string"
+SECONDS, DURATION, DATE = "s", "dtdhms", "dateTimeAsIso"
+BYTES, BYTES_PER_SECOND = "bytes", "binBps"
+
+Steps = Sequence[tuple[float | None, str]]
+"""Thresholds: from this value on (None: from the lowest), this colour."""
+
+PLAIN_STEPS: Steps = ((None, NEUTRAL),)
+RUN_STATES = {"0": ("running", BLUE), "1": ("silent", AMBER), "2": ("ended", GREEN)}
+UP = {"0": ("down", RED), "1": ("up", GREEN)}
+SEVERITIES = {"critical": ("critical", RED), "warning": ("warning", AMBER), "info": ("info", BLUE)}
+YES = {"0": ("no", AMBER), "1": ("yes", GREEN)}
+
+
+class Query(NamedTuple):
+    """An expression and the name its series get; `{{label}}` in it stands for the label's value."""
+
+    expr: str
+    legend: str = "__auto"
+
+
+def target(
+    query: Query,
+    ref: str = "A",
+    *,
+    instant: bool = False,
+    layout: PromQueryFormat = PromQueryFormat.TIME_SERIES,
+    exemplars: bool = False,
+) -> prometheus.Dataquery:
+    """One query of a panel, of the dashboard's data source."""
+    built = (
+        prometheus.Dataquery()
+        .expr(query.expr)
+        .legend_format(query.legend)
+        .ref_id(ref)
+        .format(layout)
+        .datasource(DATASOURCE)
+    )
+    if exemplars:
+        built.exemplar(True)
+    return built.instant() if instant else built.range()
+
+
+def refs(count: int) -> list[str]:
+    """Grafana's names for a panel's queries: A, B, C..."""
+    return [chr(ord("A") + i) for i in range(count)]
+
+
+def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
+    """Absolute thresholds."""
+    return (
+        dashboard.ThresholdsConfig()
+        .mode(dm.ThresholdsMode.ABSOLUTE)
+        .steps([dm.Threshold(value=value, color=color) for value, color in steps])
+    )
+
+
+def value_map(names: Mapping[str, tuple[str, str]]) -> list[dm.ValueMapping]:
+    """Show each value as a word in a colour."""
+    options = {
+        value: dm.ValueMappingResult(text=text, color=color, index=i)
+        for i, (value, (text, color)) in enumerate(names.items())
+    }
+    return [dm.ValueMap(options=options)]
+
+
+def fixed_color(color: str) -> dm.DynamicConfigValue:
+    """Property of an override: always this colour."""
+    return dm.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})

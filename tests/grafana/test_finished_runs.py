@@ -1,0 +1,97 @@
+"""A finished run keeps its numbers when its series have ended: the panels' own queries in promtool's unit tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from grafana import inventory
+
+pytestmark = pytest.mark.stack
+
+RUN = 'source="s", run_id="r"'
+VALUES = {"source": ".*", "workflow": ".*", "run": "r", "executor": ".*", "app": ".*", "__range": "3h"}
+
+# A sample a minute: a run of 25 minutes, whose series end 15 minutes later. In the tenth minute a task's row came
+# before its app was known.
+SERIES = {
+    f'parsl_workflow_info{{{RUN}, workflow_name="w", user="u", host="h"}}': "1x40 stale",
+    f"parsl_workflow_start_timestamp_seconds{{{RUN}}}": "0x40 stale",
+    f"parsl_workflow_end_timestamp_seconds{{{RUN}}}": "_x25 1500x15 stale",
+    f"parsl_workflow_last_event_timestamp_seconds{{{RUN}}}": "0+60x24 1500x15 stale",
+    f'parsl_tasks{{{RUN}, app="a", executor="x", state="exec_done"}}': "0x9 0+1x15 15x14 stale",
+    f'parsl_tasks{{{RUN}, app="a", executor="x", state="failed"}}': "0x20 5x19 stale",
+    f'parsl_tasks{{{RUN}, app="a", executor="x", state="running"}}': "2x24 0x15 stale",
+    f'parsl_tasks{{{RUN}, app="unknown", executor="x", state="running"}}': "_x10 1 stale",
+    f'parsl_task_cpu_seconds_total{{{RUN}, app="a", executor="x", mode="user"}}': "0+60x25 1500x14 stale",
+}
+
+MIDDLE, AFTER, LONG_AFTER = "10m", "30m", "2h"
+
+EXPECTED = {
+    ("parsl-task-states", "Done"): {MIDDLE: 0, AFTER: 15, LONG_AFTER: 15},
+    ("parsl-task-states", "Failed"): {MIDDLE: 0, AFTER: 5, LONG_AFTER: 5},
+    ("parsl-task-states", "In progress"): {MIDDLE: 3, AFTER: 0, LONG_AFTER: 0},
+    ("parsl-task-states", "Progress"): {MIDDLE: 0, AFTER: 1, LONG_AFTER: 1},
+    ("parsl-task-states", "State"): {MIDDLE: 0, AFTER: 2, LONG_AFTER: 2},
+    ("parsl-task-states", "Runtime"): {MIDDLE: 600, AFTER: 1500, LONG_AFTER: 1500},
+    ("parsl-cpu-memory", "CPU time"): {MIDDLE: 600, AFTER: 1500, LONG_AFTER: 1500},
+}
+
+
+def expression(board: str, title: str) -> str:
+    (ask,) = (a for a in inventory.all_asks() if (a.board, a.kind, a.title) == (board, "panel", title))
+    return inventory.fill(ask.expr, VALUES)
+
+
+def promtool(tmp_path: Path, checks: list[dict[str, object]], samples: Mapping[str, str] = SERIES) -> None:
+    program = shutil.which("promtool")
+    if program is None:
+        assert not os.environ.get("CI"), "promtool is not installed"
+        pytest.skip("promtool is not installed")
+    series = [{"series": name, "values": values} for name, values in samples.items()]
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": checks}
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": [], "evaluation_interval": "1m", "tests": [test]}))
+    done = subprocess.run([program, "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("panel", "expected"), EXPECTED.items(), ids=[f"{board}: {title}" for board, title in EXPECTED]
+)
+def test_a_number_is_right_while_the_run_lives_and_stays_when_it_is_gone(
+    tmp_path: Path, panel: tuple[str, str], expected: dict[str, float]
+) -> None:
+    promtool(
+        tmp_path,
+        [
+            {
+                "expr": expression(*panel),
+                "eval_time": at,
+                "exp_samples": [{"labels": f"{{{RUN}}}", "value": value}],
+            }
+            for at, value in expected.items()
+        ],
+    )
+
+
+def test_a_run_without_an_end_and_without_news_is_silent_and_ran_to_its_last_news(tmp_path: Path) -> None:
+    series = {name: "1x60" for name in SERIES if "info" in name}
+    series |= {name: "0x60" for name in SERIES if "_start_" in name}
+    series |= {name: "0+60x24 1440x36" for name in SERIES if "_event_" in name}
+    checks: list[dict[str, object]] = [
+        {
+            "expr": expression("parsl-task-states", title),
+            "eval_time": "50m",
+            "exp_samples": [{"labels": f"{{{RUN}}}", "value": value}],
+        }
+        for title, value in (("State", 1), ("Runtime", 1440))
+    ]
+    promtool(tmp_path, checks, series)

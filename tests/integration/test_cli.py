@@ -1,0 +1,297 @@
+"""The command line: what each command prints, writes and returns, and which signals do what."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from exporter_process import ended, run, serving, until
+from parsl_exporter import __version__
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+from watched import unpacked
+
+pytestmark = pytest.mark.integration
+
+CORPUS = (
+    "std-2026.10.26",
+    "std-2024.3.4",
+    "std-1.2.0",
+    "multi-2026.10.26",
+    "crash-2026.10.26",
+    "managerlost-2026.10.26",
+    "scaling_simple-2026.10.26",
+    "unicode-2026.10.26",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working folder with a runinfo folder."""
+    (tmp_path / "runinfo").mkdir()
+    unpacked(tmp_path / "runinfo" / "monitoring.db")
+    return tmp_path
+
+
+class TestExitStatus:
+    def test_the_version_is_told(self, tmp_path: Path) -> None:
+        done = run("--version", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, f"parsl-exporter {__version__}\n")
+
+    @pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["dump"], ["demo"]])
+    def test_each_command_has_help(self, command: list[str], tmp_path: Path) -> None:
+        done = run(*command, "--help", cwd=tmp_path)
+        assert done.returncode == 0
+        assert done.stdout.startswith("usage: parsl-exporter")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["serve", "--no-such-flag"],
+            ["dump"],
+            ["dump", "a.db", "b.db"],
+            ["dump", "a.db", "--format", "xml"],
+            ["serve", "--log.level", "loud"],
+            ["demo", "a.db"],
+        ],
+    )
+    def test_wrong_usage_is_2_and_says_how_it_goes(self, arguments: list[str], tmp_path: Path) -> None:
+        done = run(*arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "usage: parsl-exporter" in done.stderr
+        assert not done.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "fault"),
+        [
+            (["serve", "--config.file", "none.yml"], "none.yml"),
+            (["serve", "--poll.interval", "soon"], "soon"),
+            (["serve", "--web.listen-address", "localhost"], "localhost"),
+            (["serve", "--web.telemetry-path", "metrics"], "metrics"),
+            (["dump", "none.db"], "none.db"),
+            (["dump", "runinfo", "--output", "none/page.prom"], "none/page.prom"),
+            (["demo", "--duration", "a while"], "a while"),
+        ],
+    )
+    def test_a_fault_is_1_and_one_line_names_it(self, arguments: list[str], fault: str, folder: Path) -> None:
+        done = run(*arguments, cwd=folder)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("parsl-exporter: ")
+        assert fault in done.stderr
+
+    def test_a_port_in_use_is_a_fault(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            done = run("runinfo", "--web.listen-address", f"127.0.0.1:{port}", cwd=folder)
+        assert done.returncode == 1
+        assert f"parsl-exporter: cannot listen on 127.0.0.1:{port}: another program" in done.stderr
+
+    def test_all_faults_of_a_configuration_are_named_with_their_lines(self, folder: Path) -> None:
+        (folder / "faulty.yml").write_text("retention: long\npoll_intervall: 1s\nlimits: {series: -1}\n")
+        done = run("serve", "--config.file", "faulty.yml", cwd=folder)
+        assert done.returncode == 1
+        assert [f"faulty.yml:{n}" in line for n, line in enumerate(done.stderr.splitlines(), 1)] == [True] * 3
+
+
+class TestServe:
+    def test_without_a_command_or_an_argument_it_serves_the_runinfo_folder(self, folder: Path) -> None:
+        with serving(folder) as exporter:
+            name = folder / "runinfo" / "monitoring.db"
+            until("its page", lambda: exporter.value(f'parsl_exporter_source_up{{source="{name}"}}') == 1)
+            assert exporter.get("/-/ready")[0] == 200
+
+    def test_flags_win_over_the_configuration(self, folder: Path) -> None:
+        other = unpacked(folder / "other.db")
+        (folder / "exporter.yml").write_text(
+            "sources: [{path: none.db, name: configured}]\nweb: {telemetry_path: /configured}\n"
+        )
+        flags = ["--config.file", "exporter.yml", "--web.telemetry-path", "/metrics", "other.db"]
+        with serving(folder, *flags) as exporter:
+            until("its page", lambda: exporter.value(f'parsl_exporter_source_up{{source="{other}"}}') == 1)
+            assert exporter.get("/configured")[0] == 404
+            assert "configured" not in exporter.get("/metrics")[1]
+
+    def test_it_listens_on_every_address_that_is_given(self, folder: Path) -> None:
+        with serving(folder, "--web.listen-address", "localhost:0") as exporter:
+            until("both", lambda: len(exporter.events("listening")) == 2)
+            for event in exporter.events("listening"):
+                assert exporter._replace(url=event["url"]).get("/-/healthy") == (200, "healthy\n")
+
+    def test_the_log_level_leaves_out_what_is_below(self, folder: Path) -> None:
+        done = run("serve", "--log.level", "error", "--web.listen-address", "nowhere:1", cwd=folder)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+
+
+class TestSignals:
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+    def test_term_and_int_end_it_within_two_seconds(self, sent: signal.Signals, folder: Path) -> None:
+        with serving(folder) as exporter:
+            until("ready", lambda: exporter.get("/-/ready")[0] == 200)
+            status, seconds = ended(exporter.process, sent)
+            assert status == 0
+            assert seconds < 2
+            assert [one["signal"] for one in exporter.events("ending")] == [sent.name]
+
+    def test_term_ends_it_within_two_seconds_in_the_middle_of_a_first_read(self, folder: Path) -> None:
+        _multiply(folder / "runinfo" / "monitoring.db", 2_000)
+        with serving(folder) as exporter:
+            page = until("reading", lambda: _reading(exporter.get("/")[1]))
+            status, seconds = ended(exporter.process, signal.SIGTERM)
+            assert status == 0, page
+            assert seconds < 2
+            assert not exporter.events("caught up")
+
+    def test_hup_takes_a_good_configuration(self, folder: Path) -> None:
+        configuration = folder / "exporter.yml"
+        configuration.write_text("sources: [{path: runinfo, name: first}]\n")
+        reloaded = "parsl_exporter_config_last_reload_success_timestamp_seconds"
+        with serving(folder, "--config.file", configuration) as exporter:
+            until("ready", lambda: exporter.value('parsl_exporter_source_ready{source="first"}'))
+            before = exporter.value(reloaded)
+            assert before is not None
+            configuration.write_text("sources: [{path: runinfo, name: second}]\n")
+            exporter.process.send_signal(signal.SIGHUP)
+            until("the new source", lambda: exporter.value('parsl_exporter_source_ready{source="second"}'))
+            assert exporter.value('parsl_exporter_source_ready{source="first"}') is None
+            assert exporter.value("parsl_exporter_config_last_reload_successful") == 1
+            assert (exporter.value(reloaded) or 0) > before
+
+    def test_hup_keeps_the_old_configuration_when_the_new_one_is_faulty(self, folder: Path) -> None:
+        configuration = folder / "exporter.yml"
+        configuration.write_text("sources: [{path: runinfo, name: first}]\n")
+        reloaded = "parsl_exporter_config_last_reload_success_timestamp_seconds"
+        with serving(folder, "--config.file", configuration) as exporter:
+            until("ready", lambda: exporter.value('parsl_exporter_source_ready{source="first"}'))
+            before = exporter.value(reloaded)
+            configuration.write_text("retention: long\nsourcs: []\n")
+            exporter.process.send_signal(signal.SIGHUP)
+            until("noticed", lambda: exporter.value("parsl_exporter_config_last_reload_successful") == 0)
+            assert exporter.value('parsl_exporter_source_up{source="first"}') == 1
+            assert exporter.value(reloaded) == before
+            faults = [one["fault"] for one in exporter.events("configuration not taken; the old one stays")]
+            assert ["exporter.yml:1" in faults[0], "exporter.yml:2" in faults[1]] == [True, True]
+
+            configuration.write_text("sources: [{path: runinfo, name: first}]\n")
+            exporter.process.send_signal(signal.SIGHUP)
+            until("taken again", lambda: exporter.value("parsl_exporter_config_last_reload_successful") == 1)
+
+
+class TestCheck:
+    @pytest.mark.parametrize("name", CORPUS)
+    def test_it_reports_what_a_database_holds(self, name: str, tmp_path: Path) -> None:
+        database = unpacked(tmp_path / "monitoring.db", name)
+        with closing(sqlite3.connect(database)) as connection:
+            runs, tasks = connection.execute(
+                "SELECT (SELECT count(*) FROM workflow), (SELECT count(*) FROM task)"
+            ).fetchone()
+        done = run("check", database, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"{database}: ok\n")
+        assert f"  runs     {runs}, " in done.stdout
+        assert f"  rows     workflow {runs:,}, task {tasks:,}, try " in done.stdout
+        assert done.stdout.endswith("\n0 faults\n")
+
+    def test_it_names_the_columns_that_an_old_release_lacks(self, tmp_path: Path) -> None:
+        database = unpacked(tmp_path / "monitoring.db", "std-1.2.0")
+        assert "  schema   without " in run("check", database, cwd=tmp_path).stdout
+
+    def test_it_tells_how_many_series_to_expect(self, tmp_path: Path) -> None:
+        database = unpacked(tmp_path / "monitoring.db", "crash-2026.10.26")
+        (tmp_path / "exporter.yml").write_text("abandon_after: 100y\n")
+        done = run("check", "--config.file", "exporter.yml", database, cwd=tmp_path)
+        told = next(line for line in done.stdout.splitlines() if line.startswith("  series "))
+        expected = int(told.removeprefix("  series   about ").replace(",", ""))
+        page = run("dump", database, cwd=tmp_path).stdout
+        lines = page.splitlines()
+        real = sum(
+            1 for line in lines if line.startswith("parsl_") and not line.startswith("parsl_exporter_")
+        )
+        assert real / 2 < expected <= real * 1.1
+
+    def test_every_fault_is_named_and_the_status_is_1(self, folder: Path) -> None:
+        (folder / "text.db").write_text("not a database " * 100)
+        (folder / "empty").mkdir()
+        sources = ["runinfo", "none.db", "text.db", "empty"]
+        done = run("check", *sources, cwd=folder)
+        assert done.returncode == 1
+        assert f"{folder}/runinfo/monitoring.db: ok\n" in done.stdout
+        faulty = [line.partition(": FAULT ")[0] for line in done.stdout.splitlines() if ": FAULT " in line]
+        assert faulty == [f"{folder}/none.db", f"{folder}/text.db", f"{folder}/empty/monitoring.db"]
+        assert done.stdout.endswith("\n3 faults\n")
+
+    def test_a_faulty_configuration_is_named_by_its_lines(self, folder: Path) -> None:
+        (folder / "faulty.yml").write_text("sources:\n  - {path: runinfo, timezone: Mars/Olympus}\n")
+        done = run("check", "--config.file", "faulty.yml", cwd=folder)
+        assert done.returncode == 1
+        assert "faulty.yml:2" in done.stderr
+        assert "Mars/Olympus" in done.stderr
+
+
+class TestDump:
+    def test_a_page_goes_to_standard_output(self, folder: Path) -> None:
+        done = run("dump", "runinfo", cwd=folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        names = {family.name for family in text_families(done.stdout)}
+        assert {"parsl_tasks", "parsl_task_duration_seconds", "parsl_exporter_source_up"} <= names
+        assert not names & {"parsl_exporter_build_info", "python_info", "process_cpu_seconds"}
+
+    def test_a_page_can_be_openmetrics(self, folder: Path) -> None:
+        done = run("dump", "runinfo", "--format", "openmetrics", cwd=folder)
+        assert done.stdout.endswith("# EOF\n")
+        families = openmetrics_families(done.stdout)  # type: ignore[no-untyped-call]  # as it ships
+        assert any(family.name == "parsl_tasks" for family in families)
+
+    def test_an_output_file_is_replaced_and_nothing_else_is_left(self, folder: Path) -> None:
+        target = folder / "textfile" / "parsl.prom"
+        target.parent.mkdir()
+        target.write_text("old")
+        before = target.stat().st_ino
+        with target.open() as reader:
+            done = run("dump", "runinfo", "--output", target, cwd=folder)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+            assert reader.read() == "old"  # whoever reads the old file reads it whole
+        assert target.stat().st_ino != before
+        assert target.stat().st_mode & 0o777 == 0o644
+        assert "parsl_tasks{" in target.read_text()
+        assert [path.name for path in target.parent.iterdir()] == ["parsl.prom"]
+
+    def test_an_output_file_stays_as_it_is_when_the_database_cannot_be_read(self, folder: Path) -> None:
+        target = folder / "parsl.prom"
+        target.write_text("old")
+        (folder / "text.db").write_text("not a database " * 100)
+        assert run("dump", "text.db", "--output", target, cwd=folder).returncode == 1
+        assert target.read_text() == "old"
+        assert not list(folder.glob(".parsl.prom*"))
+
+    def test_settings_of_a_configured_source_hold(self, folder: Path) -> None:
+        (folder / "exporter.yml").write_text("sources: [{path: runinfo, name: mine, hide_labels: [user]}]\n")
+        done = run("dump", "runinfo", "--config.file", "exporter.yml", cwd=folder)
+        info = next(line for line in done.stdout.splitlines() if line.startswith("parsl_workflow_info{"))
+        assert 'source="mine"' in info
+        assert 'user="hidden"' in info
+
+
+def _reading(landing: str) -> str | None:
+    return landing if "first read:" in landing else None
+
+
+def _multiply(database: Path, times: int) -> None:
+    """Give the database so many copies of each of its tasks, under other numbers, and leave its runs without an end."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "UPDATE workflow SET time_completed = NULL, time_began = datetime('now', 'localtime')"
+        )
+        for table in ("task", "try", "status"):
+            columns = [str(row[1]) for row in connection.execute(f"PRAGMA table_info('{table}')")]
+            chosen = ", ".join("task_id + 1000 * n" if c == "task_id" else f'"{c}"' for c in columns)
+            connection.execute(
+                "WITH RECURSIVE copy(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM copy WHERE n < ?)"
+                f' INSERT INTO "{table}" SELECT {chosen} FROM copy CROSS JOIN "{table}"',
+                (times,),
+            )

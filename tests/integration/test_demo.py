@@ -1,0 +1,192 @@
+"""`demo`: a real workflow and an exporter on it, which leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+from exporter_process import COMMAND, ended, environment, run, until
+from parsl_exporter.demo.ask import ask
+from processes import required
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def _parsl() -> None:
+    if not os.environ.get("CI"):
+        pytest.importorskip("parsl.monitoring")
+
+
+class Demo(NamedTuple):
+    """A demo that runs; all that it writes is in `folder`, what it shows in `output`."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    output: Path
+
+    def shows(self, pattern: str) -> re.Match[str] | None:
+        assert self.process.poll() is None, self.output.read_text()
+        return re.search(pattern, self.output.read_text(), re.MULTILINE)
+
+    def family(self) -> dict[str, psutil.Process]:
+        """All that it started and all that these started, by command line."""
+        return {
+            " ".join(one.cmdline()): one for one in psutil.Process(self.process.pid).children(recursive=True)
+        }
+
+    def assert_nothing_is_left(self) -> None:
+        assert [path.name for path in self.folder.iterdir()] == ["output"]
+        # Whatever is started for the demo, detached or not, works in its folder.
+        living = psutil.process_iter(["cwd", "cmdline"])
+        assert not [one.info for one in living if (one.info["cwd"] or "").startswith(str(self.folder))]
+
+
+@contextmanager
+def demo(folder: Path, *arguments: str) -> Iterator[Demo]:
+    folder = folder / "demo"
+    folder.mkdir()
+    output = folder / "output"
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            [*COMMAND, "demo", *arguments],
+            cwd=folder.parent,
+            env=environment(TMPDIR=str(folder)),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield Demo(process, folder, output)
+    finally:
+        if process.poll() is None:
+            ended(process, signal.SIGTERM)
+
+
+ANYWHERE = ("--web.listen-address", "127.0.0.1:0")
+
+
+class TestARun:
+    def test_it_shows_tasks_and_workers_until_it_is_interrupted_and_cleans_up(self, tmp_path: Path) -> None:
+        with demo(tmp_path, *ANYWHERE) as shown:
+            url = until("an address", lambda: shown.shows(r"metrics +(http://127\.0\.0\.1:\d+/metrics)$"))
+            until("results", lambda: shown.shows(r"^ *\d+ s  tasks: .*\d+ exec_done"), 60)
+            until("workers", lambda: shown.shows(r"; blocks: .*\d+ RUNNING"), 60)
+            assert b'parsl_workflow_info{source="demo"' in ask(url[1])
+            family = " ".join(shown.family())
+            assert "parsl_exporter serve" in family
+            assert "process_worker_pool" in family
+            status, seconds = ended(shown.process, signal.SIGINT)
+            assert status == 0
+            assert seconds < 5
+            shown.assert_nothing_is_left()
+
+    def test_it_ends_by_itself_after_its_duration(self, tmp_path: Path) -> None:
+        begin = time.monotonic()
+        with demo(tmp_path, *ANYWHERE, "--duration", "20s") as shown:
+            assert shown.process.wait(60) == 0
+            assert time.monotonic() - begin > 20
+            assert re.search(r"^ +last: tasks: \d+ ", shown.output.read_text(), re.MULTILINE)
+            assert re.search(r"^Ended after 2\d s", shown.output.read_text(), re.MULTILINE)
+            shown.assert_nothing_is_left()
+
+    def test_a_terminal_is_redrawn_in_place(self, tmp_path: Path) -> None:
+        with ExitStack() as stack:
+            ours, theirs = pty.openpty()
+            stack.callback(os.close, ours)
+            process = subprocess.Popen(
+                [*COMMAND, "demo", *ANYWHERE, "--duration", "4s"],
+                env=environment(TMPDIR=str(tmp_path), TERM="xterm"),
+                stdout=theirs,
+                stderr=theirs,
+            )
+            os.close(theirs)
+            text = ""
+            with suppress(OSError):  # EIO: nobody writes there any more
+                while received := os.read(ours, 65536):
+                    text += received.decode()
+            assert process.wait(30) == 0
+        screens = re.split(r"\x1b\[(\d+)A\x1b\[J", text)
+        heights = [screen.count("\r\n") for screen in screens[::2]]
+        assert len(heights) > 2
+        assert [int(up) for up in screens[1::2]] == heights[:-1]
+
+    def test_prometheus_and_alertmanager_are_there_with_the_rules(self, tmp_path: Path) -> None:
+        required("prometheus")
+        required("prometheus-alertmanager", "alertmanager")
+        with demo(tmp_path, *ANYWHERE, "--with-prometheus") as shown:
+            url = until("its address", lambda: shown.shows(r"Prometheus +(http:\S+)$"))[1]
+
+            def answer(path: str) -> dict[str, object]:
+                data: dict[str, object] = json.loads(ask(f"{url}/api/v1/{path}"))["data"]
+                return data
+
+            until("a scrape", lambda: answer('query?query=parsl_tasks{source="demo"}')["result"], 60)
+            until(
+                "an answer of the rules",
+                lambda: '"health":"ok"' in json.dumps(answer("rules"), separators=(",", ":")),
+            )
+            assert '"err"' not in json.dumps(answer("rules"))
+            assert "ParslAppFailureRatioHigh" in json.dumps(answer("rules"))
+            assert until("Alertmanager", lambda: answer("alertmanagers")["activeAlertmanagers"])
+            ended(shown.process, signal.SIGTERM)
+            shown.assert_nothing_is_left()
+
+
+class TestWhatGoesWrong:
+    def test_a_program_that_ends_by_itself_is_named_and_all_is_cleaned_up(self, tmp_path: Path) -> None:
+        with demo(tmp_path, *ANYWHERE) as shown:
+            name, workflow = until(
+                "the workflow",
+                lambda: next((p for p in shown.family().items() if "demo.workflow" in p[0]), None),
+            )
+            until("its database", lambda: list(shown.folder.glob("*/runinfo/monitoring.db")))
+            workflow.kill()
+            assert shown.process.wait(30) == 1, name
+            assert "parsl-exporter: workflow ended with status -9: " in shown.output.read_text()
+            shown.assert_nothing_is_left()
+
+    def test_the_usual_port_may_be_taken(self, tmp_path: Path) -> None:
+        with ExitStack() as stack:
+            with suppress(OSError):  # taken by somebody else already
+                stack.enter_context(socket.create_server(("127.0.0.1", 9678)))
+            shown = stack.enter_context(demo(tmp_path, "--duration", "1s"))
+            assert shown.process.wait(30) == 0
+        text = shown.output.read_text()
+        assert "9678: another program listens there, so this is any free port" in text
+        assert "http://127.0.0.1:9678" not in text
+
+    def test_a_given_port_that_is_taken_is_a_fault(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            done = run("demo", "--web.listen-address", address, cwd=tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"parsl-exporter: cannot listen on {address}: another program")
+
+    def test_without_parsl_it_says_how_to_get_it(self, tmp_path: Path) -> None:
+        without = (
+            "import sys; sys.modules['parsl'] = None; from parsl_exporter.cli import main; sys.exit(main())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", without, "demo"],
+            env=environment(TMPDIR=str(tmp_path)),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr == "parsl-exporter: the demo needs Parsl: pip install 'parsl-exporter[demo]'\n"
+        assert not list(tmp_path.iterdir())

@@ -1,0 +1,204 @@
+"""What the documentation tells people to type works as it stands, and what it says in tables is so."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from exporter_process import ROOT, environment
+from parsl_exporter.config import Overrides, load
+from parsl_exporter.errors import SourceFault
+from processes import required
+from watched import unpacked
+
+pytestmark = pytest.mark.integration
+
+PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+
+NOT_RUN = {
+    "make test": "would run this test",
+    "make demo": "has tests of its own",
+    "sudo ": "changes the machine",
+    "ssh ": "needs another machine",
+    "docker ": "needs images from elsewhere",
+}
+"""Beginnings of commands that are only checked for syntax, and why."""
+
+STOP_THE_EXPORTER = """
+until grep --quiet msg=listening "$OUTPUT"; do kill -0 $!; sleep 0.1; done
+kill $!
+wait $!
+"""
+"""How a script with an exporter in the background goes on: it has to get as far as to listen, and to end well."""
+
+PLACEHOLDERS = {"/var/lib/prometheus/node-exporter": "textfile"}
+"""What stands in the documentation, and what to put there in the sandbox."""
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        return [one.removeprefix("$ ") for one in self.text.splitlines() if one.startswith("$ ")]
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(kind: str) -> list[Block]:
+    return list(_blocks(kind))
+
+
+def _blocks(kind: str) -> Iterator[Block]:
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for found in re.finditer(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            yield Block(page, text.count("\n", 0, found.start()) + 1, found[1])
+
+
+def is_run(command: str) -> bool:
+    return not command.startswith(tuple(NOT_RUN))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git would give, a finished run in its runinfo folder, and an empty home folder beside it."""
+    folder = tmp_path_factory.mktemp("documented") / "checkout"
+    for name in ("exporter", "config", "docs"):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
+        )
+    for name in ("README.md", "LICENSE", "pyproject.toml", "Makefile"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("runinfo", "textfile", "../home"):
+        (folder / name).mkdir()
+    unpacked(folder / "runinfo" / "monitoring.db")
+    # The command of the tree under test, where a page assumes that it is on PATH.
+    command = folder / "bin" / "parsl-exporter"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m parsl_exporter "$@"\n')
+    command.chmod(0o755)
+    return folder
+
+
+def test_the_pages_have_commands() -> None:
+    pages = {block.page for block in blocks("console")}
+    assert {"README.md", "docs/operations.md", "docs/hpc.md"} <= pages
+
+
+@pytest.mark.parametrize("block", blocks("console"), ids=str)
+def test_commands_do_what_the_page_says(block: Block, checkout: Path) -> None:
+    assert block.commands, "a console block without a line that begins with $"
+    script = "\n".join(filter(is_run, block.commands))
+    for placeholder, real in PLACEHOLDERS.items():
+        script = script.replace(placeholder, real)
+    if "curl " in script:
+        required("curl")
+    if "parsl-exporter runinfo" in script:
+        _need_port(9678)
+    if "&" in script:
+        script += STOP_THE_EXPORTER
+    output = checkout.parent / "output"
+    changes = {
+        "HOME": str(checkout.parent / "home"),
+        "OUTPUT": str(output),
+        "PATH": f"{checkout / 'bin'}{os.pathsep}{environment()['PATH']}",
+    }
+    if "~/" in script:  # there it is installed
+        changes["PYTHONPATH"] = ""
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            ["bash", "-e", "-c", script],
+            cwd=checkout,
+            env=environment(**changes),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        status = process.wait(240)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert status == 0, output.read_text()
+
+
+@pytest.mark.parametrize("block", blocks("console"), ids=str)
+def test_commands_that_are_not_run_are_at_least_spelled_right(block: Block) -> None:
+    for command in block.commands:
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+        if command.startswith("make "):
+            subprocess.run(
+                ["make", "--dry-run", *command.split()[1:]], cwd=ROOT, check=True, capture_output=True
+            )
+        for word in command.split():
+            if word.startswith(("config/", "docs/")):
+                assert (ROOT / word).exists(), f"{block}: {word}"
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_configuration_in_the_pages_is_accepted(block: Block, checkout: Path) -> None:
+    target = checkout / "block.yml"
+    target.write_text(block.text)
+    if "scrape_configs" not in yaml.safe_load(block.text):
+        load(target, Overrides())
+        return
+    done = subprocess.run(
+        [required("promtool"), "check", "config", target], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"SUCCESS: [1-9]\d* rule files found", done.stdout)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_every_reason_why_a_source_is_down_is_explained() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = text.partition("| reason |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| (\w+) \|", table, re.MULTILINE) == list(SourceFault.REASONS)
+
+
+def test_the_service_is_one_that_systemd_accepts(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = (ROOT / "config" / "systemd" / "parsl-exporter.service").read_text()
+    installed = re.sub(
+        r"^ExecStart=\S+", f"ExecStart={sys.executable} -m parsl_exporter", unit, flags=re.MULTILINE
+    )
+    (tmp_path / "parsl-exporter.service").write_text(installed)
+    done = subprocess.run(
+        [analyze, "verify", tmp_path / "parsl-exporter.service"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _need_port(port: int) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        assert not os.environ.get("CI"), f"port {port} is taken"
+        pytest.skip(f"port {port} is taken")

@@ -1,0 +1,353 @@
+"""The exporter itself in trouble: too many files, storms of signals, clocks that step, sources that hang."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import resource
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from exporter_process import Serving, ended, run, serving, until
+from oracle import differences, expected, parse
+from telling import EPOCH, attempt, block, create, insert, stamp, status, task, workflow, write
+from watched import Hands, Log, Watched, execute, unpacked
+
+from parsl_exporter import daemon as daemons
+from parsl_exporter.baton import Baton
+from parsl_exporter.daemon import Daemon
+from parsl_exporter.read.position import Batch, Position
+from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.settings import Settings, SourceSettings
+from parsl_exporter.tables import Table
+
+FOREVER = "3650d"
+
+
+def configuration(folder: Path, *targets: Path, zone: str = "UTC", more: str = "") -> Path:
+    """A configuration that reads these, and keeps runs that ended long ago."""
+    file = folder / "exporter.yml"
+    sources = "".join(f'  - path: "{target}"\n' for target in targets)
+    settings = (
+        f"poll_interval: 100ms\nretention: {FOREVER}\nabandon_after: {FOREVER}\ntimezone: {zone}\n{more}"
+    )
+    file.write_text(f"{settings}failure_reasons: []\nsources:\n{sources}")
+    return file
+
+
+def up(exporter: Serving, path: Path) -> float | None:
+    return exporter.value(f'parsl_exporter_source_up{{source="{path}"}}')
+
+
+def series_wrong(exporter: Serving, path: Path) -> list[str]:
+    """How the run families of one source differ from what its database says."""
+    page = parse(exporter.get("/metrics")[1])
+    found = {
+        family: {key: value for key, value in of_family.items() if ("source", str(path)) in key}
+        for family, of_family in page.items()
+        if not family.startswith("parsl_exporter_")
+    }
+    wanted = expected(path, source=str(path), timezone="UTC")
+    return differences(wanted, {family: values for family, values in found.items() if values})
+
+
+# --- many broken sources, one good --------------------------------------------------------------------------
+
+
+def test_broken_sources_disturb_no_good_one_and_each_heals(folder: Path) -> None:
+    good = unpacked(folder / "good.db", "crash-2026.10.26")
+    names = ("missing", "text", "empty", "folder", "fifo", "dangling", "old", "truncated")
+    broken = {name: folder / f"{name}.db" for name in names}
+    broken["text"].write_text("no database")
+    broken["empty"].touch()
+    broken["folder"].mkdir()
+    os.mkfifo(broken["fifo"])
+    broken["dangling"].symlink_to("gone")
+    execute(unpacked(broken["old"]), 'DROP TABLE "try"')
+    os.truncate(unpacked(broken["truncated"]), 9_000)
+
+    with serving(folder, "--config.file", configuration(folder, good, *broken.values())) as exporter:
+        until("ready", lambda: exporter.get("/-/ready")[0] == 200)
+        until("the good one", lambda: up(exporter, good) == 1)
+        for path in broken.values():
+            until(path.name, lambda path=path: up(exporter, path) == 0)  # type: ignore[misc]  # bound at once
+        landing = exporter.get("/")[1]
+        for says in ("no such file", "a link that leads nowhere", "not an SQLite database", "has none of Parsl&#x27;s",
+                     "no regular file", "no table try", "database disk image is malformed"):  # fmt: skip
+            assert says in landing
+        assert series_wrong(exporter, good) == []
+
+        for path in broken.values():
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+            unpacked(path)
+        for path in broken.values():
+            until(path.name, lambda path=path: up(exporter, path) == 1)  # type: ignore[misc]  # bound at once
+            until(path.name, lambda path=path: not series_wrong(exporter, path))  # type: ignore[misc]  # as above
+        assert series_wrong(exporter, good) == []
+        assert len(exporter.events("works again")) == len(broken)
+
+
+def test_a_glob_finds_what_appears_and_lets_go_of_what_vanished(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "_DISCOVER_EVERY", 0.05)
+    settings = Settings(
+        poll_interval=0.05, retention=0.5, sources=(SourceSettings(f"{folder}/*/monitoring.db"),)
+    )
+    with running(settings) as daemon:
+        until("ready without any", lambda: daemon.ready()[0])
+        assert daemon.conditions() == []
+        (folder / "a").mkdir()
+        path = unpacked(folder / "a" / "monitoring.db")
+        until("found", lambda: [c.state for c in daemon.conditions()] == ["up"])
+        path.unlink()
+        until("missed", lambda: [c.state for c in daemon.conditions()] == ["down"])
+        until("let go", lambda: not daemon.conditions())
+        unpacked(path)
+        until("found again", lambda: [c.state for c in daemon.conditions()] == ["up"])
+
+
+def test_of_two_databases_of_one_name_the_first_is_read_and_the_other_named_once(
+    folder: Path, log: Log
+) -> None:
+    first, second = unpacked(folder / "a.db"), unpacked(folder / "b.db")
+    settings = Settings(
+        poll_interval=0.05,
+        sources=(SourceSettings(str(first), name=str(second)), SourceSettings(f"{folder}/b.*")),
+    )
+    with running(settings) as daemon:
+        until("ready", lambda: daemon.ready()[0])
+        for _ in range(3):
+            daemon.reload(lambda: settings)
+        assert [c.name for c in daemon.conditions()] == [str(second)]
+    assert [line for line in log.new() if "two databases" in line] == [
+        "warning two databases of one name: the second is not read; give it another name"
+        f" source={second} first={first} second={second}"
+    ]
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Daemon]:
+    daemon = Daemon(settings)
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+def test_a_port_in_use_is_named(folder: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run("serve", "--web.listen-address", address, cwd=folder)
+    assert done.returncode == 1
+    assert address in done.stderr
+    assert "another program listens there; stop it or choose another port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_names_every_fault_and_waits_for_no_lock_of_a_moment(folder: Path) -> None:
+    good, odd = unpacked(folder / "good.db"), folder / "new\nline.db"
+    with closing(sqlite3.connect(good, isolation_level=None, check_same_thread=False)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        released = threading.Timer(2.0, writer.execute, ["ROLLBACK"])
+        released.start()
+        done = run("check", good, odd, folder / "gone.db", cwd=folder)
+        released.join()
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == f"{good}: ok"
+    assert done.stdout.splitlines()[-3:] == [
+        rf"{folder}/new\nline.db: FAULT {folder}/new\nline.db: no such file; Parsl makes it when a run with monitoring"
+        " starts",
+        f"{folder}/gone.db: FAULT {folder}/gone.db: no such file; Parsl makes it when a run with monitoring starts",
+        "2 faults",
+    ]
+
+
+# --- signals ------------------------------------------------------------------------------------------------
+
+
+LAST_RELOAD = "parsl_exporter_config_last_reload_successful"
+
+
+def threads(exporter: Serving) -> int:
+    return len(list(Path(f"/proc/{exporter.process.pid}/task").iterdir()))
+
+
+def files(exporter: Serving) -> int:
+    return len(list(Path(f"/proc/{exporter.process.pid}/fd").iterdir()))
+
+
+def test_a_storm_of_reloads_reads_nothing_again_and_leaves_nothing_behind(folder: Path) -> None:
+    good = unpacked(folder / "good.db")
+    file = configuration(folder, good)
+    rows = f'parsl_exporter_rows_read_total{{source="{good}",table="status"}}'
+    with serving(folder, "--config.file", file) as exporter:
+        read = until("read", lambda: exporter.value(rows))
+        before = threads(exporter), files(exporter)
+        right = file.read_text()
+        for i in range(200):
+            file.write_text(right if i % 2 else right.replace("retention", "retentoin"))
+            exporter.process.send_signal(signal.SIGHUP)
+        until("the last one", lambda: exporter.value(LAST_RELOAD) == 1)
+        assert exporter.value(rows) == read
+        until("settled", lambda: (threads(exporter), files(exporter)) <= before)
+        assert series_wrong(exporter, good) == []
+
+
+def test_sigterm_in_a_first_read_ends_it_within_two_seconds(folder: Path) -> None:
+    path = folder / "large.db"
+    create(path)
+    execute(
+        path,
+        "INSERT INTO workflow (run_id, time_began) VALUES ('r', '2026-01-05 12:00:00.000000')",
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 1000000)"
+        " INSERT INTO status SELECT 'r', i, 1, 'pending', '2026-01-05 12:00:00.000000' FROM n",
+    )
+    with serving(folder, "--config.file", configuration(folder, path)) as exporter:
+        until("reading", lambda: "first read:" in exporter.get("/-/ready")[1])
+        returned, seconds = ended(exporter.process, signal.SIGTERM)
+        assert returned == 0
+        assert seconds < 2
+        assert exporter.log.read_text().count('"level":"error"') == 0
+
+
+# --- limits -------------------------------------------------------------------------------------------------
+
+
+def test_too_few_file_descriptors_are_named_and_when_there_are_more_it_goes_on(folder: Path) -> None:
+    story = [workflow(), task(0), attempt(0), status(0, "pending", 1)]
+    kept, *others = (write(folder / f"{i}.db", story) for i in range(10))
+    with serving(folder, "--config.file", configuration(folder, kept, *others)) as exporter:
+        until("all up", lambda: sum(up(exporter, path) or 0 for path in (kept, *others)) == 10)
+        scraper = http.client.HTTPConnection("127.0.0.1", urlsplit(exporter.url).port, timeout=10)
+        usual = resource.prlimit(exporter.process.pid, resource.RLIMIT_NOFILE)
+        scraper.request("GET", "/-/healthy")
+        scraper.getresponse().read()
+        resource.prlimit(exporter.process.pid, resource.RLIMIT_NOFILE, (3, usual[1]))
+        for path in others:
+            path.unlink()
+            write(path, story)
+        says = "cannot be opened: Too many open files; raise the limit (ulimit -n, LimitNOFILE) or read fewer"
+        for path in others:
+            until(path.name, lambda path=path: exporter.events(f"{path}: {says}"))  # type: ignore[misc]  # bound at once
+        insert(kept, [status(0, "launched", 2)])
+        launched = (
+            f'parsl_tasks{{source="{kept}",run_id="run-1",app="add",executor="htex",state="launched"}} 1'
+        )
+        until("the open one is read on", lambda: launched in asked(scraper, "/metrics"))
+        scraper.close()
+        resource.prlimit(exporter.process.pid, resource.RLIMIT_NOFILE, usual)
+        until("all up", lambda: sum(up(exporter, path) or 0 for path in (kept, *others)) == 10)
+
+
+def asked(connection: http.client.HTTPConnection, path: str) -> str:
+    """Ask again on a connection that is open."""
+    connection.request("GET", path)
+    return connection.getresponse().read().decode()
+
+
+# --- clocks -------------------------------------------------------------------------------------------------
+
+LIFE = (("pending", 0.0), ("launched", 1.0), ("running", 2.0), ("running_ended", 8.0), ("exec_done", 9.0))
+
+
+@pytest.mark.parametrize(
+    "steps", [(3600.0, -3600.0), (-3600.0, 3600.0), (-3600.0,), (3600.0,), (86_400.0 * 365,)]
+)
+def test_a_wall_clock_that_steps_changes_nothing_but_when_the_last_poll_was(
+    folder: Path, steps: tuple[float, ...]
+) -> None:
+    def told(name: str, steps: tuple[float, ...]) -> tuple[Watched, list[list[str]]]:
+        hands = Hands(wall=EPOCH + 10)
+        path = write(
+            folder / name, [workflow(), task(0), attempt(0, host="h", block="0"), block("0", "RUNNING", 1)]
+        )
+        watched = Watched(path, hands=hands, retention=900.0, abandon_after=7200.0).poll()
+        pages: list[list[str]] = []
+        for word, at in LIFE:
+            insert(path, [status(0, word, at)])
+            hands.step(steps[len(pages) % 2] if len(pages) < len(steps) else 0.0)
+            pages.append(watched.poll(every=40.0).run_lines())
+        execute(path, f"UPDATE workflow SET time_completed = '{stamp(12)}'")
+        pages.append(watched.poll().run_lines())
+        pages.append(watched.poll(every=890.0).run_lines())
+        pages.append(watched.poll(2, every=20.0).run_lines())
+        return watched, pages
+
+    watched, pages = told("stepped.db", steps)
+    assert watched.own("source_last_success_timestamp_seconds") == watched.hands.wall
+    assert pages == told("steady.db", ())[1]
+    assert [len(page) > 1 for page in pages] == [*[True] * (len(pages) - 1), False]
+
+
+# --- a source that hangs ------------------------------------------------------------------------------------
+
+
+class Hanging(SqliteReader):
+    """Reads from a file system that has gone away, until it is back."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.hangs = threading.Event()
+        self.back = threading.Event()
+
+    def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+        self.hangs.set()
+        self.back.wait()
+        return super().tail(table, after, skip=skip)
+
+
+def test_a_source_that_hangs_holds_no_other_up_and_is_right_when_it_comes_back(folder: Path) -> None:
+    baton = Baton(patience=0.2)
+    path, other = unpacked(folder / "hangs.db"), unpacked(folder / "other.db", "crash-2026.10.26")
+    reader = Hanging(path)
+    hanging, good = Watched(path, reader=reader, baton=baton), Watched(other, baton=baton)
+    thread = threading.Thread(target=hanging.source.poll, daemon=True)
+    thread.start()
+    assert reader.hangs.wait(10)
+    begin = time.monotonic()
+    good.poll()
+    assert 0.1 < time.monotonic() - begin < 5
+    assert good.wrong() == []
+    assert hanging.condition.state == "down"
+    assert hanging.condition.message == "not read yet"
+    reader.back.set()
+    thread.join(10)
+    assert hanging.wrong() == []
+
+
+def test_the_exporter_ends_though_a_folder_hangs(folder: Path) -> None:
+    """Looking for databases blocks, as a glob on a file system that has gone away does."""
+    blocked, gone_on = threading.Event(), threading.Event()
+
+    def sources() -> Iterator[SourceSettings]:
+        blocked.set()
+        gone_on.wait()
+        yield SourceSettings(str(folder / "a.db"))
+
+    class Blocking(tuple[SourceSettings, ...]):
+        def __iter__(self) -> Iterator[SourceSettings]:
+            return sources()
+
+    daemon = Daemon(Settings(sources=Blocking()))
+    daemon.start()
+    assert blocked.wait(10)
+    assert daemon.ready() == (False, "looking for databases")
+    assert daemon.conditions() == []
+    assert b"parsl_exporter_build_info" in daemon.page(openmetrics=False, names=frozenset(), gzipped=False)
+    begin = time.monotonic()
+    daemon.stop()
+    assert time.monotonic() - begin < 2
+    gone_on.set()

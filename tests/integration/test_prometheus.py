@@ -1,0 +1,196 @@
+"""A real Parsl run under a real Prometheus: after it PromQL over what was scraped agrees with SQL over the database."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from exporter_process import environment, serving, until
+from oracle import Series, differences, expected
+from parsl_exporter.metrics.run_families import RUN_FAMILIES
+from processes import eventually, free_port, required, started
+from replay import NOT_HISTOGRAMS
+
+pytestmark = [pytest.mark.integration, pytest.mark.stack]
+
+RUN = Path(__file__).parent / "workloads" / "scraped_run.py"
+SOURCE = "scraped"
+REASONS = ["ValueError"]
+CLOSE_AFTER = 2
+COUNTERS = [family.name for family in RUN_FAMILIES if family.kind == "counter"]
+HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind == "histogram"]
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Scraped(NamedTuple):
+    """A finished run: its database, the Prometheus that scraped it all along, when it began and was at rest."""
+
+    database: Path
+    prometheus: str
+    began: float
+    ended: float
+
+    def ask(self, query: str, at: float | None = None) -> dict[frozenset[tuple[str, str]], float]:
+        """The answer to a PromQL query, by labels."""
+        asked = urllib.parse.urlencode({"query": query, "time": self.ended if at is None else at})
+        with _OPENER.open(f"{self.prometheus}/api/v1/query?{asked}", timeout=30) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        drop = {"__name__", "job", "instance"}
+        return {
+            frozenset((k, v) for k, v in one["metric"].items() if k not in drop): float(one["value"][1])
+            for one in found
+        }
+
+    def by(self, label: str, query: str) -> dict[str, float]:
+        """The answer to a query whose series have one label."""
+        return {dict(key)[label]: value for key, value in self.ask(query).items()}
+
+    def sql(self, query: str) -> dict[str, float]:
+        with closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as connection:
+            return dict(connection.execute(query).fetchall())
+
+    @property
+    def window(self) -> str:
+        """All of the run, as a range."""
+        return f"{math.ceil(self.ended - self.began) + 5}s"
+
+    def truth(self) -> Series:
+        return expected(self.database, source=SOURCE, failure_reasons=REASONS)
+
+
+@pytest.fixture(scope="module")
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
+    """Let the run go to its end under a Prometheus that scrapes every second."""
+    prometheus = required("prometheus")
+    if not os.environ.get("CI"):
+        pytest.importorskip("parsl.monitoring")
+    folder = tmp_path_factory.mktemp("scraped")
+    database = folder / "runinfo" / "monitoring.db"
+    config = folder / "exporter.yml"
+    config.write_text(
+        f"close_after: {CLOSE_AFTER}s\npoll_interval: 250ms\nfailure_reasons: {json.dumps(REASONS)}\n"
+        f"sources:\n  - {{path: {json.dumps(str(database))}, name: {SOURCE}}}\n"
+    )
+    port = free_port()
+    with serving(folder, "--config.file", config) as exporter:
+        target = exporter.url.removeprefix("http://")
+        (folder / "prometheus.yml").write_text(
+            "global: {scrape_interval: 1s}\n"
+            f"scrape_configs:\n  - {{job_name: parsl, static_configs: [{{targets: ['{target}']}}]}}\n"
+        )
+        with started(
+            *(prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
+            f"--web.listen-address=127.0.0.1:{port}",
+            cwd=folder,
+            log=folder / "prometheus.log",
+        ):
+            seen = Scraped(database, f"http://127.0.0.1:{port}", time.time(), time.time())
+            until("a scrape", lambda: seen.ask("up == 1", time.time()), 60)
+            with started(
+                sys.executable, RUN, cwd=folder, log=folder / "run.log", environment=environment()
+            ) as run:
+                # It has its own pipe: what it says is not needed, and must not fill it.
+                run.communicate(timeout=240)
+                assert run.returncode == 0, (folder / "run.log").read_text()
+            end = "parsl_workflow_end_timestamp_seconds"
+            (ended,) = until("the end", lambda: tuple(seen.ask(end, time.time()).values()), 60)
+            rest = max(ended, time.time()) + CLOSE_AFTER + 3
+            eventually("the scrapes after it", 60, lambda: time.time() > rest + 1)
+            yield seen._replace(ended=rest)
+
+
+@pytest.mark.parametrize("family", NOT_HISTOGRAMS)
+def test_the_last_scraped_values_are_those_of_the_database(scraped: Scraped, family: str) -> None:
+    found = {family: dict(scraped.ask(family))}
+    assert differences(scraped.truth(), found, families=[family]) == []
+
+
+@pytest.mark.parametrize("family", HISTOGRAMS)
+def test_the_last_scraped_histograms_are_those_of_the_database(scraped: Scraped, family: str) -> None:
+    truth = scraped.truth()[family]
+    counts = scraped.ask(f"{family}_count")
+    assert counts == {key: histogram.count for key, histogram in truth.items()}  # type: ignore[union-attr]
+    sums = scraped.ask(f"{family}_sum")
+    assert sums == pytest.approx({key: histogram.sum for key, histogram in truth.items()})  # type: ignore[union-attr]
+    buckets = {
+        key | {("le", "+Inf" if bound == math.inf else f"{bound:g}")}: count
+        for key, histogram in truth.items()
+        for bound, count in histogram.buckets  # type: ignore[union-attr]
+        if bound < 2**20 or bound == math.inf  # bounds of bytes are spelled in full
+    }
+    found = scraped.ask(f"{family}_bucket")
+    spelled = {
+        frozenset((k, _number(v)) if k == "le" else (k, v) for k, v in key): n for key, n in found.items()
+    }
+    assert {key: spelled[key] for key in buckets} == buckets
+
+
+def _number(le: str) -> str:
+    return le if le == "+Inf" else f"{float(le):g}"
+
+
+@pytest.mark.parametrize("family", COUNTERS)
+def test_no_counter_was_ever_reset(scraped: Scraped, family: str) -> None:
+    resets = scraped.ask(f"resets({family}[{scraped.window}])")
+    assert resets
+    assert set(resets.values()) == {0}
+
+
+def test_increases_are_the_rows_of_the_database(scraped: Scraped) -> None:
+    # increase() extrapolates to the ends of its window: by less than half for numbers as small as these.
+    rows = scraped.sql("SELECT task_status_name, count(*) FROM status GROUP BY task_status_name")
+    query = f"sum by (state) (increase(parsl_task_transitions_total[{scraped.window}]))"
+    first = f"sum by (state) (min_over_time(parsl_task_transitions_total[{scraped.window}]))"
+    before = scraped.by("state", first)
+    found = {state: round(n) + before[state] for state, n in scraped.by("state", query).items()}
+    assert {state: n for state, n in found.items() if n} == pytest.approx(rows, rel=0.05)
+
+
+def test_failures_are_those_of_the_tries(scraped: Scraped) -> None:
+    found = scraped.by("reason", "sum by (reason) (parsl_task_failures_total)")
+    assert {reason: n for reason, n in found.items() if n} == scraped.sql(
+        """SELECT CASE WHEN task_fail_history LIKE 'ValueError(%' THEN 'ValueError' ELSE 'DependencyError' END,
+                  count(*) FROM "try" WHERE task_fail_history <> '' GROUP BY 1"""
+    )
+
+
+def test_the_most_tasks_running_at_once_are_the_workers(scraped: Scraped) -> None:
+    running = 'sum(parsl_tasks{app="hold", state="running"})'
+    (most,) = scraped.ask(f"max_over_time({running}[{scraped.window}:1s])").values()
+    at_once = scraped.sql(
+        """SELECT 'most', max(n) FROM (
+             SELECT (SELECT count(*) FROM status b JOIN status e USING (run_id, task_id, try_id)
+                     JOIN task t USING (run_id, task_id)
+                     WHERE t.task_func_name = 'hold' AND b.task_status_name = 'running'
+                       AND e.task_status_name = 'running_ended'
+                       AND b.timestamp <= s.timestamp AND e.timestamp > s.timestamp) AS n FROM status s)"""
+    )
+    assert {"most": most} == at_once
+    assert scraped.by("hostname", f"max_over_time(parsl_node_tasks_running[{scraped.window}])").keys() >= set(
+        scraped.sql("SELECT hostname, 1 FROM \"try\" WHERE block_id IS NOT NULL AND hostname <> ''")
+    )
+
+
+def test_promtool_finds_nothing_to_complain_of(scraped: Scraped, tmp_path: Path) -> None:
+    """Of a dump of the run, and with no exception list."""
+    promtool = required("promtool")
+    dump = subprocess.run(
+        [sys.executable, "-m", "parsl_exporter", "dump", scraped.database],
+        env=environment(),
+        capture_output=True,
+        check=True,
+    ).stdout
+    checked = subprocess.run([promtool, "check", "metrics"], input=dump, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

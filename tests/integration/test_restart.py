@@ -1,0 +1,92 @@
+"""kill -9 at any moment: what the next exporter shows is what the first would have shown."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from exporter_process import Serving, serving, until
+from oracle import Series, differences, parse
+from replay import Replay, truth, wrong
+from watched import SOURCE
+
+KILLS = 5
+READY = f'parsl_exporter_source_ready{{source="{SOURCE}"}}'
+
+pytestmark = pytest.mark.integration
+
+
+def configured(database: Path) -> Path:
+    """A configuration under which a recorded run of any age is shown, and stays."""
+    file = database.with_name("exporter.yml")
+    file.write_text(
+        "poll_interval: 50ms\nretention: 36500d\nabandon_after: 36500d\ntimezone: UTC\nfailure_reasons: []\n"
+        f"sources:\n  - {{path: {json.dumps(str(database))}, name: {SOURCE}}}\n"
+    )
+    return file
+
+
+def shown(exporter: Serving) -> Series:
+    status, page = exporter.get("/metrics")
+    assert status == 200
+    return parse(page)
+
+
+def of_runs(series: Series) -> list[str]:
+    """The families of which a series with a run_id is there."""
+    return [name for name, found in series.items() if any("run_id" in dict(key) for key in found)]
+
+
+def comes_true(exporter: Serving, database: Path) -> None:
+    """Wait until the page is the truth; the database is at rest."""
+    differing: list[str] = []
+
+    def is_true() -> bool:
+        differing[:] = wrong(database, shown(exporter))
+        return not differing
+
+    try:
+        until("the page is the truth", is_true, seconds=20)
+    except AssertionError:
+        assert differing == []
+        raise
+
+
+@pytest.mark.parametrize("name", ["crash-2026.10.26", "managerlost-2026.10.26", "std-2026.10.26"])
+def test_a_killed_exporter_comes_back_with_the_truth(name: str, folder: Path) -> None:
+    replay = Replay(name, folder)
+    chance = random.Random(name)
+    config = configured(replay.database)
+    kills = sorted(chance.sample(range(1, len(replay.commits)), KILLS))
+    done = 0
+    for kill in [*kills, len(replay.commits)]:
+        locked = sqlite3.connect(replay.database, isolation_level=None)
+        locked.execute("BEGIN EXCLUSIVE")
+        with closing(locked), serving(folder, "--config.file", config) as exporter:
+            # The writer's lock holds the first read up: whatever is scraped now is from before it has caught up.
+            until("a scrape", lambda: exporter.value(READY) == 0)
+            assert exporter.get("/-/ready")[0] == 503
+            assert of_runs(shown(exporter)) == []
+            locked.execute("ROLLBACK")
+            until("readiness", lambda: exporter.get("/-/ready")[0] == 200)
+            until("a page from after it", lambda: exporter.value(READY) == 1)
+            comes_true(exporter, replay.database)
+            for commit in replay.commits[done:kill]:
+                replay.play(commit)
+            done = kill
+            if chance.random() < 0.5 or kill == len(replay.commits):
+                comes_true(exporter, replay.database)
+
+
+@pytest.mark.parametrize("name", ["managerlost-2026.10.26", "std-2026.10.26"])
+def test_histograms_of_a_run_that_is_over_come_back_too(name: str, folder: Path) -> None:
+    replay = Replay(name, folder)
+    for commit in replay.commits:
+        replay.play(commit)
+    with serving(folder, "--config.file", configured(replay.database)) as exporter:
+        until("a page of runs", lambda: of_runs(shown(exporter)) or None)
+        assert differences(truth(replay.database), shown(exporter)) == []
