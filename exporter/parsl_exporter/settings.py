@@ -20,11 +20,13 @@ from parsl_exporter.setting_kinds import (
     LOCAL,
     PATH,
     REASONS,
+    SHARD,
     TELEMETRY_PATH,
     TEXT,
     TIME_ZONE,
     Kind,
 )
+from parsl_exporter.shard import Shard
 from parsl_exporter.yaml_nodes import read_text
 
 T = TypeVar("T")
@@ -117,6 +119,12 @@ class Settings:
         DURATION, "30s", "Histograms observe an ended try when no row of it has come for so long."
     )
     timezone: str = setting(TIME_ZONE, LOCAL, "Zone of the databases' timestamps: `local` or an IANA name.")
+    shard: Shard = setting(  # noqa: RUF009  # Shard is frozen
+        SHARD,
+        "1/1",
+        "The part that this one of N exporters reads: of a server's runs, and of the database files.",
+        "--shard",
+    )
     buckets: Buckets = field(default=Buckets())
     failure_reasons: tuple[str, ...] = setting(
         REASONS,
