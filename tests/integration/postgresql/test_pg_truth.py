@@ -19,8 +19,11 @@ CORPUS = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"
 def dumped(url: str, target: Path) -> str:
     config = target.with_suffix(".yml")
     config.write_text(f"timezone: UTC\nsources: [{{url: '{url}', name: s}}]\n")
-    assert main(["dump", "--config.file", str(config), "--output", str(target), url]) == 0
-    return target.read_text()
+    assert (
+        main(["dump", "--config.file", str(config), "--format", "openmetrics", "--output", str(target), url])
+        == 0
+    )
+    return target.read_bytes().decode()
 
 
 def wanted(database: Path) -> Series:
