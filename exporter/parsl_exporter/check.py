@@ -69,6 +69,7 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
         buckets=options.buckets,
         limits=options.limits,
         failure_reasons=options.failure_reasons,
+        run_zones=options.run_zones,
     )
     after, more = START, True
     while more:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from parsl_exporter.logs import event
 from parsl_exporter.model.runs import Runs
@@ -25,6 +25,7 @@ except ImportError:  # numpy is an extra
 
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""
+_ZONES_APART = timedelta(hours=26)
 _DATED = (STATUS, RESOURCE, BLOCK, NODE)
 
 _log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class _FirstRead:
         self._columns = None
         if isinstance(reading.reader, SqliteReader):
             self._texts = SqliteColumns(reading.reader, monotonic=reading.steady)
-        if Columns is not None and self._texts is not None:
+        if Columns is not None and self._texts is not None and not reading.options.run_zones:
             self._columns = Columns(reading.runs, reading.options.limits.close_after)
         self._ends: dict[str, int] = {}
         for table in TABLES:
@@ -167,6 +168,8 @@ def _skip(reading: Reading, wall: float) -> frozenset[str]:
     candidates = runs.maybe_abandoned(wall)
     if candidates:
         since = datetime.fromtimestamp(wall - reading.options.limits.abandon_after, reading.options.zone)
+        if reading.options.run_zones:
+            since -= _ZONES_APART
         stamp = since.strftime("%Y-%m-%d %H:%M:%S.%f")
         writers: set[str] = set()
         for table in _DATED:

@@ -33,7 +33,10 @@ _log = logging.getLogger(__name__)
 
 
 class SourceOptions(NamedTuple):
-    """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump."""
+    """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump.
+
+    `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead.
+    """
 
     name: str
     zone: tzinfo | None
@@ -43,6 +46,7 @@ class SourceOptions(NamedTuple):
     failure_reasons: tuple[str, ...]
     hidden: frozenset[str]
     whole: bool = False
+    run_zones: tuple[tuple[str, tzinfo], ...] = ()
 
 
 class _Taken(NamedTuple):
@@ -81,6 +85,7 @@ class Reading:
             buckets=options.buckets,
             limits=options.limits,
             failure_reasons=options.failure_reasons,
+            run_zones=options.run_zones,
         )
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
         self.backlog: dict[str, int] = {}
@@ -115,6 +120,10 @@ class Reading:
         """Have the model take rows; what they name for the first time is then to be asked for by key."""
         if not rows:
             return
+        if table is not WORKFLOW and (zoneless := self.runs.without_zone(rows)):
+            with self.turn:
+                workflows = self.reader.workflows(zoneless)
+            self.fold(WORKFLOW, workflows)
         with self.baton:
             if self.holding_ends and table is WORKFLOW:
                 rows = [self._without_new_end(row) for row in rows]

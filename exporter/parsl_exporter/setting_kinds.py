@@ -196,6 +196,25 @@ def _is_zone(name: str) -> bool:
     return True
 
 
+def _read_run_time_zones(node: Node) -> tuple[tuple[str, str], ...]:
+    if node.shape != "mapping":
+        raise node.fault(f"expected a mapping of host patterns to time zones, found {node.what}")
+    faults: list[str] = []
+    pairs = [
+        (collected(faults, TEXT.read, key), collected(faults, _IANA_ZONE.read, value))
+        for key, value in node.entries
+    ]
+    if faults:
+        raise ConfigurationError(faults)
+    return tuple((pattern, zone) for pattern, zone in pairs if pattern is not None and zone is not None)
+
+
+def _iana_zone(text: str) -> str:
+    if text == LOCAL:
+        raise ValueError(f"{LOCAL} is the zone of the exporter; give an IANA name such as America/Chicago")
+    return _time_zone(text)
+
+
 def _shard(text: str) -> Shard:
     index, slash, count = text.partition("/")
     if slash and all(re.fullmatch(r"[0-9]{1,6}", part) for part in (index, count)):
@@ -271,6 +290,8 @@ TEXT = scalar("text", "text", _encodable_text)
 PATH = scalar("path", "a path", _path)
 DATABASE_URL = scalar("URL", "a database URL", _database_url)
 TIME_ZONE = scalar("time zone", f"an IANA time zone such as America/Chicago, or {LOCAL}", _time_zone)
+_IANA_ZONE = scalar("time zone", "an IANA time zone such as America/Chicago", _iana_zone)
+RUN_TIME_ZONES = Kind("mapping of patterns to time zones", _read_run_time_zones)
 ADDRESSES = listed("list of addresses", scalar("address", "host:port", _address), least=1)
 TELEMETRY_PATH = scalar("path", "a path that begins with /", _telemetry_path)
 SHARD = scalar("I/N", "I/N, such as 1/3", _shard)
