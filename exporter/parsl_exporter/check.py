@@ -12,8 +12,9 @@ from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.read.discover import Found, discover
-from parsl_exporter.read.position import START, Position
-from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.read.opening import open_reader
+from parsl_exporter.read.position import START
+from parsl_exporter.read.reader import Reader
 from parsl_exporter.settings import Settings
 from parsl_exporter.source import LOCKED_PATIENCE, Clock, locked
 from parsl_exporter.tables import RESOURCE, TABLES, TASK, TRY, WORKFLOW
@@ -46,7 +47,7 @@ def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
     """The report on one database; a lock, or a change under the reading, has it begun anew for as long as a poll."""
     begin = clock.steady()
     while True:
-        reader = SqliteReader(found.path)
+        reader = open_reader(found, settings.shard)
         try:
             return _report(settings, found, reader, clock)
         except SourceBusy as busy:
@@ -60,7 +61,7 @@ def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
             reader.close()
 
 
-def _report(settings: Settings, found: Found, reader: SqliteReader, clock: Clock) -> str:
+def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> str:
     reader.changed()
     options = options_of(settings, found.settings, found.name)
     runs = Runs(
@@ -68,6 +69,7 @@ def _report(settings: Settings, found: Found, reader: SqliteReader, clock: Clock
         buckets=options.buckets,
         limits=options.limits,
         failure_reasons=options.failure_reasons,
+        run_zones=options.run_zones,
     )
     after, more = START, True
     while more:
@@ -81,7 +83,7 @@ def _report(settings: Settings, found: Found, reader: SqliteReader, clock: Clock
     series = _series(reader, runs, options.failure_reasons)
     return (
         f"{_plain(found.name)}: ok\n"
-        f"  dialect  {reader.dialect}, {_plain(str(found.path))}\n"
+        f"  dialect  {reader.dialect}, {_plain(reader.database)}\n"
         f"  schema   {'without ' + ', '.join(missing) if missing else 'complete'}\n"
         f"  runs     {total}, {len(runs.runs)} of them to be published now\n"
         f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"
@@ -94,14 +96,11 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _series(reader: SqliteReader, runs: Runs, reasons: tuple[str, ...]) -> int:
+def _series(reader: Reader, runs: Runs, reasons: tuple[str, ...]) -> int:
     """Series to expect of the runs to be published: what their newest tasks and tries alone would make."""
     for table in (TASK, TRY):
-        after, more = Position(max(0, reader.last_rowid(table) - _SAMPLED_ROWS)), True
-        while more:
-            batch = reader.tail(table, after._replace(identity=None))
-            runs.take(table, [row for row in batch.rows if row[1] in runs.runs], 0.0)
-            after, more = batch.position, batch.more
+        for rows in reader.newest(table, _SAMPLED_ROWS):
+            runs.take(table, [row for row in rows if row[1] in runs.runs], 0.0)
     return sum(_drawn(run, reasons) for run in runs.runs.values())
 
 

@@ -17,7 +17,7 @@ from parsl_exporter.dump import dump, write
 from parsl_exporter.errors import ConfigurationError, ExporterError
 from parsl_exporter.interpreter import suit_interpreter
 from parsl_exporter.read.discover import discover
-from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.read.opening import open_reader
 from parsl_exporter.settings import SourceSettings
 from parsl_exporter.source import Clock
 from parsl_exporter.web import Server
@@ -79,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_web_config_file(serve)
     serve.add_argument("--poll.interval", dest="poll_interval", metavar="DURATION",
                        help="how often the databases are looked at, such as 250ms or 15s (default 1s)")  # fmt: skip
+    serve.add_argument("--shard", metavar="I/N",
+                       help="read the I-th of N parts of a server's runs and of the files, such as 1/3")  # fmt: skip
     serve.add_argument("--log.level", dest="log_level", choices=list(logs.LEVELS), default="info")
     serve.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt")
     serve.set_defaults(run=_serve)
@@ -138,6 +140,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             telemetry_path=getattr(options, "telemetry_path", None),
             web_config_file=getattr(options, "web_config_file", None),
             poll_interval=getattr(options, "poll_interval", None),
+            shard=getattr(options, "shard", None),
         ),
     )
 
@@ -189,11 +192,11 @@ def _dump(options: argparse.Namespace) -> int:
     settings = _settings(options)
     found = [one for source in settings.sources for one in discover(source)]
     if len(found) != 1:
-        matches = ", ".join(str(one.path) for one in found[:5]) or "nothing"
+        matches = ", ".join(one.name for one in found[:5]) or "nothing"
         raise ConfigurationError([f"{options.database}: dump takes one database, this matches {matches}"])
-    source = _configured(settings, options, found[0].name) or found[0].settings
+    source = _configured(settings, options, found[0].shown) or found[0].settings
     page = dump(
-        SqliteReader(found[0].path),
+        open_reader(found[0]),
         options_of(settings, source, source.name or found[0].name),
         openmetrics=options.format == "openmetrics",
         clock=Clock(),
@@ -211,7 +214,7 @@ def _configured(settings: Settings, options: argparse.Namespace, name: str) -> S
     if options.config_file is None:
         return None
     for source in load(options.config_file, Overrides()).sources:
-        if any(str(found.path) == name for found in discover(source)):
+        if any(found.shown == name for found in discover(source)):
             return source
     return None
 

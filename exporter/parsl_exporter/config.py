@@ -53,6 +53,7 @@ class Overrides:
     telemetry_path: str | None = None
     web_config_file: str | None = None
     poll_interval: str | None = None
+    shard: str | None = None
 
 
 def load(path: Path | None, overrides: Overrides) -> Settings:
@@ -158,7 +159,10 @@ def _overridden(settings: Settings, overrides: Overrides, faults: list[str]) -> 
         **given(WebSettings, "telemetry_path", overrides.telemetry_path),
         **given(WebSettings, "config_file", overrides.web_config_file),
     }
-    changes = given(Settings, "poll_interval", overrides.poll_interval)
+    changes = {
+        **given(Settings, "poll_interval", overrides.poll_interval),
+        **given(Settings, "shard", overrides.shard),
+    }
     if overrides.databases:
         arguments = [given_text(f"DATABASE {i}", text) for i, text in enumerate(overrides.databases, 1)]
         sources = [(node, collected(faults, _argument, node)) for node in arguments]

@@ -23,9 +23,10 @@ from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, ProcessFact
 from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.read.discover import Found, discover
-from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.read.opening import open_reader
 from parsl_exporter.reading import SourceOptions
 from parsl_exporter.settings import Settings, SourceSettings
+from parsl_exporter.shard import Shard
 from parsl_exporter.source import Clock, Source
 from parsl_exporter.web import Condition
 
@@ -55,6 +56,7 @@ def options_of(settings: Settings, source: SourceSettings, name: str) -> SourceO
         runs=settings.limits.runs_per_source,
         failure_reasons=settings.failure_reasons,
         hidden=source.hide_labels,
+        run_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.run_timezones),
     )
 
 
@@ -64,6 +66,7 @@ class _Worker(NamedTuple):
     source: Source
     found: Found
     options: SourceOptions
+    shard: Shard
     thread: threading.Thread
     stop: threading.Event
 
@@ -81,7 +84,7 @@ class Daemon:
         self._baton = Baton()
         self._workers: dict[str, _Worker] = {}
         self._unmatched: dict[str, float] = {}
-        self._clashes: set[tuple[str, Path]] = set()
+        self._clashes: set[tuple[str, str]] = set()
         self._first: frozenset[str] | None = None
         self._ready = False
         self._changing = threading.Lock()
@@ -152,15 +155,17 @@ class Daemon:
     def _match_sources(self, settings: Settings) -> None:
         """Start and end workers so that they are those of the databases that the settings stand for now."""
         wanted: dict[str, Found] = {}
-        clashes: set[tuple[str, Path]] = set()
+        clashes: set[tuple[str, str]] = set()
         for configured in settings.sources:
             for found in discover(configured):
+                if isinstance(found.database, Path) and not settings.shard.holds(found.name):
+                    continue
                 other = wanted.setdefault(found.name, found)
-                if other.path != found.path:
-                    clashes.add((found.name, found.path))
-        for name, path in sorted(clashes - self._clashes):
+                if other.database != found.database:
+                    clashes.add((found.name, found.shown))
+        for name, second in sorted(clashes - self._clashes):
             event(_log, logging.WARNING, "two databases of one name: the second is not read; give it another name",
-                  source=name, first=str(wanted[name].path), second=str(path))  # fmt: skip
+                  source=name, first=wanted[name].shown, second=second)  # fmt: skip
         self._clashes = clashes
         with self._changing:
             if self._stop.is_set() or settings is not self._settings:
@@ -189,13 +194,18 @@ class Daemon:
 
     def _same(self, worker: _Worker, found: Found) -> bool:
         options = options_of(self._settings, found.settings, found.name)
-        return worker.found.path == found.path and worker.options == options
+        return (worker.found.database, worker.options, worker.shard) == (
+            found.database,
+            options,
+            self._settings.shard,
+        )
 
     def _hire(self, found: Found) -> _Worker:
         stop = threading.Event()
         options = options_of(self._settings, found.settings, found.name)
+        shard = self._settings.shard
         source = Source(
-            SqliteReader(found.path),
+            open_reader(found, shard),
             options,
             baton=self._baton,
             clock=self._clock,
@@ -207,7 +217,7 @@ class Daemon:
             target=self._work, args=(source, stop), name=f"source {found.name}", daemon=True
         )
         thread.start()
-        return _Worker(source, found, options, thread, stop)
+        return _Worker(source, found, options, shard, thread, stop)
 
     def _work(self, source: Source, stop: threading.Event) -> None:
         while not stop.is_set():

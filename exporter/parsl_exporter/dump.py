@@ -9,12 +9,12 @@ from pathlib import Path
 from parsl_exporter.baton import Baton
 from parsl_exporter.errors import SourceFault
 from parsl_exporter.metrics.page import Page
-from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import SourceOptions
 from parsl_exporter.source import Clock, Source
 
 
-def dump(reader: SqliteReader, options: SourceOptions, *, openmetrics: bool, clock: Clock) -> bytes:
+def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Clock) -> bytes:
     """Give the exposition of a database: all its runs whole, as they are now.
 
     Raises SourceFault when the database cannot be read; a locked one is waited for, for 10 s.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from parsl_exporter.logs import event
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.read.position import Position
+from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.read.sqlite_columns import SqliteColumns
 from parsl_exporter.reading import Reading
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW, Table
@@ -24,6 +25,7 @@ except ImportError:  # numpy is an extra
 
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""
+_ZONES_APART = timedelta(hours=26)
 _DATED = (STATUS, RESOURCE, BLOCK, NODE)
 
 _log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
     runs = reading.runs
     while reading.batch(WORKFLOW).more:
         pass
+    reading.holding_ends = reading.reader.keyed
     first = _FirstRead(reading, _skip(reading, wall()))
     try:
         finished = first.read(show)
@@ -60,13 +63,15 @@ class _FirstRead:
     def __init__(self, reading: Reading, skip: frozenset[str]) -> None:
         self._reading = reading
         self._skip = skip
-        self._texts = SqliteColumns(reading.reader, monotonic=reading.steady)
+        self._texts: SqliteColumns | None = None
         self._columns = None
-        if Columns is not None:
+        if isinstance(reading.reader, SqliteReader):
+            self._texts = SqliteColumns(reading.reader, monotonic=reading.steady)
+        if Columns is not None and self._texts is not None and not reading.options.run_zones:
             self._columns = Columns(reading.runs, reading.options.limits.close_after)
         self._ends: dict[str, int] = {}
         for table in TABLES:
-            with reading.baton:
+            with reading.turn:
                 self._ends[table.name] = reading.reader.last_rowid(table)
 
     def read(self, show: Callable[[], None]) -> bool:
@@ -107,43 +112,46 @@ class _FirstRead:
         reading = self._reading
         if self._columns is not None and not self._skip and table is STATUS:
             return self._status_as_texts()
-        if not self._skip and table is NODE:
+        if self._texts is not None and not self._skip and table is NODE:
             with reading.baton:
                 nodes = self._texts.managers(reading.positions[NODE.name])
             with reading.baton:
                 reading.runs.take(NODE, nodes.rows, reading.steady())
             reading.took(NODE, nodes.size, nodes.position)
             return nodes.more
-        with reading.baton:
+        with reading.turn:
             batch = reading.reader.tail(table, reading.positions[table.name], skip=self._skip)
-        if batch.rows:
+        if self._columns is None:
+            reading.fold(table, batch.rows)
+        elif batch.rows:
             with reading.baton:
-                (self._columns or reading.runs).take(table, batch.rows, reading.steady())
+                self._columns.take(table, batch.rows, reading.steady())
         reading.took(table, len(batch.rows), batch.position)
         return batch.more
 
     def _status_as_texts(self) -> bool:
         reading = self._reading
-        assert self._columns is not None
+        assert self._columns is not None and self._texts is not None
+        texts = self._texts
         after = reading.positions[STATUS.name]
         with reading.baton:
-            part = self._texts.status(after)
+            part = texts.status(after)
         with reading.baton:
             if part.columns is not None:
                 self._columns.take_status(
                     part.columns,
-                    lambda: reading.reader.between(STATUS, after.rowid, part.position.rowid),
+                    lambda: texts.between(STATUS, after.rowid, part.position.rowid),
                     reading.steady(),
                 )
             elif part.size:
-                rows = reading.reader.between(STATUS, after.rowid, part.position.rowid)
+                rows = texts.between(STATUS, after.rowid, part.position.rowid)
                 self._columns.take(STATUS, rows, reading.steady())
         reading.took(STATUS, part.size, part.position)
         return part.more
 
     def _reached(self, runs: Runs, table: Table, position: Position) -> int:
         """Microseconds of the stamp at a position; 0 when there is none."""
-        with self._reading.baton:
+        with self._reading.turn:
             stamp = self._reading.reader.stamp_at(table, position)
         try:
             return runs.stamps.read(stamp)
@@ -160,10 +168,12 @@ def _skip(reading: Reading, wall: float) -> frozenset[str]:
     candidates = runs.maybe_abandoned(wall)
     if candidates:
         since = datetime.fromtimestamp(wall - reading.options.limits.abandon_after, reading.options.zone)
+        if reading.options.run_zones:
+            since -= _ZONES_APART
         stamp = since.strftime("%Y-%m-%d %H:%M:%S.%f")
         writers: set[str] = set()
         for table in _DATED:
-            with reading.baton:
+            with reading.turn:
                 writers |= reading.reader.writers_since(table, stamp)
         runs.skip_abandoned(set(candidates) - writers)
     return frozenset(runs.ended | runs.abandoned)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import tzinfo
 from typing import NamedTuple
 
@@ -15,21 +16,27 @@ from parsl_exporter.baton import Baton
 from parsl_exporter.errors import ExporterError
 from parsl_exporter.logs import event
 from parsl_exporter.model.groups import Buckets
+from parsl_exporter.model.nameless import Nameless
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs, TaskKey
 from parsl_exporter.read.position import START, Batch, Position
-from parsl_exporter.read.sqlite import SqliteReader
-from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.read.reader import Reader
+from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW, Row, Table
 
 _ASKED_AT_ONCE = 500
 """Tries whose rows are read again in one transaction."""
 _TASK_TABLES = (TASK, TRY, STATUS, RESOURCE)
+_APPENDED = (STATUS, RESOURCE, BLOCK, NODE)
+_TIME_COMPLETED = 1 + WORKFLOW.columns.index("time_completed")
 
 _log = logging.getLogger(__name__)
 
 
 class SourceOptions(NamedTuple):
-    """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump."""
+    """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump.
+
+    `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead.
+    """
 
     name: str
     zone: tzinfo | None
@@ -39,6 +46,7 @@ class SourceOptions(NamedTuple):
     failure_reasons: tuple[str, ...]
     hidden: frozenset[str]
     whole: bool = False
+    run_zones: tuple[tuple[str, tzinfo], ...] = ()
 
 
 class _Taken(NamedTuple):
@@ -52,12 +60,13 @@ class _Taken(NamedTuple):
 class Reading:
     """Reads rows into a model of its own. `rows_read` is counted up by table; `backlog` is rows not read yet.
 
-    Every method may raise what a reader raises; called again, each goes on where it was.
+    `turn` is to be held while the reader reads. Every method may raise what a reader raises; called again, each
+    goes on where it was.
     """
 
     def __init__(
         self,
-        reader: SqliteReader,
+        reader: Reader,
         options: SourceOptions,
         *,
         baton: Baton,
@@ -68,6 +77,7 @@ class Reading:
         self.reader = reader
         self.options = options
         self.baton = baton
+        self.turn: AbstractContextManager[None] = nullcontext() if reader.remote else baton
         self.steady = steady
         self.stopping = stopping
         self.runs = Runs(
@@ -75,11 +85,16 @@ class Reading:
             buckets=options.buckets,
             limits=options.limits,
             failure_reasons=options.failure_reasons,
+            run_zones=options.run_zones,
         )
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
         self.backlog: dict[str, int] = {}
         self._rows_read = rows_read
+        self.holding_ends = False
         self._taken: _Taken | None = None
+        self._nameless = Nameless()
+        self._ends: dict[str, float] = {}
+        self._poll_began = 0.0
 
     @property
     def untouched(self) -> bool:
@@ -90,11 +105,9 @@ class Reading:
 
     def batch(self, table: Table) -> Batch:
         """Read the next rows of a table into the model."""
-        with self.baton:
+        with self.turn:
             batch = self.reader.tail(table, self.positions[table.name])
-        if batch.rows:
-            with self.baton:
-                self.runs.take(table, batch.rows, self.steady())
+        self.fold(table, batch.rows)
         self.took(table, len(batch.rows), batch.position)
         return batch
 
@@ -103,11 +116,64 @@ class Reading:
         self._taken = _Taken(table, count, position)
         self.finish_batch()
 
+    def fold(self, table: Table, rows: Sequence[Row]) -> None:
+        """Have the model take rows; what they name for the first time is then to be asked for by key."""
+        if not rows:
+            return
+        if table is not WORKFLOW and (zoneless := self.runs.without_zone(rows)):
+            with self.turn:
+                workflows = self.reader.workflows(zoneless)
+            self.fold(WORKFLOW, workflows)
+        with self.baton:
+            if self.holding_ends and table is WORKFLOW:
+                rows = [self._without_new_end(row) for row in rows]
+            self.runs.take(table, rows, self.steady())
+            if self._ends and table in _APPENDED:
+                for run_id in self._ends.keys() & {row[1] for row in rows}:
+                    self._ends[run_id] = self.steady()
+            if self.reader.keyed and table in (STATUS, RESOURCE):
+                self._nameless.add(self.runs, rows)
+
+    def _without_new_end(self, row: Row) -> Row:
+        """Hold a run's end back until a poll after the one that saw it has brought no other row of the run.
+
+        Other rows may have been committed before the end and read after it; once a run is over, what they lack is
+        `unknown` for good.
+        """
+        run = self.runs.runs.get(row[1])
+        if row[_TIME_COMPLETED] is None or (run is not None and run.over):
+            return row
+        if self._ends.setdefault(row[1], self.steady()) < self._poll_began:
+            del self._ends[row[1]]
+            return row
+        return (*row[:_TIME_COMPLETED], None, *row[_TIME_COMPLETED + 1 :])
+
+    def _name(self) -> None:
+        """Read the task and try rows that are to be asked for by key, as far as they are there."""
+        nameless = self._nameless
+        for table, keys in ((TASK, nameless.tasks), (TRY, nameless.tries)):
+            if keys:
+                with self.turn:
+                    rows = (
+                        self.reader.tasks(sorted(nameless.tasks))
+                        if table is TASK
+                        else self.reader.tries(sorted(nameless.tries), self.positions[TRY.name])
+                    )
+                self.fold(table, rows)
+                self._rows_read[table.name] += len(rows)
+        nameless.asked(self.runs)
+
+    def begin_poll(self) -> None:
+        """Finish what the last poll could not."""
+        self._poll_began = self.steady()
+        self.finish_batch()
+
     def finish_batch(self) -> None:
         """Count the late rows of the batch that was taken; begun again when a lock came between."""
         if self._taken is None:
             return
         table, count, position = self._taken
+        self._name()
         for key in self.runs.late_tasks():
             self._revive(key)
         self._rows_read[table.name] += count
@@ -118,8 +184,9 @@ class Reading:
         tries = {
             row[3] for table, row in self.runs.aside[key] if table is not TASK and isinstance(row[3], int)
         }
-        with self.baton:
+        with self.turn:
             history = self.reader.history(key.run_id, key.task_id, self.positions, tries)
+        with self.baton:
             self.runs.revive(key, history, _TASK_TABLES, self.steady())
 
     # --- what a poll reads ----------------------------------------------------------------------------------
@@ -135,26 +202,28 @@ class Reading:
 
     def read_again(self) -> None:
         """Read rows that Parsl updates in place: of runs, and of tries whose host must still come."""
-        with self.baton:
-            rows: Sequence[Row] = self.reader.workflows(self.runs.known_runs())
-            self.runs.take(WORKFLOW, rows, self.steady())
+        with self.turn:
+            workflows = self.reader.workflows(self.runs.known_runs())
+        self._nameless.again(self._ends)
+        self._name()
         keys = list(self.runs.incomplete_tries())
         for i in range(0, len(keys), _ASKED_AT_ONCE):
-            with self.baton:
-                rows = self.reader.tries(keys[i : i + _ASKED_AT_ONCE])
-                known = [row for row in rows if row[0] <= self.positions[TRY.name].rowid]
-                self.runs.take(TRY, known, self.steady())
+            with self.turn:
+                rows = self.reader.tries(keys[i : i + _ASKED_AT_ONCE], self.positions[TRY.name])
+            self.fold(TRY, rows)
+        self.fold(WORKFLOW, workflows)
 
     def _read_run(self, run_id: str) -> None:
         runs = self.runs
         runs.abandoned.discard(run_id)
         try:
             for table in TABLES:
-                upto, after, more = self.positions[table.name].rowid, 0, True
+                upto, after, more = self.positions[table.name], 0, True
                 while more and not self.stopping():
-                    with self.baton:
+                    with self.turn:
                         batch = self.reader.of_run(table, run_id, after, upto)
-                        runs.take(table, batch.rows, self.steady())
+                    self.fold(table, batch.rows)
+                    self._name()
                     after, more = batch.position.rowid, batch.more
         except ExporterError:
             runs.runs.pop(run_id, None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sqlalchemy.engine import URL
+
 HIDDEN = "***"
 
 # `password=secret`, in a URL's query or in a libpq connection string, which may quote the secret.
@@ -22,6 +24,11 @@ def hide_passwords(text: str) -> str:
     if "://" in text and "@" in text:
         text = "".join(_without_login(word) for word in _WORD_BREAK.split(text))
     return _ASSIGNED.sub(rf"\1{HIDDEN}", text)
+
+
+def public(url: URL) -> str:
+    """A database's URL as people may see it: without user, password and query."""
+    return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
 
 
 def _without_login(word: str) -> str:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from parsl_exporter.duration import duration
 from parsl_exporter.errors import ConfigurationError
 from parsl_exporter.listen_address import split_address
 from parsl_exporter.redaction import shown
+from parsl_exporter.shard import Shard
 from parsl_exporter.yaml_nodes import Node, Shape
 
 T = TypeVar("T")
@@ -194,6 +196,34 @@ def _is_zone(name: str) -> bool:
     return True
 
 
+def _read_run_time_zones(node: Node) -> tuple[tuple[str, str], ...]:
+    if node.shape != "mapping":
+        raise node.fault(f"expected a mapping of host patterns to time zones, found {node.what}")
+    faults: list[str] = []
+    pairs = [
+        (collected(faults, TEXT.read, key), collected(faults, _IANA_ZONE.read, value))
+        for key, value in node.entries
+    ]
+    if faults:
+        raise ConfigurationError(faults)
+    return tuple((pattern, zone) for pattern, zone in pairs if pattern is not None and zone is not None)
+
+
+def _iana_zone(text: str) -> str:
+    if text == LOCAL:
+        raise ValueError(f"{LOCAL} is the zone of the exporter; give an IANA name such as America/Chicago")
+    return _time_zone(text)
+
+
+def _shard(text: str) -> Shard:
+    index, slash, count = text.partition("/")
+    if slash and all(re.fullmatch(r"[0-9]{1,6}", part) for part in (index, count)):
+        shard = Shard(int(index), int(count))
+        if 1 <= shard.part <= shard.parts:
+            return shard
+    raise ValueError(f"expected I/N with I from 1 to N, such as 1/3, found {shown(text)}")
+
+
 def _address(text: str) -> str:
     split_address(text)
     return text
@@ -219,8 +249,21 @@ def _sqlite_url(url: URL) -> str | None:
     return None
 
 
+def _postgresql_url(url: URL) -> str | None:
+    if url.drivername not in ("postgresql", "postgresql+psycopg"):
+        return "give the driver's name as postgresql or postgresql+psycopg"
+    if not url.database:
+        return "it names no database: write postgresql://user@host/database"
+    if find_spec("psycopg") is None:
+        return "its driver is not installed: pip install 'parsl-exporter[postgresql]'"
+    return None
+
+
 # What is wrong with a URL of each dialect that can be read, or None.
-DIALECTS: dict[str, Callable[[URL], str | None]] = {"sqlite": _sqlite_url}
+DIALECTS: dict[str, Callable[[URL], str | None]] = {
+    "sqlite": _sqlite_url,
+    "postgresql": _postgresql_url,
+}
 
 
 def _database_url(text: str) -> str:
@@ -247,8 +290,11 @@ TEXT = scalar("text", "text", _encodable_text)
 PATH = scalar("path", "a path", _path)
 DATABASE_URL = scalar("URL", "a database URL", _database_url)
 TIME_ZONE = scalar("time zone", f"an IANA time zone such as America/Chicago, or {LOCAL}", _time_zone)
+_IANA_ZONE = scalar("time zone", "an IANA time zone such as America/Chicago", _iana_zone)
+RUN_TIME_ZONES = Kind("mapping of patterns to time zones", _read_run_time_zones)
 ADDRESSES = listed("list of addresses", scalar("address", "host:port", _address), least=1)
 TELEMETRY_PATH = scalar("path", "a path that begins with /", _telemetry_path)
+SHARD = scalar("I/N", "I/N, such as 1/3", _shard)
 _BOUND = scalar("number", "a finite decimal number", _bound, ("number",))
 BOUNDS = listed("list of increasing numbers", _BOUND, least=1, increasing=True)
 REASONS = listed("list of class names", scalar("class name", "the name of an exception class", _reason))

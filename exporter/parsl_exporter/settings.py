@@ -20,11 +20,14 @@ from parsl_exporter.setting_kinds import (
     LOCAL,
     PATH,
     REASONS,
+    RUN_TIME_ZONES,
+    SHARD,
     TELEMETRY_PATH,
     TEXT,
     TIME_ZONE,
     Kind,
 )
+from parsl_exporter.shard import Shard
 from parsl_exporter.yaml_nodes import read_text
 
 T = TypeVar("T")
@@ -99,6 +102,12 @@ class SourceSettings:
     target: str
     name: str | None = optional(TEXT, "Its `source` label; default: its path, or its URL without the login.")
     timezone: str | None = optional(TIME_ZONE, "Zone of its timestamps; default: the setting `timezone`.")
+    run_timezones: tuple[tuple[str, str], ...] = setting(
+        RUN_TIME_ZONES,
+        "{}",
+        "Zones of runs whose submit host (`workflow.host`) matches a pattern, such as `{login*: Europe/Paris}`; "
+        "the first that matches counts.",
+    )
     hide_labels: frozenset[str] = setting(
         HIDDEN_LABELS, "[]", "Labels of `parsl_workflow_info` to show as `hidden`."
     )
@@ -117,6 +126,12 @@ class Settings:
         DURATION, "30s", "Histograms observe an ended try when no row of it has come for so long."
     )
     timezone: str = setting(TIME_ZONE, LOCAL, "Zone of the databases' timestamps: `local` or an IANA name.")
+    shard: Shard = setting(  # noqa: RUF009  # Shard is frozen
+        SHARD,
+        "1/1",
+        "The part that this one of N exporters reads: of a server's runs, and of the database files.",
+        "--shard",
+    )
     buckets: Buckets = field(default=Buckets())
     failure_reasons: tuple[str, ...] = setting(
         REASONS,

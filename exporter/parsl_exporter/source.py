@@ -21,7 +21,7 @@ from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.lifetimes import mark_gone
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import Reading, SourceOptions
 
 LOCKED_PATIENCE = 10.0
@@ -67,7 +67,7 @@ class Source:
 
     def __init__(
         self,
-        reader: SqliteReader,
+        reader: Reader,
         options: SourceOptions,
         *,
         baton: Baton,
@@ -280,9 +280,9 @@ class Source:
                 self._draw(reading, now)
 
     def _update(self, reading: Reading, now: float) -> None:
-        with self._baton:
+        with reading.turn:
             changed = self._reader.changed()
-        reading.finish_batch()
+        reading.begin_poll()
         if not self._caught_up:
             if not read_first(reading, wall=self._clock.wall, show=lambda: self._show_progress(reading)):
                 return
@@ -338,7 +338,7 @@ class Source:
         runs, before = self._reading.runs, self._before
         facts = SourceFacts(
             dialect=self._reader.dialect,
-            database=str(self._reader.path),
+            database=self._reader.database,
             up=self._up,
             ready=self.ready,
             last_success=self._last_success,

@@ -254,7 +254,7 @@ class Bulk:
     def _took(self, index: Ints, ordinary: Mask, at: Ints | None = None) -> Mask:
         self._held[index[ordinary]] = True
         if at is not None and ordinary.any():
-            self.run.last_us = max(self.run.last_us, int(at[ordinary].max()))
+            self.run.newest_us = max(self.run.newest_us, int(at[ordinary].max()))
         self.run.changed = True
         return ~ordinary
 

@@ -41,7 +41,6 @@ def take_workflow(runs: Runs, rows: Sequence[Row], now: float) -> None:
         )
         if info != run.info:
             run.info = info
-            run.last_us = max(run.last_us, begin_us, end_us or 0)
             run.touch(now)
 
 
@@ -117,8 +116,8 @@ def take_status(runs: Runs, rows: Sequence[Row], now: float) -> None:
             if us < 0:
                 continue
         if run is None or run_id != run.run_id:
-            if run is not None and newest > run.last_us:
-                run.last_us = newest
+            if run is not None and newest > run.newest_us:
+                run.newest_us = newest
             run = _run(runs, STATUS, row, now)
             if run is None:
                 continue
@@ -144,8 +143,8 @@ def take_status(runs: Runs, rows: Sequence[Row], now: float) -> None:
             newest = us
         one.seen = now
         touched[task_id] = task
-    if run is not None and newest > run.last_us:
-        run.last_us = newest
+    if run is not None and newest > run.newest_us:
+        run.newest_us = newest
 
 
 def take_resource(runs: Runs, rows: Sequence[Row], now: float) -> None:
@@ -189,8 +188,8 @@ def take_resource(runs: Runs, rows: Sequence[Row], now: float) -> None:
             one.usage = Usage(us, children, virtual, resident, cumulative)
         else:
             usage.add(us, children, virtual, resident, cumulative)
-        if us > run.last_us:
-            run.last_us = us
+        if us > run.newest_us:
+            run.newest_us = us
         one.seen = now
         run.touched[task_id] = task
 
@@ -212,7 +211,7 @@ def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
         label, block = names[executor], names[block_id]
         run.block(label, block).take(Entry(place, us, names[state], names[job_id]))
         run.executors_of_block.setdefault(block, set()).add(label)
-        run.last_us = max(run.last_us, us)
+        run.newest_us = max(run.newest_us, us)
 
 
 def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
@@ -278,7 +277,7 @@ def _take_manager(runs: Runs, row: Row, us: int, heartbeat_us: int, newest_us: i
     if manager is None:
         manager = run.managers[names[uid]] = Manager(snapshot)
     manager.take(snapshot, newest_us)
-    run.last_us = max(run.last_us, newest_us)
+    run.newest_us = max(run.newest_us, newest_us)
 
 
 INTAKES: dict[str, Callable[[Runs, Sequence[Row], float], None]] = {

@@ -64,7 +64,7 @@ class Run:
         self.managers: dict[str, Manager] = {}
         self.hosts: dict[str, Host] = {}
         self.apps: dict[str, str] = {}
-        self.last_us = 0
+        self.newest_us = 0
         self.seen = 0.0
         self.over_since: float | None = None
         self.published = False
@@ -75,6 +75,13 @@ class Run:
         self.buckets = buckets
         self._limits = limits
         self._closing: deque[tuple[float, int, int]] = deque()
+
+    @property
+    def last_us(self) -> int:
+        """Microseconds of the newest of its rows, its begin and its end as it is now; 0 when it has none."""
+        if self.info is None:
+            return self.newest_us
+        return max(self.newest_us, self.info.begin_us, self.info.end_us or 0)
 
     @property
     def over(self) -> bool:

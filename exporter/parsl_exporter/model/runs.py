@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
+from fnmatch import fnmatchcase
+from itertools import groupby
 from typing import NamedTuple
 
 from parsl_exporter.model.groups import Buckets
@@ -16,6 +18,7 @@ from parsl_exporter.model.tasks import DEPENDENCY_ERROR
 from parsl_exporter.tables import WORKFLOW, Row, Table
 
 _REMEMBERED = 10_000
+_HOST = 1 + WORKFLOW.columns.index("host")
 
 
 class TaskKey(NamedTuple):
@@ -43,8 +46,11 @@ class Runs:
         buckets: Buckets,
         limits: Limits,
         failure_reasons: Collection[str],
+        run_zones: Sequence[tuple[str, tzinfo]] = (),
     ) -> None:
-        self.stamps = Stamps(zone)
+        self.stamps = self._stamps = Stamps(zone)
+        self._zones = [(pattern, Stamps(own)) for pattern, own in run_zones]
+        self._stamps_of: dict[str, Stamps] = {}
         self.names = Names()
         self.runs: dict[str, Run] = {}
         self.late: Counter[str] = Counter()
@@ -66,7 +72,31 @@ class Runs:
 
     def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
         """Take rows of one table, in any order and any split; each row once."""
-        INTAKES[table.name](self, rows, now)
+        if not self._zones:
+            INTAKES[table.name](self, rows, now)
+            return
+        if table is WORKFLOW:
+            for row in rows:
+                self._stamps_of[row[1]] = self._stamps_on(row[_HOST])
+        for _, part in groupby(rows, lambda row: id(self._stamps_of.get(row[1], self._stamps))):
+            same_zone = list(part)
+            self.stamps = self._stamps_of.get(same_zone[0][1], self._stamps)
+            INTAKES[table.name](self, same_zone, now)
+        self.stamps = self._stamps
+
+    def _stamps_on(self, host: object) -> Stamps:
+        return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self._stamps)
+
+    def without_zone(self, rows: Sequence[Row]) -> list[str]:
+        """Give the runs of these rows whose zone is not known: their workflow rows must be taken before the rows.
+
+        Each is given once: a run without such a row has the zone of the others.
+        """
+        if not self._zones:
+            return []
+        missing = sorted({row[1] for row in rows if isinstance(row[1], str)} - self._stamps_of.keys())
+        self._stamps_of.update(dict.fromkeys(missing, self._stamps))
+        return missing
 
     def run(self, run_id: str, now: float) -> Run | None:
         """The run of that id, made when first seen; None when its rows are of no interest any more."""
@@ -140,7 +170,7 @@ class Runs:
             scratch = Runs(
                 zone=None, buckets=self._buckets, limits=self._limits, failure_reasons=self._reasons
             )
-            scratch.stamps = self.stamps
+            scratch.stamps = self._stamps_of.get(key.run_id, self._stamps)
             scratch.runs[key.run_id] = past = Run(key.run_id, self._buckets, self._limits)
             past.apps = run.apps
             for table in tables:

@@ -1,4 +1,4 @@
-"""From what a user names to the databases that are there: files, runinfo folders, globs, SQLite URLs."""
+"""From what a user names to the databases that are there: files, runinfo folders, globs, URLs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
+from parsl_exporter.redaction import public
 from parsl_exporter.settings import SourceSettings
 
 DATABASE = "monitoring.db"
 
 
 class Found(NamedTuple):
-    """One database file and its source's name. `fixed` is False for a glob's match, which may go again."""
+    """One database, a file or on a server, and its source's name. `fixed` is False for a glob's match, which may go."""
 
     name: str
-    path: Path
+    database: Path | URL
     settings: SourceSettings
     fixed: bool
+
+    @property
+    def shown(self) -> str:
+        """The database as people may see it."""
+        return str(self.database) if isinstance(self.database, Path) else public(self.database)
 
 
 def discover(settings: SourceSettings) -> Iterator[Found]:
@@ -31,6 +37,10 @@ def discover(settings: SourceSettings) -> Iterator[Found]:
     but not for folders that hold no database: Parsl makes a runinfo folder without monitoring too.
     """
     is_url = "://" in settings.target
+    if is_url and not settings.target.startswith("sqlite"):
+        url = make_url(settings.target)
+        yield Found(settings.name or public(url), url, settings, fixed=True)
+        return
     target = _path_of_url(settings.target) if is_url else settings.target
     if not glob.has_magic(target) or os.path.lexists(target):
         path = _absolute(target)

@@ -13,7 +13,7 @@ import re
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -41,6 +41,8 @@ class SqliteReader:
     """
 
     dialect = "sqlite"
+    remote = False
+    keyed = False
 
     def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.path = path
@@ -56,6 +58,11 @@ class SqliteReader:
         self._schema: dict[str, frozenset[str]] = {}
         self._limits = dict.fromkeys(BY_NAME, 2_000)
         self._deadline = 0.0
+
+    @property
+    def database(self) -> str:
+        """The file's path."""
+        return str(self.path)
 
     # --- the file -------------------------------------------------------------------------------------------
 
@@ -234,23 +241,23 @@ class SqliteReader:
             del rows[-1]
         return Batch(rows, position, more=count == limit)
 
-    def of_run(self, table: Table, run_id: str, after: int, upto: int) -> Batch:
+    def of_run(self, table: Table, run_id: str, after: int, upto: Position) -> Batch:
         """Give the rows of one run past rowid `after` and up to `upto`, in bounded slices."""
         limit = self._limits[table.name] * 4
         ends = self.fetch(
             f'SELECT max(rowid) FROM (SELECT rowid FROM "{table.name}" WHERE rowid > ? AND rowid <= ?'
             " ORDER BY rowid LIMIT ?)",
-            (after, upto, limit),
+            (after, upto.rowid, limit),
         )
         end = ends[0][0]
         if end is None:
-            return Batch([], Position(upto), more=False)
+            return Batch([], upto, more=False)
         rows = self.fetch(
             f'SELECT {self._columns[table.name]} FROM "{table.name}" WHERE rowid > ? AND rowid <= ? AND run_id = ?'
             " ORDER BY rowid",
             (after, end, run_id),
         )
-        return Batch(rows, Position(end), more=end < upto)
+        return Batch(rows, Position(end), more=end < upto.rowid)
 
     def between(self, table: Table, after: int, upto: int) -> list[Row]:
         """Give the rows past rowid `after` and up to `upto`, in order; the caller bounds how many those are."""
@@ -281,19 +288,32 @@ class SqliteReader:
             )
         return rows
 
-    def tries(self, keys: Sequence[tuple[str, int, int]]) -> list[Row]:
-        """Give the try rows of these (run_id, task_id, try_id), at most the first few hundred of them."""
+    def newest(self, table: Table, count: int) -> Iterator[Sequence[Row]]:
+        """Give the last `count` rows, in batches."""
+        after, more = Position(max(0, self.last_rowid(table) - count)), True
+        while more:
+            batch = self.tail(table, after._replace(identity=None))
+            yield batch.rows
+            after, more = batch.position, batch.more
+
+    def tasks(self, keys: Sequence[tuple[str, int]]) -> list[Row]:
+        """Give nothing: task rows come from `tail`."""
+        del keys
+        return []
+
+    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> list[Row]:
+        """Give the try rows of these (run_id, task_id, try_id), of the first few hundred at most, up to `upto`."""
         keys = keys[:_KEYS_AT_ONCE]
         columns = self._columns[TRY.name].replace("rowid", '"try".rowid').replace(' "', ' "try"."')
         return self.fetch(
             f'SELECT {columns} FROM json_each(?) AS k CROSS JOIN "try" ON'
             " \"try\".try_id = json_extract(k.value, '$[2]') AND \"try\".task_id = json_extract(k.value, '$[1]')"
-            " AND \"try\".run_id = json_extract(k.value, '$[0]')",
-            (json.dumps(keys),),
+            ' AND "try".run_id = json_extract(k.value, \'$[0]\') WHERE "try".rowid <= ?',
+            (json.dumps(keys), upto.rowid),
         )
 
     def history(
-        self, run_id: str, task_id: int, upto: dict[str, Position], known_tries: Collection[int]
+        self, run_id: str, task_id: int, upto: Mapping[str, Position], known_tries: Collection[int]
     ) -> dict[str, list[Row]]:
         """Give the rows of one task up to the given positions, by table. All look-ups go by primary key.
 

@@ -45,6 +45,10 @@ class SqliteColumns:
         self._monotonic = monotonic
         self._limits = {STATUS.name: _FEWEST, NODE.name: _FEWEST}
 
+    def between(self, table: Table, after: int, upto: int) -> list[Row]:
+        """Give the rows past rowid `after` and up to `upto` one by one."""
+        return self._reader.between(table, after, upto)
+
     def status(self, after: Position) -> StatusSlice:
         """Give the next status rows past `after`."""
         begin = self._monotonic()

@@ -1,0 +1,27 @@
+"""From a database that was found to its reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from parsl_exporter.errors import ConfigurationError
+from parsl_exporter.read.discover import Found
+from parsl_exporter.read.reader import Reader
+from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.shard import WHOLE, Shard
+
+
+def open_reader(found: Found, shard: Shard = WHOLE) -> Reader:
+    """Give the reader of a database, of the runs in `shard` where many share it. Connects to nothing yet.
+
+    Raises ConfigurationError when the driver of its dialect is not installed.
+    """
+    if isinstance(found.database, Path):
+        return SqliteReader(found.database)
+    try:
+        from parsl_exporter.read.postgresql import PostgresReader  # noqa: PLC0415  # an extra brings its driver
+    except ImportError as error:
+        raise ConfigurationError(
+            [f"{found.name}: {error}; pip install 'parsl-exporter[postgresql]'"]
+        ) from None
+    return PostgresReader(found.database, shard=shard)

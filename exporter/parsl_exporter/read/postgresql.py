@@ -1,0 +1,420 @@
+"""Reads Parsl's PostgreSQL database without harm: read-only, in short statements, each a transaction of its own.
+
+Many runs write at once and commit in any order, so a row counts as read by its place in the table (`heap.py`).
+Parsl updates task, try and workflow rows, which moves them: those are read by key, new workflow rows by the age
+of the transaction that wrote them, where reading one twice does no harm. The other tables' rows are never
+updated or deleted by Parsl: where the server's statistics tell of any that are, all is read anew, as after a
+restart of the server, VACUUM FULL, TRUNCATE or a restore. Parsl's keys: `parsl/monitoring/db_manager.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy.engine import URL
+
+from parsl_exporter.errors import SourceFault, SourceReplaced
+from parsl_exporter.read import pg_statements as statements
+from parsl_exporter.read.heap import Heap, Place, Visit
+from parsl_exporter.read.pg_session import Server, Session
+from parsl_exporter.read.position import Batch, Position
+from parsl_exporter.redaction import public
+from parsl_exporter.shard import WHOLE, Shard
+from parsl_exporter.tables import BY_NAME, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW, Row, Table, lacking
+
+SWEEP = 60.0
+"""Seconds in which every page that can hold new rows is looked at."""
+LONGEST_READ = 0.05
+"""Seconds that a read of new pages should take: it grows and shrinks towards it."""
+_FEWEST, _MOST = 8, 256
+_MOST_TRIES = 1_000
+_KEYS_AT_ONCE = 1_000
+_QUIET_POLLS = 64
+"""Polls that go on after the last transaction: rows that were not found by key are asked for again so long."""
+_RUN_KEY = (("run_id", "text"),)
+_TASK_KEY = (("task_id", "bigint"), ("run_id", "text"))
+_TRY_KEY = (("try_id", "bigint"), *_TASK_KEY)
+_BY_PLACE = frozenset(TABLES) - {WORKFLOW, TASK, TRY}
+
+
+class _State(NamedTuple):
+    """One table as the server tells of it. `file` changes when rows are moved."""
+
+    oid: int
+    plain: bool
+    file: int
+    bytes: int
+    changed: int
+    inserted: int
+    readable: bool
+
+
+_NONE = _State(0, False, 0, 0, 0, 0, False)
+
+
+class _Given(NamedTuple):
+    """A batch: what was visited and found, until its position comes back and so says that it was taken."""
+
+    position: Position
+    visit: Visit | None
+    places: list[tuple[int, int]]
+    stamp: object
+
+
+class _Sweep(NamedTuple):
+    """How far the workflow table is read: rows of transactions older than `known` were all given."""
+
+    page: int
+    known: int | None
+    known_next: int
+    since: float
+
+
+class PostgresReader:
+    """One database of a server: see `reader.Reader`. Rows of runs outside the shard are left out by the server."""
+
+    dialect = "postgresql"
+    remote = True
+    keyed = True
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        shard: Shard = WHOLE,
+        sweep: float = SWEEP,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.database = public(url)
+        self._session = Session(url, self.database, monotonic=monotonic)
+        self._ours = shard.condition("s.run_id")
+        self._sweep = sweep
+        self._monotonic = monotonic
+        self._server: Server | None = None
+        self._page_size = 8_192
+        self._states: dict[str, _State] = {}
+        self._schema: dict[str, frozenset[str]] = {}
+        self._estimates: dict[str, int] = {}
+        self._columns: dict[str, list[str]] = {}
+        self._heaps: dict[str, Heap] = {}
+        self._given: dict[str, _Given] = {}
+        self._given_workflows: dict[str, tuple[bytes, str]] = {}
+        self._limits = dict.fromkeys(BY_NAME, 64)
+        self._serial = 0
+        self._snapshot = ""
+        self._quiet_since: float | None = None
+        self._quiet_polls = 0
+
+    @property
+    def longest(self) -> float:
+        """Seconds of the longest read since it was last set to 0."""
+        return self._session.longest
+
+    @longest.setter
+    def longest(self, seconds: float) -> None:
+        self._session.longest = seconds
+
+    @property
+    def read_seconds(self) -> float:
+        """Seconds of all reads."""
+        return self._session.read_seconds
+
+    @read_seconds.setter
+    def read_seconds(self, seconds: float) -> None:
+        self._session.read_seconds = seconds
+
+    # --- the database ---------------------------------------------------------------------------------------
+
+    def changed(self) -> bool:
+        """Say whether a transaction has ended since the last call, or a row may still be unseen."""
+        server = self._session.open()
+        if server is not None:
+            before, self._server = self._server, server
+            if before is not None and before != server:
+                self._states = {}
+                raise SourceReplaced(
+                    f"{self.database}: the server was restarted or replaced; reading it anew"
+                )
+        snapshot = self._look()
+        now = self._monotonic()
+        if snapshot != self._snapshot or self._quiet_since is None:
+            self._snapshot, self._quiet_since = snapshot, now
+            self._quiet_polls = 0
+        self._quiet_polls += 1
+        return now - self._quiet_since <= 2 * self._sweep or self._quiet_polls <= _QUIET_POLLS
+
+    def _look(self) -> str:
+        """Look at the tables; give the snapshot of transactions at that moment."""
+        found = self._session.fetch(statements.STATE, (list(BY_NAME),))
+        before, states = self._states, {row[0]: _State(*row[1:8]) for row in found}
+        if not before or any(states.get(name, _NONE).oid != was.oid for name, was in before.items()):
+            self._introspect(states)
+            self._states = states
+            if before:
+                raise SourceReplaced(f"{self.database}: its tables were made anew; reading them anew")
+        self._states = states
+        for name, was in before.items():
+            table, now = BY_NAME[name], states[name]
+            if was.file != now.file:
+                raise self._rewritten(table)
+            if table in _BY_PLACE and (was.changed != now.changed or was.inserted > now.inserted):
+                raise SourceReplaced(
+                    f"{self.database}: rows of {table.name} were deleted or updated, or the server's statistics"
+                    " were reset; reading it anew"
+                )
+        return str(found[0][8])
+
+    def _rewritten(self, table: Table) -> SourceReplaced:
+        return SourceReplaced(
+            f"{self.database}: {table.name} was rewritten (VACUUM FULL, TRUNCATE or a restore); reading it anew"
+        )
+
+    def _introspect(self, states: Mapping[str, _State]) -> None:
+        if not states:
+            raise SourceFault(
+                "schema",
+                f"{self.database}: has none of Parsl's tables yet; Parsl makes them when a run starts",
+            )
+        strange = sorted(name for name, state in states.items() if not state.plain)
+        if strange:
+            raise SourceFault("schema", f"{self.database}: {', '.join(strange)}: no table that Parsl made")
+        hidden = sorted(name for name, state in states.items() if not state.readable)
+        if hidden:
+            raise SourceFault("unreadable", f"{self.database}: grant this role SELECT on {', '.join(hidden)}")
+        described = self._session.fetch(statements.COLUMNS, ([state.oid for state in states.values()],))
+        schema = {row[0]: frozenset(row[1]) for row in described}
+        faults = lacking(schema)
+        if faults:
+            raise SourceFault(
+                "schema", f"{self.database}: {'; '.join(faults)} (the schema of Parsl 1.1 or later is needed)"
+            )
+        self._page_size = described[0][2]
+        self._estimates = {row[0]: max(0, int(row[3])) for row in described}
+        self._schema = schema
+        self._columns = {table.name: statements.columns(table, schema[table.name]) for table in TABLES}
+
+    def look_again(self) -> None:
+        """Have `changed` say yes the next time."""
+        self._quiet_since = None
+
+    def close(self) -> None:
+        """Let the connection go; what was read stays known."""
+        self._session.close()
+
+    def absent(self, table: Table) -> frozenset[str]:
+        """Give the columns that this database's schema lacks."""
+        return frozenset(table.columns) - self._schema[table.name]
+
+    def last_rowid(self, table: Table) -> int:
+        """Give about how many rows there are, as the server's statistics have it."""
+        return self._estimates[table.name]
+
+    def _pages(self, table: Table) -> int:
+        return -(-self._states[table.name].bytes // self._page_size)
+
+    # --- new rows -------------------------------------------------------------------------------------------
+
+    def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+        """Give rows not read before, each once: of pages never visited, then of those with room for more."""
+        if table is WORKFLOW:
+            return self._tail_workflows(after)
+        if table not in _BY_PLACE:
+            return Batch([], after, more=False)
+        heap = self._heap(table, after)
+        size = self._pages(table)
+        if size < heap.pages:
+            if heap.any_from(size):
+                raise SourceReplaced(f"{self.database}: rows of {table.name} are gone; reading it anew")
+            heap.shrink(size)
+        begin = self._monotonic()
+        visit = heap.visit(size, begin, self._limits[table.name])
+        rows, places = self._read(table, visit.ranges, skip)
+        self._adapt(table, self._monotonic() - begin, full=visit.end < size)
+        stamp = rows[-1][1 + table.columns.index(table.stamp)] if rows and table.stamp is not None else None
+        position = self._position(after.rowid + len(places))
+        self._given[table.name] = _Given(position, visit, places, stamp)
+        return Batch(rows, position, more=visit.end < size)
+
+    def _heap(self, table: Table, upto: Position) -> Heap:
+        """What was read of a table at a position."""
+        heap = self._heaps.get(table.name)
+        if heap is None or upto.identity is None:
+            heap = self._heaps[table.name] = Heap(self._page_size, self._sweep)
+            self._given.pop(table.name, None)
+        given = self._given.get(table.name)
+        if given is not None and given.visit is not None and given.position == upto:
+            heap.take(given.visit, given.places, self._monotonic())
+            self._given[table.name] = given._replace(visit=None, places=[])
+        return heap
+
+    def _position(self, rows: int, *state: Any) -> Position:
+        self._serial += 1
+        return Position(rows, (self._serial, *state))
+
+    def _adapt(self, table: Table, taken: float, *, full: bool) -> None:
+        limit = self._limits[table.name]
+        if taken > LONGEST_READ:
+            limit = int(limit * LONGEST_READ / taken)
+        elif taken < LONGEST_READ / 2 and full:
+            limit *= 2
+        self._limits[table.name] = min(_MOST, max(_FEWEST, limit))
+
+    def _read(
+        self, table: Table, ranges: Sequence[tuple[Place, Place]], skip: Collection[str]
+    ) -> tuple[list[Row], list[tuple[int, int]]]:
+        """The rows in these ranges that are to be taken, and the (place, bytes) of all that are there."""
+        if not ranges:
+            return [], []
+        condition = f"{self._ours} AND s.run_id <> ALL(%(skip)s)" if skip else self._ours
+        found = self._session.fetch(
+            statements.of_places(table, self._columns[table.name], condition),
+            {"oid": self._states[table.name].oid, "skip": list(skip), **_bounds(ranges)},
+        )
+        if found and found[0][-1] != self._states[table.name].file:
+            raise self._rewritten(table)
+        width = 1 + len(table.columns)
+        places = [(int.from_bytes(row[width], "big"), row[width + 1]) for row in found]
+        return [row[:width] for row in found if row[width + 2]], places
+
+    def _tail_workflows(self, after: Position) -> Batch:
+        """Give rows written since they were last looked at: of the last pages each time, of the others in turn."""
+        now, oldest_running = self._monotonic(), int(self._snapshot.partition(":")[0])
+        if after.identity is None:
+            self._given_workflows = {}
+            sweep = _Sweep(0, None, oldest_running, now)
+        else:
+            sweep = after.identity[1]
+        size = self._pages(WORKFLOW)
+        near = max(0, size - _MOST)
+        if sweep.known is None:
+            end = min(size, sweep.page + _MOST)
+            ranges = [(Place(sweep.page, 1), Place(end, 0))]
+            done = end >= size
+        else:
+            part = (now - sweep.since) / self._sweep if self._sweep else 1.0
+            end = max(sweep.page, min(near, int(near * part), sweep.page + _MOST))
+            ranges = [(Place(sweep.page, 1), Place(end, 0)), (Place(near, 1), Place(size, 0))]
+            done = end >= near
+        condition = self._ours
+        if sweep.known is not None:
+            condition += f" AND age(s.xmin) <= age('{sweep.known}'::xid8::xid)"
+        rows = list(self._versions(ranges, condition))
+        sweep = _Sweep(0, sweep.known_next, oldest_running, now) if done else sweep._replace(page=end)
+        position = self._position(after.rowid + len(rows), sweep)
+        return Batch(rows, position, more=sweep.known is None)
+
+    def _versions(self, ranges: Sequence[tuple[Place, Place]], condition: str) -> Iterator[Row]:
+        """Workflow rows, but for those that are as they were when they were last given."""
+        sql = statements.of_pages(WORKFLOW, self._columns[WORKFLOW.name], condition)
+        for *row, place, transaction in self._session.fetch(sql, _bounds(ranges)):
+            version = (place, transaction)
+            if self._given_workflows.get(row[1]) != version:
+                self._given_workflows[row[1]] = version
+                yield tuple(row)
+
+    def stamp_at(self, table: Table, position: Position) -> object:
+        """Give the stamp of the last row of the batch that led to this position."""
+        given = self._given.get(table.name)
+        return given.stamp if given is not None and given.position == position else None
+
+    # --- rows that are known to be there --------------------------------------------------------------------
+
+    def workflows(self, run_ids: Sequence[str]) -> list[Row]:
+        """Give the workflow rows of these runs."""
+        return self._by_key(WORKFLOW, _RUN_KEY, [(run_id,) for run_id in run_ids])
+
+    def tasks(self, keys: Sequence[tuple[str, int]]) -> list[Row]:
+        """Give the task rows of these (run_id, task_id)."""
+        return self._by_key(TASK, _TASK_KEY, [(task_id, run_id) for run_id, task_id in keys])
+
+    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> list[Row]:
+        """Give the try rows of these (run_id, task_id, try_id)."""
+        del upto
+        return self._by_key(TRY, _TRY_KEY, [(try_id, task_id, run_id) for run_id, task_id, try_id in keys])
+
+    def _by_key(
+        self, table: Table, key: Sequence[tuple[str, str]], values: Sequence[tuple[Any, ...]]
+    ) -> list[Row]:
+        return [row[:-1] for row in self._placed_by_key(table, key, values)]
+
+    def _placed_by_key(
+        self, table: Table, key: Sequence[tuple[str, str]], values: Sequence[tuple[Any, ...]]
+    ) -> list[Row]:
+        sql = statements.by_key(table, self._columns[table.name], key)
+        rows: list[Row] = []
+        for i in range(0, len(values), _KEYS_AT_ONCE):
+            columns = zip(*values[i : i + _KEYS_AT_ONCE], strict=True)
+            rows += self._session.fetch(sql, {n: list(v) for (n, _), v in zip(key, columns, strict=True)})
+        return rows
+
+    def history(
+        self, run_id: str, task_id: int, upto: Mapping[str, Position], known_tries: Collection[int]
+    ) -> dict[str, list[Row]]:
+        """Give the rows of one task that were read at these positions, by table."""
+        task = (task_id, run_id)
+        found = {TASK.name: self._by_key(TASK, _TASK_KEY, [task])}
+        found[STATUS.name] = self._read_before(
+            STATUS, upto[STATUS.name], self._placed_by_key(STATUS, _TASK_KEY, [task])
+        )
+        last = max((*known_tries, *(row[3] for row in found[STATUS.name])), default=0)
+        tries = [(try_id, *task) for try_id in range(min(last + 1, _MOST_TRIES))]
+        found[TRY.name] = self._by_key(TRY, _TRY_KEY, tries)
+        found[RESOURCE.name] = self._read_before(
+            RESOURCE, upto[RESOURCE.name], self._placed_by_key(RESOURCE, _TRY_KEY, tries)
+        )
+        return found
+
+    def _read_before(self, table: Table, upto: Position, rows: Sequence[Row]) -> list[Row]:
+        heap = self._heap(table, upto)
+        return [row[:-1] for row in rows if heap.holds(*_page_and_item(row[-1]))]
+
+    def of_run(self, table: Table, run_id: str, after: int, upto: Position) -> Batch:
+        """Give the rows of one run that were read before, of the pages from `after` on."""
+        if table is WORKFLOW:
+            return Batch(self.workflows([run_id]), Position(), more=False)
+        if table not in _BY_PLACE:
+            return Batch([], Position(), more=False)
+        heap = self._heap(table, upto)
+        end = min(heap.pages, after + _MOST)
+        sql = statements.of_pages(table, self._columns[table.name], "s.run_id = %(run_id)s")
+        found = self._session.fetch(sql, {"run_id": run_id, **_bounds([(Place(after, 1), Place(end, 0))])})
+        rows = [row[:-2] for row in found if heap.holds(*_page_and_item(row[-2]))]
+        return Batch(rows, Position(end), more=end < heap.pages)
+
+    def newest(self, table: Table, count: int) -> Iterator[Sequence[Row]]:
+        """Give about the last `count` rows by their places."""
+        sql = statements.of_pages(table, self._columns[table.name], self._ours)
+        end = self._pages(table)
+        while end > 0 and count > 0:
+            begin = max(0, end - _MOST)
+            rows = [row[:-2] for row in self._session.fetch(sql, _bounds([(Place(begin, 1), Place(end, 0))]))]
+            yield rows
+            end, count = begin, count - len(rows)
+
+    def writers_since(self, table: Table, stamp: str) -> set[str]:
+        """Give the runs that wrote rows stamped `stamp` or later, seen from the table's end backwards."""
+        runs: set[str] = set()
+        end = self._pages(table)
+        while end > 0:
+            begin = max(0, end - _MOST)
+            slice_ = {"low": str(Place(begin, 1)), "high": str(Place(end, 0)), "stamp": stamp}
+            newest, found = self._session.fetch(statements.writers(table), slice_)[0]
+            if newest is not None and newest < stamp:
+                break
+            runs.update(found or ())
+            end = begin
+        return runs
+
+
+def _bounds(ranges: Sequence[tuple[Place, Place]]) -> dict[str, list[str]]:
+    return {"low": [str(low) for low, _ in ranges], "high": [str(high) for _, high in ranges]}
+
+
+def _page_and_item(place: bytes) -> tuple[int, int]:
+    number = int.from_bytes(place, "big")
+    return number >> 16, number & 0xFFFF
+
+
+__all__ = ["SWEEP", "PostgresReader"]

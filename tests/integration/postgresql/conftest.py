@@ -1,0 +1,12 @@
+"""A server for all tests of this folder that leave it running."""
+
+from collections.abc import Iterator
+
+import pytest
+from pg.server import Server, running
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with running() as one:
+        yield one

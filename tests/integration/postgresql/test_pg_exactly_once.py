@@ -1,0 +1,95 @@
+"""Every row counts once, whatever transactions, VACUUM and the server do in between."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from pg import tables
+from pg.server import Server, running
+from pg.watching import SWEEP, settle, watching
+from pg.writers import Writer
+
+SECONDS = 15.0
+APPEND_ONLY = ("status", "resource", "block", "node")
+
+
+def vacuum(server: Server, chance: random.Random) -> None:
+    server.execute("runs", f"VACUUM {chance.choice(APPEND_ONLY)}")
+
+
+def rewrite(server: Server, chance: random.Random) -> None:
+    server.execute("runs", f"VACUUM FULL {chance.choice(APPEND_ONLY)}")
+
+
+def cut_off(server: Server, chance: random.Random) -> None:
+    name = chance.choice(["parsl-exporter", ""])
+    server.execute(
+        "postgres",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'runs'"
+        f" AND application_name = '{name}' ORDER BY random() LIMIT 2",
+    )
+
+
+def restart(server: Server, chance: random.Random) -> None:
+    server.stop(chance.choice(["fast", "immediate"]))
+    server.start()
+
+
+@pytest.mark.parametrize(
+    ("seed", "disturbances"),
+    [
+        pytest.param(1, (), id="writers alone"),
+        pytest.param(2, (vacuum,), id="VACUUM"),
+        pytest.param(3, (vacuum, rewrite, cut_off, restart), id="VACUUM FULL, cut connections, restarts"),
+    ],
+)
+def test_eight_writers_that_roll_back_at_random_are_counted_as_the_oracle_does(
+    tmp_path: Path, seed: int, disturbances: tuple[Callable[[Server, random.Random], None], ...]
+) -> None:
+    with running() as server:
+        tables.create(server, "runs")
+        stop = threading.Event()
+        writers = [Writer(server, "runs", seed * 100 + i, stop) for i in range(8)]
+        chance = random.Random(seed)
+        for writer in writers:
+            writer.start()
+        with watching(server.url("runs", "reader")) as watch:
+            disturber = threading.Thread(
+                target=disturb, args=(server, disturbances, chance, stop), daemon=True
+            )
+            disturber.start()
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end:
+                watch.poll()
+                time.sleep(0.05)
+            stop.set()
+            disturber.join(30)
+            while any(writer.is_alive() for writer in writers):
+                watch.poll()
+                time.sleep(0.05)
+
+            left = settle(watch, server, "runs", tmp_path / "twin.db", 8 * SWEEP + watch.close_after)
+
+            assert [writer.error for writer in writers] == [None] * 8
+            assert left == []
+            assert watch.falls == []
+            assert sum(writer.committed for writer in writers) > 1_000
+
+
+def disturb(
+    server: Server,
+    disturbances: tuple[Callable[[Server, random.Random], None], ...],
+    chance: random.Random,
+    stop: threading.Event,
+) -> None:
+    while disturbances and not stop.wait(chance.random() * 1.5):
+        try:
+            chance.choice(disturbances)(server, chance)
+        except psycopg.Error:
+            continue

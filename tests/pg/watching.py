@@ -1,0 +1,129 @@
+"""A source polled by the test itself, its page as values."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oracle import differences, expected, parse
+from parsl_exporter.baton import Baton
+from parsl_exporter.daemon import options_of
+from parsl_exporter.metrics.page import Page
+from parsl_exporter.read.postgresql import PostgresReader
+from parsl_exporter.settings import Settings, SourceSettings
+from parsl_exporter.shard import WHOLE, Shard
+from parsl_exporter.source import Clock, Source
+from sqlalchemy.engine import make_url
+
+from pg import tables
+from pg.server import Server
+
+SWEEP = 1.0
+FOREVER = 10.0**9
+_COUNTER = re.compile(r"^(parsl_(?!exporter_)\w+_total{.*}) (\S+)$", re.MULTILINE)
+
+
+class Watch:
+    """One source on one database, and what its page said so far."""
+
+    def __init__(
+        self,
+        url: str,
+        shard: Shard = WHOLE,
+        sweep: float = SWEEP,
+        baton: Baton | None = None,
+        retention: float = FOREVER,
+    ) -> None:
+        self.close_after = 6.0
+        settings = Settings(
+            timezone="UTC", close_after=self.close_after, retention=retention, abandon_after=FOREVER
+        )
+        self.reader = PostgresReader(make_url(url), shard=shard, sweep=sweep)
+        self.source = Source(
+            self.reader,
+            options_of(settings, SourceSettings(url), "s"),
+            baton=baton or Baton(),
+            clock=Clock(),
+            started=time.time(),
+            series_left=lambda: 1 << 60,
+        )
+        self.falls: list[str] = []
+        self._counters: dict[str, float] = {}
+
+    def poll(self) -> str:
+        """Poll once; note every counter that fell or went."""
+        self.source.poll()
+        page = Page([self.source.share]).body(openmetrics=False, gzipped=False).decode()
+        now = {name: float(value) for name, value in _COUNTER.findall(page)}
+        for name, before in self._counters.items():
+            if now.get(name, 0.0) < before - 1e-9:
+                self.falls.append(f"{name}: {before} -> {now.get(name)}")
+        self._counters = now
+        return page
+
+    def wait(self, until: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Poll until something is so."""
+        end = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < end, f"still: {self.condition}"
+            self.poll()
+            time.sleep(0.02)
+
+    @contextmanager
+    def polled_elsewhere(self) -> Iterator[None]:
+        """Within, another thread polls."""
+        stop = threading.Event()
+
+        def poll() -> None:
+            while not stop.wait(0.05):
+                self.source.poll()
+
+        thread = threading.Thread(target=poll, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(30)
+
+    @property
+    def condition(self) -> str:
+        """What a person is told."""
+        return " ".join(self.source.condition)
+
+    @property
+    def up(self) -> bool:
+        """Whether the last poll succeeded."""
+        return self.source.condition.state == "up"
+
+
+@contextmanager
+def watching(
+    url: str,
+    shard: Shard = WHOLE,
+    sweep: float = SWEEP,
+    baton: Baton | None = None,
+    retention: float = FOREVER,
+) -> Iterator[Watch]:
+    """A watch that lets its connection go at the end."""
+    watch = Watch(url, shard, sweep, baton, retention)
+    try:
+        yield watch
+    finally:
+        watch.source.close()
+
+
+def settle(watch: Watch, server: Server, database: str, scratch: Path, seconds: float) -> list[str]:
+    """Poll until the page equals the oracle's, for some seconds at most; give what still differs."""
+    tables.twin(server, database, scratch)
+    truth = expected(scratch, source="s", timezone="UTC", failure_reasons=Settings().failure_reasons)
+    end = time.monotonic() + seconds
+    while True:
+        left = differences(truth, parse(watch.poll()))
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.05)
