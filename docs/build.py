@@ -1,6 +1,6 @@
 """Write the generated pages of the documentation, or check that they are up to date.
 
-    python docs/build.py [--check]
+python docs/build.py [--check]
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.errors import ConfigurationError
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from oracle import BYTES, SECONDS, Histogram, Series
 from oracle.page import Sheet
+from telling import EPOCH, RUN, Told, as_rows
+
 from parsl_exporter.metrics.family import Distribution, Value
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.run_families import RUN_FAMILIES, View
@@ -22,7 +24,6 @@ from parsl_exporter.model.lifetimes import mark_gone
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, Row, Table
-from telling import EPOCH, RUN, Told, as_rows
 
 SOURCE = "s"
 FOREVER = 1e15

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oracle import Series, differences, expected
-from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from watched import DATA, PARSL_TABLES, SOURCE, emptied, unpacked
+
+from parsl_exporter.metrics.run_families import RUN_FAMILIES
 
 NAMES = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))
 NOT_HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind != "histogram"]

@@ -16,6 +16,7 @@ from types import FrameType
 from zoneinfo import ZoneInfo
 
 from oracle import BYTES, SECONDS, Series, differences, expected, parse
+
 from parsl_exporter.baton import Baton
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.model.groups import Buckets

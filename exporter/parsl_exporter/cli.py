@@ -19,6 +19,7 @@ from parsl_exporter.interpreter import suit_interpreter
 from parsl_exporter.read.discover import discover
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.settings import SourceSettings
+from parsl_exporter.signals import Signals
 from parsl_exporter.source import Clock
 from parsl_exporter.web import Server
 from parsl_exporter.web.configuration import read_web_configuration
@@ -148,8 +149,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _serve(options: argparse.Namespace) -> int:
     logs.configure(options.log_level, options.log_format, sys.stderr)
     settings = _settings(options)
-    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signals = Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     daemon = Daemon(settings)
     server = Server(
         daemon,
@@ -161,7 +161,7 @@ def _serve(options: argparse.Namespace) -> int:
     for url in server.start():
         logs.event(_log, logging.INFO, "listening", url=url, version=__version__)
     daemon.start()
-    while (received := signal.sigwait(signals)) == signal.SIGHUP:
+    while (received := signals.wait()) == {signal.SIGHUP}:
         try:
             daemon.reload(lambda: _settings(options))
         except ConfigurationError as error:
@@ -169,7 +169,7 @@ def _serve(options: argparse.Namespace) -> int:
                 logs.event(_log, logging.ERROR, "configuration not taken; the old one stays", fault=fault)
         else:
             logs.event(_log, logging.INFO, "configuration read again")
-    logs.event(_log, logging.INFO, "ending", signal=signal.Signals(received).name)
+    logs.event(_log, logging.INFO, "ending", signal=max(received - {signal.SIGHUP}).name)
     server.stop()
     daemon.stop()
     return OK

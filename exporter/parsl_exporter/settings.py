@@ -102,14 +102,14 @@ class SourceSettings:
     target: str
     name: str | None = optional(TEXT, "Its `source` label; default: its path, or its URL without the login.")
     timezone: str | None = optional(TIME_ZONE, "Zone of its timestamps; default: the setting `timezone`.")
+    hide_labels: frozenset[str] = setting(
+        HIDDEN_LABELS, "[]", "Labels of `parsl_workflow_info` to show as `hidden`."
+    )
     run_timezones: tuple[tuple[str, str], ...] = setting(
         RUN_TIME_ZONES,
         "{}",
         "Zones of runs whose submit host (`workflow.host`) matches a pattern, such as `{login*: Europe/Paris}`; "
         "the first that matches counts.",
-    )
-    hide_labels: frozenset[str] = setting(
-        HIDDEN_LABELS, "[]", "Labels of `parsl_workflow_info` to show as `hidden`."
     )
 
 

@@ -30,7 +30,9 @@ def make_tables(path: Path) -> None:
     Database(f"sqlite:///{path}")
 
 
-def generate(path: Path, tasks: int, *, run_id: str = RUN_ID, first_task: int = 0, end: float | None = None) -> None:
+def generate(
+    path: Path, tasks: int, *, run_id: str = RUN_ID, first_task: int = 0, end: float | None = None
+) -> None:
     """Add `tasks` finished tasks to a run, made when it is not there; its last one ends at `end` (default: now)."""
     if not path.exists():
         make_tables(path)
@@ -55,7 +57,11 @@ def generate(path: Path, tasks: int, *, run_id: str = RUN_ID, first_task: int = 
                 }
             ],
         )
-        _insert(database, "block", [_block(run_id, i, begin, state) for state in ("PENDING", "RUNNING") for i in range(NODES)])
+        _insert(
+            database,
+            "block",
+            [_block(run_id, i, begin, state) for state in ("PENDING", "RUNNING") for i in range(NODES)],
+        )
     dice = random.Random(first_task)
     for low in range(first_task, first_task + tasks, _AT_ONCE):
         ids = range(low, min(low + _AT_ONCE, first_task + tasks))
@@ -66,7 +72,9 @@ def generate(path: Path, tasks: int, *, run_id: str = RUN_ID, first_task: int = 
     database.close()
 
 
-def _rows(run_id: str, times: dict[int, float], dice: random.Random) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _rows(
+    run_id: str, times: dict[int, float], dice: random.Random
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     key = {"run_id": run_id}
     yield (
         "task",
@@ -88,7 +96,10 @@ def _rows(run_id: str, times: dict[int, float], dice: random.Random) -> Iterator
         ],
     )
     states = (("pending", 0.0), ("launched", 0.002), ("exec_done", RUNNING + 0.02))
-    yield "status", [_status(run_id, i, state, t + after) for i, t in times.items() for state, after in states]
+    yield (
+        "status",
+        [_status(run_id, i, state, t + after) for i, t in times.items() for state, after in states],
+    )
     yield (
         "try",
         [
@@ -109,12 +120,24 @@ def _rows(run_id: str, times: dict[int, float], dice: random.Random) -> Iterator
     )
     yield "node", [_node(run_id, i, t + after) for i, t in times.items() for after in (0.01, RUNNING)]
     states = (("running", 0.05), ("running_ended", RUNNING))
-    yield "status", [_status(run_id, i, state, t + after) for i, t in times.items() for state, after in states]
-    yield "resource", [_sample(run_id, i, t, after, dice) for i, t in times.items() for after in (0.1, RUNNING)]
+    yield (
+        "status",
+        [_status(run_id, i, state, t + after) for i, t in times.items() for state, after in states],
+    )
+    yield (
+        "resource",
+        [_sample(run_id, i, t, after, dice) for i, t in times.items() for after in (0.1, RUNNING)],
+    )
 
 
 def _status(run_id: str, task_id: int, state: str, at: float) -> dict[str, Any]:
-    return {"run_id": run_id, "task_id": task_id, "try_id": 0, "task_status_name": state, "timestamp": _stamp(at)}
+    return {
+        "run_id": run_id,
+        "task_id": task_id,
+        "try_id": 0,
+        "task_status_name": state,
+        "timestamp": _stamp(at),
+    }
 
 
 def _sample(run_id: str, task_id: int, begin: float, after: float, dice: random.Random) -> dict[str, Any]:

@@ -99,7 +99,9 @@ def run(tasks: int, *, exporter: bool) -> Run:
         if exporter:
             poller.start()
         command = [sys.executable, "workflow.py", str(tasks)]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+        )
         stop.set()
         if exporter:
             poller.join()

@@ -8,10 +8,11 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from parsl_exporter.read.postgresql import SWEEP
 from pg import history
 from pg.server import Server, running
 from pg.watching import watching
+
+from parsl_exporter.read.postgresql import SWEEP
 
 LITTLE, MUCH, NEW = 50_000, 5_000_000, 1_000
 POLLS = 60

@@ -93,7 +93,9 @@ def main() -> None:
         small = Path(folder) / "small.db"
         generate(small, options.small)
         bytes_a_task = (_resident(options.large) - _resident(small)) / (options.tasks - options.small)
-        print(f"memory: {bytes_a_task:.0f} bytes a finished task ({options.tasks:,} against {options.small:,} tasks)")
+        print(
+            f"memory: {bytes_a_task:.0f} bytes a finished task ({options.tasks:,} against {options.small:,} tasks)"
+        )
         few, many = poll_cost(small, options.small), poll_cost(options.large, options.tasks)
         print(
             f"poll of {11 * _NEW_TASKS:,} new rows: {many * 1000:.1f} ms CPU with {options.tasks:,} tasks of history, "

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 import pytest
-from parsl_exporter.settings import Settings
+from grafana import buckets
 from prometheus_client.utils import floatToGoString
 
-from grafana import buckets
+from parsl_exporter.settings import Settings
 
 
 def spellings(bound: float) -> set[str]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import promql_parser as ast
 import pytest
-from parsl_exporter.metrics.families import FAMILIES
-from promql_labels import TARGET, LabelFault, Labels, labels_of, nodes, scraped
-
 from grafana import inventory
 from grafana.inventory import Ask
+from promql_labels import TARGET, LabelFault, Labels, labels_of, nodes, scraped
+
+from parsl_exporter.metrics.families import FAMILIES
 
 ASKS = inventory.all_asks()
 each_ask = pytest.mark.parametrize("ask", ASKS, ids=[ask.place for ask in ASKS])

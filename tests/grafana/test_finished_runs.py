@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-
 from grafana import inventory
 
 pytestmark = pytest.mark.stack

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from grafana import inventory
 from grafana.inventory import Board
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from grafana import inventory
 
 ROOT = Path(__file__).parents[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from parsl_exporter.model.blocks import BLOCK_STATES
 from parsl_exporter.model.tasks import STATES
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from exporter_process import ended, run, serving, until
-from parsl_exporter import __version__
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 from watched import unpacked
+
+from parsl_exporter import __version__
 
 pytestmark = pytest.mark.integration
 

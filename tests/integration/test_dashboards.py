@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-
 from grafana import inventory
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import psutil
 import pytest
 from exporter_process import COMMAND, ended, environment, run, until
-from parsl_exporter.demo.ask import ask
 from processes import required
+
+from parsl_exporter.demo.ask import ask
 
 pytestmark = pytest.mark.integration
 
@@ -48,11 +49,14 @@ class Demo(NamedTuple):
             " ".join(one.cmdline()): one for one in psutil.Process(self.process.pid).children(recursive=True)
         }
 
+    def living(self) -> list[psutil.Process]:
+        """Whatever works in its folder, as all does that is started for it, detached or not."""
+        found = psutil.process_iter(["cwd", "cmdline"])
+        return [one for one in found if (one.info["cwd"] or "").startswith(str(self.folder))]
+
     def assert_nothing_is_left(self) -> None:
         assert [path.name for path in self.folder.iterdir()] == ["output"]
-        # Whatever is started for the demo, detached or not, works in its folder.
-        living = psutil.process_iter(["cwd", "cmdline"])
-        assert not [one.info for one in living if (one.info["cwd"] or "").startswith(str(self.folder))]
+        assert not [one.info for one in self.living()]
 
 
 @contextmanager
@@ -157,6 +161,12 @@ class TestWhatGoesWrong:
             assert shown.process.wait(30) == 1, name
             assert "parsl-exporter: workflow ended with status -9: " in shown.output.read_text()
             shown.assert_nothing_is_left()
+
+    def test_killed_it_leaves_no_process_for_long(self, tmp_path: Path) -> None:
+        with demo(tmp_path, *ANYWHERE) as shown:
+            until("workers", lambda: "process_worker_pool" in " ".join(shown.family()), 60)
+            shown.process.kill()
+            until("their end", lambda: not shown.living(), 90)
 
     def test_the_usual_port_may_be_taken(self, tmp_path: Path) -> None:
         with ExitStack() as stack:

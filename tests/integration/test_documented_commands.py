@@ -17,10 +17,11 @@ from typing import NamedTuple
 import pytest
 import yaml
 from exporter_process import ROOT, environment
-from parsl_exporter.config import Overrides, load
-from parsl_exporter.errors import SourceFault
 from processes import required
 from watched import unpacked
+
+from parsl_exporter.config import Overrides, load
+from parsl_exporter.errors import SourceFault
 
 pytestmark = pytest.mark.integration
 

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 import pytest
 from exporter_process import environment, serving, until
 from oracle import Series, differences, expected
-from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from processes import eventually, free_port, required, started
 from replay import NOT_HISTOGRAMS
+
+from parsl_exporter.metrics.run_families import RUN_FAMILIES
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

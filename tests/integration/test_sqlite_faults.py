@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from exporter_process import environment
+from telling import RUN, Told, attempt, block, insert, lifecycle, node, sample, status, task, workflow, write
+from watched import Hands, Log, Watched, emptied, execute, unpacked, unprivileged
+
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.source import LOCKED_PATIENCE
 from parsl_exporter.tables import Row, Table
-from telling import RUN, Told, attempt, block, insert, lifecycle, node, sample, status, task, workflow, write
-from watched import Hands, Log, Watched, emptied, execute, unpacked, unprivileged
 
 
 class Fault(NamedTuple):

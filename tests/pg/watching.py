@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oracle import differences, expected, parse
+from sqlalchemy.engine import make_url
+
 from parsl_exporter.baton import Baton
 from parsl_exporter.daemon import options_of
 from parsl_exporter.metrics.page import Page
@@ -17,8 +19,6 @@ from parsl_exporter.read.postgresql import PostgresReader
 from parsl_exporter.settings import Settings, SourceSettings
 from parsl_exporter.shard import WHOLE, Shard
 from parsl_exporter.source import Clock, Source
-from sqlalchemy.engine import make_url
-
 from pg import tables
 from pg.server import Server
 

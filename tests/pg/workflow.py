@@ -13,7 +13,7 @@ from parsl.providers import LocalProvider
 
 @parsl.python_app(executors=["htex"])
 def add(x, y):
-    import time  # noqa: PLC0415  # it runs in a worker
+    import time  # it runs in a worker
 
     time.sleep(0.1)
     return x + y

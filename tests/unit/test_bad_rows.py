@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 from telling import (
     RUN,
     Told,
@@ -30,6 +29,8 @@ from telling import (
     write,
 )
 from watched import Log, Watched, execute, in_memory
+
+from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 CASES = settings(deadline=None, max_examples=100_000 if NIGHTLY else 1_000)
@@ -296,7 +297,9 @@ ODD = st.sampled_from(
 ANY = st.one_of(
     ODD,
     st.integers(-(2**63), 2**63 - 1),
-    st.floats(allow_nan=False).filter(lambda number: number % 1 != 0),  # SQLite keeps 1.0 in Parsl's columns as 1
+    st.floats(allow_nan=False).filter(
+        lambda number: number % 1 != 0
+    ),  # SQLite keeps 1.0 in Parsl's columns as 1
     st.text(max_size=20),
     st.binary(max_size=20),
     st.datetimes(datetime(1900, 1, 1), datetime(9999, 12, 31)).map(str),

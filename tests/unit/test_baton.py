@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from parsl_exporter.baton import Baton
 
 SOON = 10.0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from config_reading import faults, faults_of, loaded
+
 from parsl_exporter.config import (
     Buckets,
     Limits,
@@ -156,7 +157,7 @@ class TestOverrides:
         )
 
     def test_every_flag_of_the_table_can_be_given(self) -> None:
-        given_flags = Overrides(("x",), (":0",), "/x", "x", "2s")
+        given_flags = Overrides(("x",), (":0",), "/x", "x", "2s", "2/3")
         changed = load(None, given_flags)
         plain = Settings()
         by_flag = {row.flag: row.key for row in table() if row.flag}
@@ -187,7 +188,7 @@ class TestDocumentation:
         def keys(cls: type, prefix: str = "") -> set[str]:
             found = set()
             for field in dataclasses.fields(cls):
-                if dataclasses.is_dataclass(field.default):
+                if dataclasses.is_dataclass(field.default) and not field.metadata:
                     found |= keys(type(field.default), f"{prefix}{field.name}.")
                 else:
                     found.add(f"{prefix}{field.name}")
@@ -226,5 +227,6 @@ class TestDocumentation:
             "campaign",
             "America/Chicago",
             frozenset({"user", "host", "rundir"}),
+            (("login*", "Europe/Paris"),),
         )
         assert second.target.startswith("sqlite:////")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from config_reading import faults, faults_of
+
 from parsl_exporter.config import Overrides
 
 

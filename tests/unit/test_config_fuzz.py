@@ -8,6 +8,7 @@ import pytest
 from config_reading import faults
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.errors import ConfigurationError
 from parsl_exporter.settings import table

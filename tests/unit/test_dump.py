@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from oracle import BYTES, SECONDS, differences, expected, parse
+from watched import DATA, unpacked
+
 from parsl_exporter.dump import dump
 from parsl_exporter.metrics.families import FAMILIES
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES
@@ -15,7 +17,6 @@ from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.source import Clock, SourceOptions
-from watched import DATA, unpacked
 
 NAMES = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))
 CONTRACT = Path(__file__).parents[1] / "contract.json"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from parsl_exporter.logs import Format, LineFormatter, RepeatedFault, configure, event
 from parsl_exporter.redaction import hide_passwords
 

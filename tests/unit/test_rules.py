@@ -12,8 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 import promql_parser as ast
 import pytest
 import yaml
-from parsl_exporter.metrics.families import FAMILIES
 from promql_labels import LabelFault, Labels, labels_of, nodes, scraped
+
+from parsl_exporter.metrics.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "config/rules"

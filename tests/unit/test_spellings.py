@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from parsl_exporter.duration import duration
 from parsl_exporter.listen_address import split_address
 

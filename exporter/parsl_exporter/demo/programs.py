@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -17,23 +18,26 @@ from parsl_exporter.errors import ExporterError
 
 _PATIENCE_AT_END = 5.0
 _TAIL = 2000
-_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Programs:
     """Starts programs in a folder, where they write logs of their own, and ends them with the `with` block.
 
     From the beginning of that block, a descendant whose parent has ended becomes a child of this process
-    (prctl(2), PR_SET_CHILD_SUBREAPER), so that none is lost: batch jobs detach from whoever submits them.
-    This process must have no other children.
+    (PR_SET_CHILD_SUBREAPER), so that none is lost: batch jobs detach from whoever submits them. Should this process
+    be killed, the programs are too (PR_SET_PDEATHSIG). It must have no other children and a single thread. Both: prctl(2).
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._prctl = ctypes.CDLL(None).prctl
 
     def __enter__(self) -> Programs:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         return self
 
     def __exit__(
@@ -64,6 +68,7 @@ class Programs:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    preexec_fn=partial(self._prctl, _PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509  # no threads
                 )
         except OSError as error:
             raise ExporterError(f"{command[0]} cannot be started: {error.strerror or error}") from None

@@ -103,6 +103,8 @@ def configuration() -> Config:
         address="127.0.0.1",
         max_workers_per_node=2,
         cores_per_worker=0.5,
+        heartbeat_period=5,
+        heartbeat_threshold=20,
         encrypted=False,
         provider=provider,
     )

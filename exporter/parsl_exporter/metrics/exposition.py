@@ -68,9 +68,13 @@ def _go(value: float) -> str:
 
 
 def _labels(names: Sequence[str], values: Sequence[str]) -> str:
-    return ",".join(
-        f'{name}="{value.translate(_ESCAPES)}"' for name, value in zip(names, values, strict=True)
-    )
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True))
+
+
+def _escaped(value: str) -> str:
+    if not value.isascii():  # a lone surrogate, as of a path that is not UTF-8, has no UTF-8
+        value = value.encode("utf-8", "backslashreplace").decode()
+    return value.translate(_ESCAPES)
 
 
 def _distribution(name: str, labels: str, value: Distribution) -> str:

@@ -468,7 +468,8 @@ class Run:
         self.tasks[task_id] = task
         standing = task.standing()
         task.shown = None if standing is None else (task.app or UNKNOWN, task.executor(), standing)
-        task.timed = task.partly_closed = True
+        task.partly_closed = True
+        task.timed = task.first_pending() is not None
         for one in task.tries.values():
             one.closed = True
             shown = _shown(one)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from parsl_exporter.read.postgresql import SWEEP
 from pg import history
 from pg.server import Server, running
 from pg.watching import watching
+
+from parsl_exporter.read.postgresql import SWEEP
 
 LITTLE, MUCH, NEW = 30_000, 300_000, 1_000
 _BUFFERS = re.compile(r"Buffers: shared hit=(\d+)")

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from pg import tables, workflow
 from pg.server import Server
 from pg.watching import settle, watching

@@ -7,13 +7,13 @@ import uuid
 from pathlib import Path
 
 from oracle import differences, expected, parse
+from pg import tables
+from pg.server import Server
+from pg.watching import watching
 
 from parsl_exporter.config import Overrides, load
 from parsl_exporter.settings import Settings
 from parsl_exporter.shard import Shard
-from pg import tables
-from pg.server import Server
-from pg.watching import watching
 
 DATA = Path(__file__).parents[2] / "data"
 PARTS = 3

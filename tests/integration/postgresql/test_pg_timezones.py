@@ -8,12 +8,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from oracle import parse
-
-from parsl_exporter.cli import main
 from pg import tables
 from pg.server import Server
 
-ZONES = {"login1.paris": "Europe/Paris", "login2.paris": "Europe/Paris", "chicago": "America/Chicago", "other": "UTC"}
+from parsl_exporter.cli import main
+
+ZONES = {
+    "login1.paris": "Europe/Paris",
+    "login2.paris": "Europe/Paris",
+    "chicago": "America/Chicago",
+    "other": "UTC",
+}
 STAMP = "2026-07-01 12:00:00"
 
 
@@ -34,7 +39,9 @@ def test_stamps_are_read_in_the_zone_of_the_host_that_the_run_was_submitted_from
             f"INSERT INTO block VALUES ('{host}', 'htex', '0', '1', '{STAMP}', 'PENDING')",
         )
     arguments = configured(
-        tmp_path / "config.yml", server.url("zones", "reader"), "{'*.paris': Europe/Paris, chicago: America/Chicago}"
+        tmp_path / "config.yml",
+        server.url("zones", "reader"),
+        "{'*.paris': Europe/Paris, chicago: America/Chicago}",
     )
 
     assert main(["dump", *arguments]) == 0
@@ -53,7 +60,11 @@ def test_stamps_are_read_in_the_zone_of_the_host_that_the_run_was_submitted_from
 
 @pytest.mark.parametrize(
     ("zones", "says"),
-    [("{a: Mars/Olympus}", "no time zone"), ("[a]", "expected a mapping"), ("{a: local}", "give an IANA name")],
+    [
+        ("{a: Mars/Olympus}", "no time zone"),
+        ("[a]", "expected a mapping"),
+        ("{a: local}", "give an IANA name"),
+    ],
 )
 def test_a_zone_that_is_none_is_named_at_the_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], zones: str, says: str

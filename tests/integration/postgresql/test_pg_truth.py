@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from oracle import Series, differences, expected, parse
-from parsl_exporter.cli import main
-from parsl_exporter.settings import Settings
 from pg import tables
 from pg.server import Server
+
+from parsl_exporter.cli import main
+from parsl_exporter.settings import Settings
 
 DATA = Path(__file__).parents[2] / "data"
 CORPUS = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))

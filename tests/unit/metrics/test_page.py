@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from parsl_exporter.metrics.page import Page
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from reading import told
 from telling import attempt, status, task, workflow
+
+from parsl_exporter.metrics.page import Page
 
 STORY = [workflow(), task(0, 'odd "app"\n'), attempt(0), status(0, "pending", 1)]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from parsl_exporter.model.blocks import Block, Entry
 
 
@@ -52,6 +53,7 @@ def test_a_block_that_stays_as_it_is_costs_no_more_than_two_rows() -> None:
     assert len(taken(rows(*["RUNNING"] * 1_000)).entries) == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["PENDING", "RUNNING", "HELD"]), max_size=8), st.data())
 def test_rows_told_twice_change_nothing(states: list[str], data: st.DataObject) -> None:
     entries = rows(*states)

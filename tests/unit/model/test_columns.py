@@ -7,10 +7,11 @@ import math
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import differences
-from parsl_exporter.model.columns import Columns
 from reading import Options, Reading
 from telling import Told, as_rows, attempt, lifecycle, sample, status, task, workflow
 from unit.test_order import CLOSE_AFTER, Telling, oracle, tellings
+
+from parsl_exporter.model.columns import Columns
 
 HOUR = 3600
 ORDINARY = ("pending", "launched", "running", "running_ended", "exec_done")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from parsl_exporter.model.histogram import Histogram
 
 BOUNDS = (10, 20)
@@ -16,6 +17,7 @@ def test_a_value_at_a_bound_belongs_to_its_bucket() -> None:
     assert (histogram.counts, histogram.sum) == ([2, 2, 1], 62)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30)), st.lists(st.integers(0, 30)))
 def test_what_is_taken_back_leaves_no_trace(stay: list[int], go: list[int]) -> None:
     plain, histogram = Histogram(BOUNDS), Histogram(BOUNDS)

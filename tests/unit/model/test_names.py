@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from parsl_exporter.model.names import LONGEST, UNKNOWN, Names, name
 
 anything = st.none() | st.text() | st.binary() | st.integers() | st.floats()
@@ -29,6 +30,7 @@ def test_two_long_names_stay_two() -> None:
     assert name("x" * 10_000 + "a") != name("x" * 10_000 + "b")
 
 
+@settings(deadline=None)
 @given(anything)
 def test_a_name_is_never_empty_nor_long_and_naming_twice_changes_nothing(value: object) -> None:
     found = name(value)
@@ -36,6 +38,7 @@ def test_a_name_is_never_empty_nor_long_and_naming_twice_changes_nothing(value: 
     assert name(found) == found
 
 
+@settings(deadline=None)
 @given(st.lists(anything))
 def test_names_remembers_what_name_says(values: list[object]) -> None:
     names = Names()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from parsl_exporter.model.retired import Retired
 
 ids = st.integers(0, 300) | st.integers(60_000, 140_000) | st.integers(0, 2**62)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), ids)))
 def test_it_is_a_set(steps: list[tuple[bool, int]]) -> None:
     retired, plain = Retired(), set[int]()

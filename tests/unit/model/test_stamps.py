@@ -6,8 +6,9 @@ from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from parsl_exporter.model.stamps import Stamps
 
 CHICAGO = ZoneInfo("America/Chicago")
@@ -58,6 +59,7 @@ def test_what_is_no_timestamp_is_refused(value: object) -> None:
         Stamps(UTC).read(value)
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)),
     st.sampled_from([UTC, CHICAGO, ZoneInfo("Australia/Lord_Howe"), ZoneInfo("Asia/Kathmandu")]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from parsl_exporter.model.tasks import PROGRESS, STATES, Standing, Task, Try, failure_class
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
+
 from parsl_exporter.model.usage import Usage, usable
 
 NOTHING = (None,) * 6

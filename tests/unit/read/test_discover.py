@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from watched import unprivileged
+
 from parsl_exporter.read.discover import discover
 from parsl_exporter.settings import SourceSettings
-from watched import unprivileged
 
 
 def found(target: str | Path, name: str | None = None) -> list[tuple[str, str]]:
-    return [(one.name, str(one.path)) for one in discover(SourceSettings(str(target), name=name))]
+    return [(one.name, str(one.database)) for one in discover(SourceSettings(str(target), name=name))]
 
 
 def made(path: Path) -> Path:

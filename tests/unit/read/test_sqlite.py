@@ -8,12 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from telling import attempt, create, insert, lifecycle, stamp, status, task, workflow, write
+from watched import as_root, emptied, execute, unpacked, unprivileged, within
+
 from parsl_exporter.errors import SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.read.position import START, Position
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.tables import NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW, Row, Table
-from telling import attempt, create, insert, lifecycle, stamp, status, task, workflow, write
-from watched import as_root, emptied, execute, unpacked, unprivileged, within
 
 
 def opened(path: Path) -> SqliteReader:
@@ -117,7 +118,7 @@ def test_the_rows_of_a_task_that_were_read_come_again_by_key(folder: Path) -> No
         "status": 1,
         "resource": 0,
     }
-    assert [row[1:4] for row in reader.tries([("run-1", 0, 1)])] == [("run-1", 0, 1)]
+    assert [row[1:4] for row in reader.tries([("run-1", 0, 1)], Position(99))] == [("run-1", 0, 1)]
 
 
 def test_who_wrote_lately_is_found_from_the_end(folder: Path) -> None:
@@ -158,7 +159,7 @@ def test_a_writer_never_finds_it_locked_between_two_calls(folder: Path) -> None:
         lambda: reader.tail(STATUS, START),
         lambda: reader.tail(STATUS, START, skip={"x"}),
         lambda: reader.history("x", 1, dict.fromkeys(("task", "try", "status", "resource"), START), (0,)),
-        lambda: reader.tries([("x", 0, 0)]),
+        lambda: reader.tries([("x", 0, 0)], Position(99)),
         lambda: reader.workflows(["x"]),
         lambda: reader.writers_since(STATUS, ""),
     ]
