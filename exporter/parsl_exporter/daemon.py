@@ -88,6 +88,9 @@ class Daemon:
         self._first: frozenset[str] | None = None
         self._ready = False
         self._changing = threading.Lock()
+        self._counting = threading.Lock()
+        self._series = 0
+        self._series_of: dict[Source, int] = {}
         self._dirty = threading.Event()
         self._look = threading.Event()
         self._stop = threading.Event()
@@ -222,12 +225,20 @@ class Daemon:
     def _work(self, source: Source, stop: threading.Event) -> None:
         while not stop.is_set():
             again = source.poll()
+            self._count_series(source, source.series)
             self._dirty.set()
             stop.wait(again or self._settings.poll_interval)
         source.close()
+        self._count_series(source, 0)
+
+    def _count_series(self, source: Source, series: int) -> None:
+        with self._counting:
+            self._series += series - self._series_of.pop(source, 0)
+            if series:
+                self._series_of[source] = series
 
     def _series_left(self) -> int:
-        return self._settings.limits.series - sum(w.source.series for w in list(self._workers.values()))
+        return self._settings.limits.series - self._series
 
     # --- publishing -----------------------------------------------------------------------------------------
 

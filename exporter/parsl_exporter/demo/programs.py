@@ -28,7 +28,8 @@ class Programs:
 
     From the beginning of that block, a descendant whose parent has ended becomes a child of this process
     (PR_SET_CHILD_SUBREAPER), so that none is lost: batch jobs detach from whoever submits them. Should this process
-    be killed, the programs are too (PR_SET_PDEATHSIG). It must have no other children and a single thread. Both: prctl(2).
+    be killed, the programs are too (PR_SET_PDEATHSIG). It must have no other children and a single thread.
+    Both: prctl(2).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,7 +69,7 @@ class Programs:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=partial(self._prctl, _PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509  # no threads
+                    preexec_fn=partial(self._prctl, _PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509  # no threads
                 )
         except OSError as error:
             raise ExporterError(f"{command[0]} cannot be started: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""The demo's workflow: a small ensemble of simulations, in rounds, until it is killed.
+"""The demo's workflow: a small ensemble of simulations, in rounds, until SIGTERM.
 
 `python -m parsl_exporter.demo.workflow` runs it in the working folder, which gets a `runinfo` folder.
 
@@ -10,6 +10,8 @@ processes whose blocks come with the work and go without it, and a pool of threa
 from __future__ import annotations
 
 import inspect
+import signal
+import sys
 import time
 from typing import Any
 
@@ -103,8 +105,6 @@ def configuration() -> Config:
         address="127.0.0.1",
         max_workers_per_node=2,
         cores_per_worker=0.5,
-        heartbeat_period=5,
-        heartbeat_threshold=20,
         encrypted=False,
         provider=provider,
     )
@@ -124,7 +124,8 @@ def configuration() -> Config:
 
 
 def main() -> None:
-    """Run rounds for ever."""
+    """Run rounds until SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with parsl.load(configuration()):
         number = 0
         while True:

@@ -40,7 +40,7 @@ class _Codes(dict[str, int]):
 _CODES = _Codes((state, code) for code, state in enumerate(ORDINARY))
 _MOST = 1 << 26
 """Tasks held at once; ids further apart are given up."""
-_ROOM = 1 << 14
+_ROOM = 1 << 8
 
 
 class Bulk:

@@ -50,7 +50,8 @@ def _meaning(text: str, path: Path, deadline: float) -> tuple[str, str]:
     if "readonly database" in text and _beside(path, "-journal"):
         return "hot_journal", (
             "a writer was killed or failed midway and left a journal that only a writer may roll back;"
-            " the next Parsl run does so, or open the database once with write access (sqlite3 FILE 'SELECT count(*) FROM workflow')"
+            " the next Parsl run does so, or open the database once with write access"
+            " (sqlite3 FILE 'SELECT count(*) FROM workflow')"
         )
     if "readonly database" in text or ("unable to open" in text and _beside(path, "-wal")):
         return "unreadable", _CLOSED_WAL
