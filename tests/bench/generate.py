@@ -8,7 +8,6 @@ A task has 5 status, 2 resource and 2 node rows, and one try. Made with a fixed 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sqlite3
 import time
@@ -212,7 +211,7 @@ def main() -> None:
     options = parser.parse_args()
     begin = time.perf_counter()
     generate(options.file, options.tasks)
-    size = os.path.getsize(options.file) / 1e6
+    size = options.file.stat().st_size / 1e6
     print(
         f"{options.tasks:,} tasks, {size:,.0f} MB in {time.perf_counter() - begin:.0f} s "
         f"(sqlite {sqlite3.sqlite_version}, sqlalchemy {sqlalchemy.__version__})"
