@@ -40,6 +40,7 @@ bench: $(READY) ## how harmless and how cheap, as ratios, with TASKS tasks (defa
 	@folder=$$(mktemp --directory); trap 'rm -rf "$$folder"' EXIT; \
 	$(PY) tests/bench/generate.py "$$folder/large.db" --tasks $(TASKS); \
 	$(PY) tests/bench/first_read.py "$$folder/large.db"; \
+	$(PY) tests/bench/served.py "$$folder/large.db"; \
 	$(PY) tests/bench/steady.py "$$folder/large.db" --tasks $(TASKS); \
 	$(PY) tests/bench/harmless.py
 
