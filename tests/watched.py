@@ -6,13 +6,12 @@ import gzip
 import logging
 import os
 import re
-import signal
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import FrameType
 from zoneinfo import ZoneInfo
 
 from oracle import BYTES, SECONDS, Series, differences, expected, parse
@@ -94,20 +93,24 @@ def as_root() -> Iterator[None]:
         os.seteuid(NOBODY)
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Fail, instead of hanging for ever, when the block is not done after `seconds`."""
+def within(seconds: float, call: Callable[[], object]) -> object:
+    """What `call` gives or raises; AssertionError when it hangs. No signal would do: SQLite goes on after one."""
+    ended: list[tuple[object, BaseException | None]] = []
 
-    def late(number: int, frame: FrameType | None) -> None:
-        raise AssertionError(f"still not done after {seconds:g} s")
+    def run() -> None:
+        try:
+            ended.append((call(), None))
+        except BaseException as error:
+            ended.append((None, error))
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert ended, f"still not done after {seconds:g} s"
+    given, error = ended[0]
+    if error is not None:
+        raise error
+    return given
 
 
 class Hands:

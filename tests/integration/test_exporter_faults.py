@@ -32,12 +32,12 @@ from parsl_exporter.tables import Table
 FOREVER = "3650d"
 
 
-def configuration(folder: Path, *targets: Path, zone: str = "UTC", more: str = "") -> Path:
+def configuration(folder: Path, *targets: Path) -> Path:
     """A configuration that reads these, and keeps runs that ended long ago."""
     file = folder / "exporter.yml"
     sources = "".join(f'  - path: "{target}"\n' for target in targets)
-    settings = f"poll_interval: 100ms\nclose_after: 50ms\nretention: {FOREVER}\nabandon_after: {FOREVER}\ntimezone: {zone}\n{more}"
-    file.write_text(f"{settings}failure_reasons: []\nsources:\n{sources}")
+    ages = f"close_after: 50ms\nretention: {FOREVER}\nabandon_after: {FOREVER}\n"
+    file.write_text(f"poll_interval: 100ms\n{ages}timezone: UTC\nfailure_reasons: []\nsources:\n{sources}")
     return file
 
 
@@ -348,3 +348,32 @@ def test_the_exporter_ends_though_a_folder_hangs(folder: Path) -> None:
     daemon.stop()
     assert time.monotonic() - begin < 2
     gone_on.set()
+
+
+class Faulty(SqliteReader):
+    """Has a fault of its own in the third batch of rows, as often as `times` says."""
+
+    times = 3
+
+    def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+        batch = super().tail(table, after, skip=skip)
+        if self.times and batch.rows and table.name == "resource":
+            self.times -= 1
+            raise LookupError("nobody thought of this")
+        return batch
+
+
+def test_an_error_that_nobody_thought_of_is_reported_and_what_it_spoilt_is_read_anew(
+    folder: Path, log: Log
+) -> None:
+    path = unpacked(folder / "a.db")
+    watched = Watched(path, reader=Faulty(path)).poll(3)
+    assert watched.again == 60
+    assert watched.errors() == {"internal": 3}
+    assert watched.runs() == {}
+    says = "unexpected LookupError: nobody thought of this; please report it with the log"
+    assert watched.condition.message == says
+    assert log.new() == ["error source s: unexpected error", f"warning {says} source=s reason=internal"]
+    watched.poll()
+    assert watched.up()
+    assert watched.wrong() == []

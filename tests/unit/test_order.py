@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -164,13 +165,23 @@ def tellings(draw: st.DrawFn, of: st.SearchStrategy[list[Told]] = stories) -> Te
     """
     story = draw(of)
     numbered = as_rows(story)
-    order = draw(st.permutations(range(len(numbered))))
+    if draw(st.booleans()):
+        late = draw(st.lists(st.sampled_from(numbered), min_size=1, max_size=4, unique_by=id))
+        shuffled = [row for row in numbered if not any(row is one for one in late)] + late
+        cut = st.integers(len(shuffled) - len(late), len(shuffled))
+    else:
+        shuffled = draw(st.permutations(numbered))
+        cut = st.integers(0, len(shuffled))
     blocks_in_order = iter([row for row in numbered if row[0] is BLOCK])
-    shuffled = [next(blocks_in_order) if numbered[i][0] is BLOCK else numbered[i] for i in order]
+    shuffled = [next(blocks_in_order) if row[0] is BLOCK else row for row in shuffled]
+    cuts = sorted(draw(st.sets(cut, max_size=4)))
+    polls = [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)]
     for row in draw(st.lists(st.sampled_from(shuffled), max_size=4, unique_by=id)):
         if early := as_inserted(row):
-            shuffled.insert(draw(st.integers(0, shuffled.index(row))), early)
-    return Telling(story, draw(cuts(shuffled)))
+            within = next(poll for poll in polls if any(row is one for one in poll))
+            before = draw(st.sampled_from(polls[: polls.index(within)] or [within]))
+            before.insert(0, early)
+    return Telling(story, polls)
 
 
 def as_inserted(row: Numbered) -> Numbered | None:
@@ -181,12 +192,6 @@ def as_inserted(row: Numbered) -> Numbered | None:
     updated = UPDATED[table]
     named = zip(table.columns, values[1:], strict=True)
     return table, (values[0], *(updated.get(column, value) for column, value in named))
-
-
-@st.composite
-def cuts(draw: st.DrawFn, rows: Sequence[Numbered]) -> list[list[Numbered]]:
-    where = sorted(draw(st.sets(st.integers(0, len(rows)), max_size=4)))
-    return [list(rows[a:b]) for a, b in zip([0, *where], [*where, len(rows)], strict=True)]
 
 
 def oracle(story: Sequence[Told]) -> Series:
@@ -220,7 +225,11 @@ def read(polls: Sequence[Sequence[Numbered]], *, pause: float = 0) -> Reading:
     return reading
 
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(
+    max_examples=int(os.environ.get("ORDER_EXAMPLES", "25")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @quick

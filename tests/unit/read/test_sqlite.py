@@ -36,8 +36,8 @@ def all_rows(reader: SqliteReader, table: Table, skip: frozenset[str] = frozense
 def fault(path: Path) -> tuple[str, str]:
     """The reason and the message, without the path that it begins with."""
     reader = SqliteReader(path)
-    with pytest.raises(SourceFault) as caught, within(5):
-        reader.changed()
+    with pytest.raises(SourceFault) as caught:
+        within(5, reader.changed)
     reader.close()
     text = str(caught.value)
     assert text.startswith(f"{path}: ")
