@@ -15,6 +15,8 @@ from pg.server import Server, running
 from pg.watching import SWEEP, settle, watching
 from pg.writers import Writer
 
+from parsl_exporter.read import heap
+
 SECONDS = 15.0
 APPEND_ONLY = ("status", "resource", "block", "node")
 
@@ -50,8 +52,13 @@ def restart(server: Server, chance: random.Random) -> None:
     ],
 )
 def test_eight_writers_that_roll_back_at_random_are_counted_as_the_oracle_does(
-    tmp_path: Path, seed: int, disturbances: tuple[Callable[[Server, random.Random], None], ...]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    disturbances: tuple[Callable[[Server, random.Random], None], ...],
 ) -> None:
+    # So that most of these small tables is found by sweeps alone, as most of large ones is.
+    monkeypatch.setattr(heap, "NEAR_THE_END", 2)
     with running() as server:
         tables.create(server, "runs")
         stop = threading.Event()
