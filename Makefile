@@ -30,11 +30,11 @@ lint: $(READY) ## style, types, and whether what is generated is up to date
 	$(PY) docs/build.py --check
 
 unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with the SQLAlchemy that Parsl allows and with the next one
-	$(PY) -m pytest --quiet --ignore tests/integration --ignore tests/bench
+	$(PY) -m pytest --quiet tests/unit
 	$(SQLALCHEMY21)/bin/python -m pytest --quiet tests/unit
 
-integration: $(READY) packages ## tests with real programs: Parsl, Prometheus
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet tests/integration
+integration: $(READY) packages ## tests with real programs (Parsl, Prometheus, PostgreSQL, npm), and with any input
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --ignore tests/unit --ignore tests/bench
 
 bench: $(READY) ## how harmless and how cheap, as ratios, with TASKS tasks (default 1,000,000)
 	@folder=$$(mktemp --directory); trap 'rm -rf "$$folder"' EXIT; \

@@ -26,6 +26,9 @@ class Told(NamedTuple):
     table: Table
     values: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"{self.table.name} {self.values}"
+
 
 def stamp(at: float) -> str:
     """A time as Parsl's database has it."""

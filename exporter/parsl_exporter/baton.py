@@ -12,7 +12,7 @@ import time
 from collections import deque
 from types import TracebackType
 
-_IDLE = 0.1
+_IDLE = 0.01
 """The part of the time of which a holder that still works uses more."""
 
 

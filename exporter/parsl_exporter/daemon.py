@@ -33,6 +33,7 @@ from parsl_exporter.web import Condition
 _DISCOVER_EVERY = 5.0
 _WANTED_FOR = 120.0
 """Seconds after its last scrape for which a format of the page is kept ready."""
+_PUBLISH_EVERY = 0.5
 _PUBLISHING_SHARE = 0.1
 """The part of the time that may go into putting the page together."""
 _PATIENCE_AT_END = 0.5
@@ -247,6 +248,7 @@ class Daemon:
             self._dirty.wait()
             self._dirty.clear()
             begin = self._clock.steady()
+            all_tried = self._untried() == []
             try:
                 with self._baton:
                     page = self._put_together()
@@ -254,11 +256,14 @@ class Daemon:
                         if begin - last < _WANTED_FOR:
                             page.body(openmetrics=openmetrics, gzipped=gzipped)
                 self._page = page
+                self._ready = self._ready or all_tried
                 self._faults.ended("page")
             except Exception as error:
                 self._faults.failed("page", f"the page could not be made: {error!r}; the last one stays")
             taken = self._clock.steady() - begin
-            self._stop.wait(max(self._settings.poll_interval / 2, taken / _PUBLISHING_SHARE))
+            self._stop.wait(
+                max(min(self._settings.poll_interval / 2, _PUBLISH_EVERY), taken / _PUBLISHING_SHARE)
+            )
 
     def _put_together(self) -> Page:
         facts = ProcessFacts(
@@ -287,18 +292,24 @@ class Daemon:
         return self._page.body(openmetrics=openmetrics, gzipped=gzipped)
 
     def ready(self) -> tuple[bool, str]:
-        """Say whether every source of the start has caught up or failed once; if not, which has not."""
-        if not self._ready:
-            with self._changing:
-                first = self._first
-                if first is None:
-                    return False, "looking for databases"
-                waiting = [w.source for n, w in self._workers.items() if n in first and not _tried(w.source)]
-            if waiting:
-                one = waiting[0]
-                return False, f"{len(waiting)} sources not read yet; {one.name}: {one.condition.message}"
-            self._ready = True
-        return True, "ready"
+        """Say whether the page holds every source of the start, caught up or failed once; if not, what is missing."""
+        if self._ready:
+            return True, "ready"
+        waiting = self._untried()
+        if waiting is None:
+            return False, "looking for databases"
+        if not waiting:
+            return False, "putting the page together"
+        one = waiting[0]
+        return False, f"{len(waiting)} sources not read yet; {one.name}: {one.condition.message}"
+
+    def _untried(self) -> list[Source] | None:
+        """The sources of the start that have neither caught up nor failed yet; None before those are known."""
+        with self._changing:
+            first = self._first
+            if first is None:
+                return None
+            return [w.source for n, w in self._workers.items() if n in first and not _tried(w.source)]
 
     def conditions(self) -> Sequence[Condition]:
         """Give each source's condition for the landing page."""

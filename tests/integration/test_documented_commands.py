@@ -31,10 +31,10 @@ NOT_RUN = {
     "make test": "would run this test",
     "make demo": "has tests of its own",
     "sudo ": "changes the machine",
-    "ssh ": "needs another machine",
     "docker ": "needs images from elsewhere",
+    ".example.org": "needs another machine",
 }
-"""Beginnings of commands that are only checked for syntax, and why."""
+"""What is in commands that are only checked for syntax, and why."""
 
 STOP_THE_EXPORTER = """
 until grep --quiet msg=listening "$OUTPUT"; do kill -0 $!; sleep 0.1; done
@@ -74,7 +74,7 @@ def _blocks(kind: str) -> Iterator[Block]:
 
 
 def is_run(command: str) -> bool:
-    return not command.startswith(tuple(NOT_RUN))
+    return not any(part in command for part in NOT_RUN)
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +90,20 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("runinfo", "textfile", "../home"):
         (folder / name).mkdir()
     unpacked(folder / "runinfo" / "monitoring.db")
-    # The command of the tree under test, where a page assumes that it is on PATH.
-    command = folder / "bin" / "parsl-exporter"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m parsl_exporter "$@"\n')
-    command.chmod(0o755)
+    _program(folder, "parsl-exporter", f'exec "{sys.executable}" -m parsl_exporter "$@"')
+    # Installs into an environment of its own, never into the one that runs the tests.
+    environment = '"$HOME/environment"'
+    make = f'test -d {environment} || "{sys.executable}" -m venv {environment}'
+    _program(folder, "pip", f'{make}\nexec {environment}/bin/pip "$@"')
     return folder
+
+
+def _program(checkout: Path, name: str, script: str) -> None:
+    """A program that a page assumes to be on PATH."""
+    target = checkout / "bin" / name
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(f"#!/bin/sh\n{script}\n")
+    target.chmod(0o755)
 
 
 def test_the_pages_have_commands() -> None:
@@ -158,14 +166,16 @@ def test_commands_that_are_not_run_are_at_least_spelled_right(block: Block) -> N
 def test_configuration_in_the_pages_is_accepted(block: Block, checkout: Path) -> None:
     target = checkout / "block.yml"
     target.write_text(block.text)
-    if "scrape_configs" not in yaml.safe_load(block.text):
+    given = yaml.safe_load(block.text)
+    if not given.keys() & {"global", "scrape_configs", "rule_files", "remote_write"}:
         load(target, Overrides())
         return
     done = subprocess.run(
         [required("promtool"), "check", "config", target], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"SUCCESS: [1-9]\d* rule files found", done.stdout)
+    if "rule_files" in given:
+        assert re.search(r"SUCCESS: [1-9]\d* rule files found", done.stdout)
 
 
 @pytest.mark.parametrize("page", PAGES)

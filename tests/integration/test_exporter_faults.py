@@ -87,7 +87,7 @@ def test_broken_sources_disturb_no_good_one_and_each_heals(folder: Path) -> None
 
         for path in broken.values():
             path.unlink(missing_ok=True)
-            unpacked(path)
+            unpacked(folder / "whole").rename(path)
         for path in broken.values():
             until(path.name, lambda path=path: up(exporter, path) == 1)  # type: ignore[misc]  # bound at once
             until(path.name, lambda path=path: not series_wrong(exporter, path))  # type: ignore[misc]  # as above
@@ -115,18 +115,24 @@ def test_a_glob_finds_what_appears_and_lets_go_of_what_vanished(
         until("found again", lambda: [c.state for c in daemon.conditions()] == ["up"])
 
 
+class Counted(tuple[SourceSettings, ...]):
+    """Sources that know how often they were looked for."""
+
+    looked = 0
+
+    def __iter__(self) -> Iterator[SourceSettings]:
+        type(self).looked += 1
+        return super().__iter__()
+
+
 def test_of_two_databases_of_one_name_the_first_is_read_and_the_other_named_once(
-    folder: Path, log: Log
+    folder: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(daemons, "_DISCOVER_EVERY", 0.05)
     first, second = unpacked(folder / "a.db"), unpacked(folder / "b.db")
-    settings = Settings(
-        poll_interval=0.05,
-        sources=(SourceSettings(str(first), name=str(second)), SourceSettings(f"{folder}/b.*")),
-    )
-    with running(settings) as daemon:
-        until("ready", lambda: daemon.ready()[0])
-        for _ in range(3):
-            daemon.reload(lambda: settings)
+    sources = Counted((SourceSettings(str(first), name=str(second)), SourceSettings(f"{folder}/b.*")))
+    with running(Settings(poll_interval=0.05, sources=sources)) as daemon:
+        until("looked for several times", lambda: Counted.looked > 3)
         assert [c.name for c in daemon.conditions()] == [str(second)]
     assert [line for line in log.new() if "two databases" in line] == [
         "warning two databases of one name: the second is not read; give it another name"
@@ -195,7 +201,8 @@ def test_a_storm_of_reloads_reads_nothing_again_and_leaves_nothing_behind(folder
         before = threads(exporter), files(exporter)
         right = file.read_text()
         for i in range(200):
-            file.write_text(right if i % 2 else right.replace("retention", "retentoin"))
+            (folder / "next.yml").write_text(right if i % 2 else right.replace("retention", "retentoin"))
+            (folder / "next.yml").rename(file)
             exporter.process.send_signal(signal.SIGHUP)
         until("the last one", lambda: exporter.value(LAST_RELOAD) == 1)
         assert exporter.value(rows) == read

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exporter_process import Serving, serving, until
 from oracle import Series, differences, parse
 from replay import Replay, truth, wrong
-from watched import SOURCE
+from watched import SOURCE, Watched, unpacked
+
+from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.tables import Row
 
 KILLS = 5
 READY = f'parsl_exporter_source_ready{{source="{SOURCE}"}}'
@@ -80,6 +85,41 @@ def test_a_killed_exporter_comes_back_with_the_truth(name: str, folder: Path) ->
             done = kill
             if chance.random() < 0.5 or kill == len(replay.commits):
                 comes_true(exporter, replay.database)
+
+
+class Halted(SqliteReader):
+    """A writer locks the database before the statement number `at`, until it is told to go on."""
+
+    def __init__(self, path: Path, at: int) -> None:
+        super().__init__(path)
+        self.left = at
+        self.writer = sqlite3.connect(path, isolation_level=None)
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        self.left -= 1
+        if self.left == 0:
+            self.writer.execute("BEGIN EXCLUSIVE")
+        return super().fetch(sql, parameters)
+
+
+def test_a_database_read_half_is_not_published(folder: Path) -> None:
+    database = unpacked(folder / "monitoring.db", "managerlost-2026.10.26")
+    everything = Watched(database).poll().source.rows
+    half_read = 0
+    for at in range(1, 100):
+        reader = Halted(database, at)
+        with closing(reader.writer):
+            watched = Watched(database, reader=reader).poll()
+            if reader.left > 0:
+                break
+            ready = watched.own("source_ready") == 1
+            assert bool(of_runs(watched.series())) == ready
+            assert not ready or watched.source.rows == everything
+            half_read += 0 < watched.source.rows < everything
+            reader.writer.execute("ROLLBACK")
+            watched.poll()
+            assert (watched.own("source_ready"), watched.source.rows) == (1, everything)
+    assert half_read > 5
 
 
 @pytest.mark.parametrize("name", ["managerlost-2026.10.26", "std-2026.10.26"])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
 from reading import REASONS, SOURCE, Options, Reading
@@ -147,6 +147,8 @@ stories = (
     st.tuples(runs("run-1"), st.just([]) | runs("run-2")).map(lambda both: both[0] + both[1]).filter(bool)
 )
 
+close_after = st.sampled_from([CLOSE_AFTER, -2.0 * HOUR])
+"""The second has a first read let go of every task as soon as it seems finished."""
 endless = stories.map(without_end)
 
 
@@ -229,6 +231,7 @@ quick = settings(
     max_examples=int(os.environ.get("ORDER_EXAMPLES", "25")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
 )
 
 
@@ -264,9 +267,9 @@ def test_late_rows_reach_counters_and_gauges_of_closed_tries(telling: Telling) -
 
 
 @quick
-@given(tellings())
-def test_a_first_read_takes_back_what_it_closed_too_early(telling: Telling) -> None:
-    reading = Reading(Options(close_after=CLOSE_AFTER))
+@given(tellings(), close_after)
+def test_a_first_read_takes_back_what_it_closed_too_early(telling: Telling, close_after: float) -> None:
+    reading = Reading(Options(close_after=close_after))
     for rows in telling.polls:
         reading.take(rows)
         reading.runs.settle_history(math.inf)
@@ -275,18 +278,18 @@ def test_a_first_read_takes_back_what_it_closed_too_early(telling: Telling) -> N
 
 
 @quick
-@given(tellings(), st.sampled_from(["", "settle", "release"]))
-def test_a_first_read_in_columns_says_the_same(telling: Telling, between: str) -> None:
+@given(tellings(), close_after, st.sampled_from(["", "settle", "release"]))
+def test_a_first_read_in_columns_says_the_same(telling: Telling, close_after: float, between: str) -> None:
     """Also when it lets go of tasks too early, and when a lock interrupts it and it is begun again."""
-    reading = Reading(Options(close_after=CLOSE_AFTER))
-    columns = Columns(reading.runs, CLOSE_AFTER)
+    reading = Reading(Options(close_after=close_after))
+    columns = Columns(reading.runs, close_after)
     for rows in telling.polls:
         reading.take_in_columns(columns, rows)
         if between == "settle":
             columns.settle(math.inf)
         elif between == "release":
             columns.release()
-            columns = Columns(reading.runs, CLOSE_AFTER)
+            columns = Columns(reading.runs, close_after)
     columns.release()
     reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
     assert differences(oracle(telling.story), reading.poll().series()) == []

@@ -99,7 +99,7 @@ class Bulk:
         if tries is None:
             return None
         places = np.stack([self._coded(columns[i]) for i in (4, 6, 5)])
-        odd = (index < 0) | (tries != 0) | (self._names_of[1, index.clip(0)] >= 0)
+        odd = (index < 0) | (tries != 0) | (places[0] < 0) | (self._names_of[1, index.clip(0)] >= 0)
         odd |= np.fromiter(map(bool, columns[7]), bool, len(rows))
         ordinary = self._ordinary(index, odd)
         self._names_of[1:, index[ordinary]] = places[:, ordinary]
@@ -107,7 +107,7 @@ class Bulk:
 
     def _coded(self, column: Sequence[Any]) -> Ints:
         """The codes of a column of names; -1 for NULL and the empty text."""
-        codes = {value: self._code(self._names[value]) if value else -1 for value in set(column)}
+        codes = {v: -1 if v is None or v == "" else self._code(self._names[v]) for v in set(column)}
         return np.fromiter(map(codes.__getitem__, column), np.int64, len(column))
 
     def take_status(

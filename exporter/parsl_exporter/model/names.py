@@ -34,10 +34,12 @@ def name(value: object) -> str:
 
 
 class Names(dict[object, str]):
-    """`name` for the many rows that repeat few values: value -> label value."""
+    """`name` for the many rows that repeat few values. Only texts are kept: to a dict, 0 is 0.0."""
 
     def __missing__(self, value: object) -> str:
-        if len(self) >= _CACHED:
-            self.clear()
-        text = self[value] = name(value)
+        text = name(value)
+        if isinstance(value, str):
+            if len(self) >= _CACHED:
+                self.clear()
+            self[value] = text
         return text

@@ -53,16 +53,21 @@ class SqliteColumns:
         """Give the next status rows past `after`."""
         begin = self._monotonic()
         found = self._reader.fetch(
-            "SELECT max(rowid), count(*), min(run_id), max(run_id), count(run_id), group_concat(task_id),"
+            "SELECT max(rowid), count(*), min(run_id), max(run_id), count(run_id),"
+            " sum(typeof(task_id) <> 'integer' OR typeof(try_id) <> 'integer'), group_concat(task_id),"
             " group_concat(try_id), group_concat(task_status_name), group_concat(timestamp, '')"
             " FROM (SELECT rowid, * FROM status WHERE rowid > ? ORDER BY rowid LIMIT ?)",
             (after.rowid, self._limits[STATUS.name]),
         )
-        end, count, low, high, named, *texts = found[0]
+        end, count, low, high, named, odd, *texts = found[0]
         if end is None:
             return StatusSlice(after, 0, more=False, columns=None)
         ordinary = (
-            named == count and isinstance(low, str) and low == high and all(isinstance(t, str) for t in texts)
+            named == count
+            and not odd
+            and isinstance(low, str)
+            and low == high
+            and all(isinstance(t, str) for t in texts)
         )
         columns = StatusColumns(low, count, *texts) if ordinary and low else None
         more = self._adapt(STATUS, count, self._monotonic() - begin)

@@ -59,7 +59,7 @@ def ordinary_tasks(draw: st.DrawFn) -> list[Told]:
     return story
 
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @quick

@@ -47,7 +47,7 @@ class Table:
             self.visit()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(st.tuples(st.integers(0, 3 * NEAR_THE_END), st.sets(st.integers(1, FULL - 1), max_size=8))))
 def test_a_row_is_found_once_wherever_there_was_room_for_it(inserts: list[tuple[int, set[int]]]) -> None:
     table = Table()
