@@ -41,7 +41,6 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
     runs = reading.runs
     while reading.batch(WORKFLOW).more:
         pass
-    reading.holding_ends = reading.reader.keyed
     first = _FirstRead(reading, _skip(reading, wall()))
     try:
         finished = first.read(show)

@@ -21,13 +21,11 @@ from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs, TaskKey
 from parsl_exporter.read.position import START, Batch, Position
 from parsl_exporter.read.reader import Reader
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW, Row, Table
 
 _ASKED_AT_ONCE = 500
 """Tries whose rows are read again in one transaction."""
 _TASK_TABLES = (TASK, TRY, STATUS, RESOURCE)
-_APPENDED = (STATUS, RESOURCE, BLOCK, NODE)
-_TIME_COMPLETED = 1 + WORKFLOW.columns.index("time_completed")
 
 _log = logging.getLogger(__name__)
 
@@ -90,11 +88,8 @@ class Reading:
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
         self.backlog: dict[str, int] = {}
         self._rows_read = rows_read
-        self.holding_ends = False
         self._taken: _Taken | None = None
         self._nameless = Nameless()
-        self._ends: dict[str, float] = {}
-        self._poll_began = 0.0
 
     @property
     def untouched(self) -> bool:
@@ -125,28 +120,9 @@ class Reading:
                 workflows = self.reader.workflows(zoneless)
             self.fold(WORKFLOW, workflows)
         with self.baton:
-            if self.holding_ends and table is WORKFLOW:
-                rows = [self._without_new_end(row) for row in rows]
             self.runs.take(table, rows, self.steady())
-            if self._ends and table in _APPENDED:
-                for run_id in self._ends.keys() & {row[1] for row in rows}:
-                    self._ends[run_id] = self.steady()
             if self.reader.keyed and table in (STATUS, RESOURCE):
                 self._nameless.add(self.runs, rows)
-
-    def _without_new_end(self, row: Row) -> Row:
-        """Hold a run's end back until a poll after the one that saw it has brought no other row of the run.
-
-        Other rows may have been committed before the end and read after it; once a run is over, what they lack is
-        `unknown` for good.
-        """
-        run = self.runs.runs.get(row[1])
-        if row[_TIME_COMPLETED] is None or (run is not None and run.over):
-            return row
-        if self._ends.setdefault(row[1], self.steady()) < self._poll_began:
-            del self._ends[row[1]]
-            return row
-        return (*row[:_TIME_COMPLETED], None, *row[_TIME_COMPLETED + 1 :])
 
     def _name(self) -> None:
         """Read the task and try rows that are to be asked for by key, as far as they are there."""
@@ -162,11 +138,6 @@ class Reading:
                 self.fold(table, rows)
                 self._rows_read[table.name] += len(rows)
         nameless.asked(self.runs)
-
-    def begin_poll(self) -> None:
-        """Finish what the last poll could not."""
-        self._poll_began = self.steady()
-        self.finish_batch()
 
     def finish_batch(self) -> None:
         """Count the late rows of the batch that was taken; begun again when a lock came between."""
@@ -204,7 +175,7 @@ class Reading:
         """Read rows that Parsl updates in place: of runs, and of tries whose host must still come."""
         with self.turn:
             workflows = self.reader.workflows(self.runs.known_runs())
-        self._nameless.again(self._ends)
+        self._nameless.again()
         self._name()
         keys = list(self.runs.incomplete_tries())
         for i in range(0, len(keys), _ASKED_AT_ONCE):

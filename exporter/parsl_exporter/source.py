@@ -282,7 +282,7 @@ class Source:
     def _update(self, reading: Reading, now: float) -> None:
         with reading.turn:
             changed = self._reader.changed()
-        reading.begin_poll()
+        reading.finish_batch()
         if not self._caught_up:
             if not read_first(reading, wall=self._clock.wall, show=lambda: self._show_progress(reading)):
                 return

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from parsl_exporter.model.runs import Runs, TaskKey, TryKey
 from parsl_exporter.model.tasks import Task
 from parsl_exporter.tables import Row
 
-Key = TypeVar("Key", TaskKey, TryKey)
-
-_SELDOM = 32
-
 
 class Nameless:
-    """What has no row of its own yet: asked for at once, then less and less often, down to every 32nd time.
-
-    `tasks` and `tries` are to be asked for now.
-    """
+    """What has no row of its own yet. `tasks` and `tries` are to be asked for now, others once a poll."""
 
     def __init__(self) -> None:
         self.tasks: set[TaskKey] = set()
         self.tries: set[TryKey] = set()
-        self._waiting_tasks: dict[TaskKey, int] = {}
-        self._waiting_tries: dict[TryKey, int] = {}
+        self._waiting_tasks: set[TaskKey] = set()
+        self._waiting_tries: set[TryKey] = set()
 
     def add(self, runs: Runs, rows: Sequence[Row]) -> None:
         """Note what these status or resource rows, which `runs` has taken, name for the first time."""
@@ -33,47 +25,35 @@ class Nameless:
             task = run.tasks.get(task_id) if run is not None else None
             if task is None:
                 continue
-            if task.app is None and (key := TaskKey(run_id, task_id)) not in self._waiting_tasks:
-                self.tasks.add(key)
+            if task.app is None:
+                self.tasks.add(TaskKey(run_id, task_id))
             one = task.tries.get(try_id)
             if one is not None and one.executor is None:
-                place = TryKey(run_id, task_id, try_id)
-                if place not in self._waiting_tries:
-                    self.tries.add(place)
+                self.tries.add(TryKey(run_id, task_id, try_id))
+        self.tasks -= self._waiting_tasks
+        self.tries -= self._waiting_tries
 
     def asked(self, runs: Runs) -> None:
         """All that was to be asked for was, and `runs` has taken what came: the others have to wait."""
-        for key in self.tasks:
+        self._waiting_tasks |= {
+            k for k in self.tasks if (task := _task(runs, k)) is not None and task.app is None
+        }
+        for key in self.tries:
             task = _task(runs, key)
-            if task is None or task.app is not None:
-                self._waiting_tasks.pop(key, None)
-            else:
-                self._waiting_tasks.setdefault(key, 0)
-        for place in self.tries:
-            task = _task(runs, place)
-            one = task.tries.get(place.try_id) if task is not None else None
-            if one is None or one.executor is not None:
-                self._waiting_tries.pop(place, None)
-            else:
-                self._waiting_tries.setdefault(place, 0)
+            one = task.tries.get(key.try_id) if task is not None else None
+            if one is not None and one.executor is None:
+                self._waiting_tries.add(key)
         self.tasks.clear()
         self.tries.clear()
 
-    def again(self, ending: Collection[str]) -> None:
-        """A poll is at its end: those that wait are to be asked for when it is their turn, or their run is to end."""
-        self.tasks.update(_due(self._waiting_tasks, ending))
-        self.tries.update(_due(self._waiting_tries, ending))
+    def again(self) -> None:
+        """A poll is at its end: all that wait are to be asked for again."""
+        self.tasks |= self._waiting_tasks
+        self.tries |= self._waiting_tries
+        self._waiting_tasks.clear()
+        self._waiting_tries.clear()
 
 
 def _task(runs: Runs, key: TaskKey | TryKey) -> Task | None:
     run = runs.runs.get(key.run_id)
     return None if run is None else run.tasks.get(key.task_id)
-
-
-def _due(waiting: dict[Key, int], ending: Collection[str]) -> list[Key]:
-    due = []
-    for key, times in waiting.items():
-        waiting[key] = times + 1
-        if times & (times - 1) == 0 or times % _SELDOM == 0 or key.run_id in ending:
-            due.append(key)
-    return due

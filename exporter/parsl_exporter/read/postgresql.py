@@ -31,8 +31,6 @@ LONGEST_READ = 0.05
 _FEWEST, _MOST = 8, 256
 _MOST_TRIES = 1_000
 _KEYS_AT_ONCE = 1_000
-_QUIET_POLLS = 64
-"""Polls that go on after the last transaction: rows that were not found by key are asked for again so long."""
 _RUN_KEY = (("run_id", "text"),)
 _TASK_KEY = (("task_id", "bigint"), ("run_id", "text"))
 _TRY_KEY = (("try_id", "bigint"), *_TASK_KEY)
@@ -105,7 +103,6 @@ class PostgresReader:
         self._serial = 0
         self._snapshot = ""
         self._quiet_since: float | None = None
-        self._quiet_polls = 0
 
     @property
     def longest(self) -> float:
@@ -141,9 +138,7 @@ class PostgresReader:
         now = self._monotonic()
         if snapshot != self._snapshot or self._quiet_since is None:
             self._snapshot, self._quiet_since = snapshot, now
-            self._quiet_polls = 0
-        self._quiet_polls += 1
-        return now - self._quiet_since <= 2 * self._sweep or self._quiet_polls <= _QUIET_POLLS
+        return now - self._quiet_since <= 2 * self._sweep
 
     def _look(self) -> str:
         """Look at the tables; give the snapshot of transactions at that moment."""

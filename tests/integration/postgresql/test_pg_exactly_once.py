@@ -89,6 +89,31 @@ def test_eight_writers_that_roll_back_at_random_are_counted_as_the_oracle_does(
             assert sum(writer.committed for writer in writers) > 1_000
 
 
+def test_what_parsl_commits_after_the_end_of_a_run_in_its_last_batch_is_not_taken_for_unknown(
+    server: Server, tmp_path: Path
+) -> None:
+    """The database manager commits the workflow's end first, then tasks, status rows, tries; polls come between."""
+    tables.create(server, "ending")
+    server.execute(
+        "ending",
+        "INSERT INTO workflow VALUES ('run', 'w', '1', '2026-11-22 09:00:00', NULL, 'h', 'u', '/r', 0, 0)",
+    )
+    with watching(server.url("ending", "reader")) as watch:
+        watch.poll()
+        for statement in (
+            "UPDATE workflow SET time_completed = '2026-11-22 09:00:05'",
+            "INSERT INTO task (task_id, run_id, task_func_name, task_memoize, task_fail_count, task_fail_cost)"
+            " VALUES (0, 'run', 'app', 'False', 0, 0)",
+            "INSERT INTO status VALUES (0, 'exec_done', '2026-11-22 09:00:04', 'run', 0)",
+            "INSERT INTO try (try_id, task_id, run_id, task_executor) VALUES (0, 0, 'run', 'htex')",
+        ):
+            server.execute("ending", statement)
+            if "task (" not in statement:
+                watch.poll()
+
+        assert settle(watch, server, "ending", tmp_path / "twin.db", 20) == []
+
+
 def disturb(
     server: Server,
     disturbances: tuple[Callable[[Server, random.Random], None], ...],

@@ -211,6 +211,28 @@ def test_a_failover_to_another_server_with_the_same_data_changes_nothing(
             other.stop("immediate")
 
 
+def test_a_failover_to_a_server_that_lacks_the_last_commits_is_read_as_that_server_is(
+    server: Server, tmp_path: Path
+) -> None:
+    with (
+        folder() as path,
+        closing(Proxy(server.port)) as proxy,
+        watching(server.url("runs", "reader", proxy.port)) as watch,
+    ):
+        other = server.copy_to(path, free_port())
+        server.execute("runs", *NEW_RUN)
+        healed(watch, server, tmp_path)
+        server.stop("immediate")
+        other.start()
+        try:
+            proxy.target = other.port
+            other.execute("runs", *(statement.replace("'new'", "'another'") for statement in NEW_RUN))
+            watch.wait(lambda: watch.up)
+            assert settle(watch, other, "runs", tmp_path / "twin.db", 20) == []
+        finally:
+            other.stop("immediate")
+
+
 def test_a_database_that_is_made_anew_is_read_anew(server: Server, tmp_path: Path) -> None:
     with watching(server.url("runs", "reader")) as watch:
         healed(watch, server, tmp_path)
@@ -271,3 +293,18 @@ def test_rows_that_are_deleted_changed_or_moved_are_read_anew(
         server.execute("runs", statement)
         server.execute("runs", "VACUUM", *NEW_RUN)
         assert settle(watch, server, "runs", tmp_path / "twin.db", 30) == []
+
+
+def test_rows_that_vacuum_full_moves_into_the_gaps_of_a_rollback_are_not_counted_again(
+    server: Server, tmp_path: Path
+) -> None:
+    with server.connect("runs") as writer:
+        writer.execute("BEGIN")
+        writer.execute(NEW_RUN[0])
+        writer.execute(NEW_RUN[1])
+        writer.execute("ROLLBACK")
+    server.execute("runs", *NEW_RUN)
+    with watching(server.url("runs", "reader")) as watch:
+        healed(watch, server, tmp_path)
+        server.execute("runs", "VACUUM FULL status")
+        healed(watch, server, tmp_path)
