@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import time
+import tracemalloc
 from collections import Counter
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from telling import (
 )
 from watched import Log, Watched, execute, in_memory
 
+from parsl_exporter.model.stamps import Stamps
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
@@ -62,7 +66,8 @@ def text_of_bytes(database: Path, table: str, column: str, raw: bytes) -> None:
 
 NO_KEYS = (None, "", b"run-1", 1, 1.5)
 NO_IDS = (None, "", "0", -1, 0.5, b"\0")
-NO_STAMPS = (None, "", "today", 12, 1.5, b"2026", "2026-13-01 00:00:00.000000", "2026-01-05 12:00:00.12345x",
+NO_DATE = "2026-13-01 00:00:00.000000"
+NO_STAMPS = (None, "", "today", 12, 1.5, b"2026", NO_DATE, "2026-01-05 12:00:00.12345x",
              "2026-01-05 12:00:00.123456+99:00", "0001-01-01 00:00:00.000000",
              "1969-12-31 23:59:59.999999")  # fmt: skip
 NO_NUMBERS = ("", "1", "much", b"1", math.inf, -math.inf, 1e308, -1e308)
@@ -166,6 +171,53 @@ def test_a_workflow_row_that_cannot_be_used_is_counted_once_however_often_it_is_
     execute(path, f"UPDATE workflow SET time_completed = '{stamp(99)}' WHERE run_id = 'run-1'")
     watched.poll()
     assert 'parsl_workflow_end_timestamp_seconds{source="s",run_id="run-1"}' in watched.page()
+
+
+OF_NODES = [one for one in BAD if one[0].table is NODE]
+
+
+@pytest.mark.parametrize("bad", OF_NODES, ids=lambda bad: f"{bad[1]}-{bad[2]!r:.20}")
+def test_a_row_of_a_manager_that_cannot_be_used_hides_none_that_can(bad: tuple[Told, str, Any, str]) -> None:
+    """Of many rows of a manager only the last counts: that must be the last that can be used."""
+    row, column, value, reason = bad
+    spoilt, good = changed(row, **{column: value}), [workflow(), node("m1", 2), node("m1", 3, workers=7)]
+    orders = [[*good, spoilt], [good[0], spoilt, *good[1:]], [good[0], good[1], spoilt, good[2]]]
+    if value == NO_DATE:  # looks like a time: found only where it counts
+        del orders[1:]
+    for rows in orders:
+        with in_memory() as folder:
+            watched = watched_in_polls(folder / "a.db", rows, 1)
+            assert watched.rejected() == {f"node {reason}": 1}
+            assert watched.wrong(write(folder / "good.db", good)) == []
+
+
+def test_ids_far_beyond_the_others_cost_no_memory_for_those_between(folder: Path) -> None:
+    story = [workflow()]
+    for task_id in (0, 1, 70_000, 200_000, 1_000_000, 20_000_000, 60_000_000, 2**40, 2**63 - 1):
+        story += [task(task_id), attempt(task_id), *lifecycle(task_id, ("pending", 0), ("exec_done", 1))]
+    watched = Watched(write(folder / "a.db", story))
+    tracemalloc.start()
+    assert watched.wrong() == []
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("written", ["0001-01-01 00:00:00.000000", "9999-12-31 23:59:59.000000"])
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Chicago", "UTC"])
+def test_a_time_beyond_the_calendar_of_the_exporters_own_zone_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, written: str, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        stamps = Stamps(None)
+        with suppress(ValueError):
+            assert stamps[written[:19]] > 0
+        with suppress(ValueError):
+            assert stamps.read(written) > 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 # --- odd, and usable ----------------------------------------------------------------------------------------

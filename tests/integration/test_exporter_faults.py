@@ -27,7 +27,7 @@ from parsl_exporter.daemon import Daemon
 from parsl_exporter.read.position import Batch, Position
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.settings import Settings, SourceSettings
-from parsl_exporter.tables import Table
+from parsl_exporter.tables import STATUS, Row, Table
 
 FOREVER = "3650d"
 
@@ -358,28 +358,40 @@ def test_the_exporter_ends_though_a_folder_hangs(folder: Path) -> None:
 
 
 class Faulty(SqliteReader):
-    """Has a fault of its own in the third batch of rows, as often as `times` says."""
+    """Breaks off amid rows that the model takes, as a fault of the model's own would, as often as `times` says."""
 
-    times = 3
+    times = 0
 
     def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
         batch = super().tail(table, after, skip=skip)
-        if self.times and batch.rows and table.name == "resource":
+        if self.times and table is STATUS and len(batch.rows) > 1:
             self.times -= 1
-            raise LookupError("nobody thought of this")
+            return batch._replace(rows=BrokenOff(batch.rows))
         return batch
+
+
+class BrokenOff(list[Row]):
+    def __iter__(self) -> Iterator[Row]:
+        yield self[0]
+        raise LookupError("nobody thought of this")
 
 
 def test_an_error_that_nobody_thought_of_is_reported_and_what_it_spoilt_is_read_anew(
     folder: Path, log: Log
 ) -> None:
-    path = unpacked(folder / "a.db")
-    watched = Watched(path, reader=Faulty(path)).poll(3)
+    story = [workflow(), task(0), attempt(0, host="h", block="0"), status(0, "pending", 0)]
+    path = write(folder / "a.db", story)
+    reader = Faulty(path)
+    watched = Watched(path, reader=reader).poll()
+    before = watched.run_lines()
+    reader.times = 1
+    insert(path, [status(0, "launched", 1), status(0, "running", 2)])
+    watched.poll()
     assert watched.again == 60
-    assert watched.errors() == {"internal": 3}
-    assert watched.runs() == {}
+    assert watched.errors() == {"internal": 1}
+    assert watched.run_lines() == before
     says = "unexpected LookupError: nobody thought of this; please report it with the log"
-    assert watched.condition.message == says
+    assert watched.condition == ("down", says)
     assert log.new() == ["error source s: unexpected error", f"warning {says} source=s reason=internal"]
     watched.poll()
     assert watched.up()

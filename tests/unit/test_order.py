@@ -213,14 +213,18 @@ def fallen(before: Series, after: Series) -> list[str]:
 
 
 def read(polls: Sequence[Sequence[Numbered]], *, pause: float = 0) -> Reading:
-    """Publish after each poll, `pause` seconds apart, and at last when all is closed; no counter may fall."""
+    """Publish after each poll, and at last when all is closed; no counter may fall.
+
+    After each poll comes one without rows, `pause` seconds later.
+    """
     reading = Reading(Options(close_after=CLOSE_AFTER))
     before: Series = {}
     for rows in [*polls, ()]:
-        after = reading.poll(rows).series()
-        assert fallen(before, after) == []
-        before = after
-        reading.clock += pause
+        for part in (rows, ()):
+            after = reading.poll(part).series()
+            assert fallen(before, after) == []
+            before = after
+            reading.clock += pause
     reading.clock += 2 * CLOSE_AFTER
     after = reading.poll().series()
     assert fallen(before, after) == []

@@ -40,6 +40,8 @@ class _Codes(dict[str, int]):
 _CODES = _Codes((state, code) for code, state in enumerate(ORDINARY))
 _MOST = 1 << 26
 """Tasks held at once; ids further apart are given up."""
+_GAP = 1 << 16
+"""Ids that may be missing before the next: one far beyond the others must not cost memory for those between."""
 _ROOM = 1 << 8
 
 
@@ -230,6 +232,8 @@ class Bulk:
             return None
         size = len(self._held)
         if most >= size:
+            if most >= 2 * int(np.count_nonzero(self._held | self._given_up)) + _GAP:
+                return None
             old = self.__dict__.copy()
             self._allocate(max(2 * size, most + _ROOM))
             self._copy(old, slice(0, size), size)

@@ -14,9 +14,10 @@ _SLACK = 65_536
 class Retired:
     """A set of integers that is dense from 0; ids far beyond the others are kept apart."""
 
-    __slots__ = ("_dense", "_sparse")
+    __slots__ = ("_count", "_dense", "_sparse")
 
     def __init__(self) -> None:
+        self._count = 0
         self._dense = bytearray()
         self._sparse: set[int] = set()
 
@@ -28,7 +29,8 @@ class Retired:
     def add(self, task_id: int) -> None:
         """Add an id."""
         dense = self._dense
-        if 0 <= task_id < 2 * len(dense) + _SLACK:
+        self._count += 1
+        if 0 <= task_id < max(len(dense), 2 * self._count + _SLACK):
             if task_id >= len(dense):
                 dense.extend(bytes(task_id + _SLACK - len(dense)))
                 for sparse in [s for s in self._sparse if 0 <= s < len(dense)]:
@@ -40,6 +42,7 @@ class Retired:
 
     def remove(self, task_id: int) -> None:
         """Remove an id that is there."""
+        self._count -= 1
         if task_id in self._sparse:
             self._sparse.remove(task_id)
         else:
@@ -47,6 +50,7 @@ class Retired:
 
     def add_all(self, task_ids: npt.NDArray[np.int64]) -> None:
         """Add ids, all at or above 0 and not far beyond the others."""
+        self._count += len(task_ids)
         last = int(task_ids.max())
         if last >= len(self._dense):
             self._dense.extend(bytes(last + _SLACK - len(self._dense)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from parsl_exporter.read.position import Position, position_of
@@ -88,11 +89,9 @@ class SqliteColumns:
         count = sum(row[1] for row in found)
         end = max(row[0] for row in found)
         more = self._adapt(NODE, count, self._monotonic() - begin)
-        rows = (
-            self._reader.between(NODE, after.rowid, end)
-            if any(row[4] for row in found)
-            else self._chosen(found)
-        )
+        rows = [] if any(row[4] for row in found) else self._chosen(found)
+        if not rows or not all(map(_has_times, rows)):
+            rows = self._reader.between(NODE, after.rowid, end)
         return NodeSlice(self._position(NODE, end), count, more, rows)
 
     def _chosen(self, found: list[Row]) -> list[Row]:
@@ -116,6 +115,17 @@ class SqliteColumns:
     def _position(self, table: Table, end: Any) -> Position:
         rows = self._reader.between(table, end - 1, end)
         return position_of(table, rows[0]) if rows else Position(end)
+
+
+def _has_times(row: Row) -> bool:
+    """Say whether the times of a node row, digits where they should be, are in the calendar."""
+    try:
+        for written in row[_STAMP : _STAMP + 2]:
+            if written is not None:
+                datetime.fromisoformat(written)
+    except ValueError:
+        return False
+    return True
 
 
 _DIGITS = (

@@ -39,6 +39,11 @@ def test_repeated_rows_are_no_change_and_the_first_of_them_counts() -> None:
     assert changes(block) == [("PENDING", 0), ("RUNNING", 3), ("PENDING", 5), ("RUNNING", 6)]
 
 
+def test_the_first_row_is_a_change() -> None:
+    assert changes(taken(rows("RUNNING"))) == [("RUNNING", 0)]
+    assert changes(taken(rows("HELD", "RUNNING", "HELD"))) == [("HELD", 0), ("RUNNING", 1), ("HELD", 2)]
+
+
 def test_it_waited_from_the_first_pending_to_the_first_running() -> None:
     assert taken(rows("PENDING", "PENDING", "RUNNING", "PENDING", "RUNNING")).queued_us() == 2_000_000
     assert taken(rows("RUNNING")).queued_us() is None
