@@ -482,7 +482,7 @@ def distinct(rows: list[Told]) -> list[Told]:
 def modelled(row: Told) -> bool:
     """Say whether the oracle knows what to make of what is NULL, empty or no text in it, where it is usable."""
     if row.table in (BLOCK, NODE):
-        return None not in row.values.values()
+        return not {None, -7} & set(row.values.values())
     if row.table is STATUS:
         return isinstance(row.values["task_status_name"], str) and row.values["task_status_name"] != ""
     return row.values.get("time_completed") != ""
