@@ -34,7 +34,8 @@ unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with t
 	$(SQLALCHEMY21)/bin/python -m pytest --quiet tests/unit
 
 integration: $(READY) packages ## tests with real programs (Parsl, Prometheus, PostgreSQL, npm), and with any input
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --ignore tests/unit --ignore tests/bench
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadfile --durations 12 \
+	    --ignore tests/unit --ignore tests/bench
 
 bench: $(READY) ## how harmless and how cheap, as ratios, with TASKS tasks (default 1,000,000)
 	@folder=$$(mktemp --directory); trap 'rm -rf "$$folder"' EXIT; \
