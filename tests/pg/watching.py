@@ -37,8 +37,10 @@ class Watch:
         sweep: float = SWEEP,
         baton: Baton | None = None,
         retention: float = FOREVER,
+        close_after: float = 6.0,
     ) -> None:
-        self.close_after = 6.0
+        # Longer than any stall of these tests, so that no row comes after its try was closed.
+        self.close_after = close_after
         settings = Settings(
             timezone="UTC", close_after=self.close_after, retention=retention, abandon_after=FOREVER
         )
@@ -108,9 +110,10 @@ def watching(
     sweep: float = SWEEP,
     baton: Baton | None = None,
     retention: float = FOREVER,
+    close_after: float = 6.0,
 ) -> Iterator[Watch]:
     """A watch that lets its connection go at the end."""
-    watch = Watch(url, shard, sweep, baton, retention)
+    watch = Watch(url, shard, sweep, baton, retention, close_after)
     try:
         yield watch
     finally:

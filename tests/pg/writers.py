@@ -115,7 +115,7 @@ class Writer(threading.Thread):
                        timestamp=self._stamp(), last_heartbeat=self._stamp())  # fmt: skip
 
     def _stamp(self) -> datetime:
-        self._now += timedelta(microseconds=self._random.randint(1, 200_000))
+        self._now += timedelta(microseconds=self._random.randint(1, 20_000))
         return self._now.replace(tzinfo=None)
 
     # --- how it is committed ---------------------------------------------------------------------------------

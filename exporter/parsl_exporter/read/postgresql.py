@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.engine import URL
 
-from parsl_exporter.errors import SourceFault, SourceReplaced
+from parsl_exporter.errors import SourceReplaced
 from parsl_exporter.read import pg_statements as statements
 from parsl_exporter.read.heap import Heap, Place, Visit
+from parsl_exporter.read.pg_catalog import APPENDED, Catalog
 from parsl_exporter.read.pg_session import Server, Session
 from parsl_exporter.read.position import Batch, Position
 from parsl_exporter.redaction import public
 from parsl_exporter.shard import WHOLE, Shard
-from parsl_exporter.tables import BY_NAME, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW, Row, Table, lacking
+from parsl_exporter.tables import BY_NAME, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
 SWEEP = 60.0
 """Seconds in which every page that can hold new rows is looked at."""
@@ -34,22 +35,6 @@ _KEYS_AT_ONCE = 1_000
 _RUN_KEY = (("run_id", "text"),)
 _TASK_KEY = (("task_id", "bigint"), ("run_id", "text"))
 _TRY_KEY = (("try_id", "bigint"), *_TASK_KEY)
-_BY_PLACE = frozenset(TABLES) - {WORKFLOW, TASK, TRY}
-
-
-class _State(NamedTuple):
-    """One table as the server tells of it. `file` changes when rows are moved."""
-
-    oid: int
-    plain: bool
-    file: int
-    bytes: int
-    changed: int
-    inserted: int
-    readable: bool
-
-
-_NONE = _State(0, False, 0, 0, 0, 0, False)
 
 
 class _Given(NamedTuple):
@@ -87,15 +72,11 @@ class PostgresReader:
     ) -> None:
         self.database = public(url)
         self._session = Session(url, self.database, monotonic=monotonic)
+        self._catalog = Catalog(self._session, self.database)
         self._ours = shard.condition("s.run_id")
         self._sweep = sweep
         self._monotonic = monotonic
         self._server: Server | None = None
-        self._page_size = 8_192
-        self._states: dict[str, _State] = {}
-        self._schema: dict[str, frozenset[str]] = {}
-        self._estimates: dict[str, int] = {}
-        self._columns: dict[str, list[str]] = {}
         self._heaps: dict[str, Heap] = {}
         self._given: dict[str, _Given] = {}
         self._given_workflows: dict[str, tuple[bytes, str]] = {}
@@ -130,65 +111,15 @@ class PostgresReader:
         if server is not None:
             before, self._server = self._server, server
             if before is not None and before != server:
-                self._states = {}
+                self._catalog.forget()
                 raise SourceReplaced(
                     f"{self.database}: the server was restarted or replaced; reading it anew"
                 )
-        snapshot = self._look()
+        snapshot = self._catalog.look()
         now = self._monotonic()
         if snapshot != self._snapshot or self._quiet_since is None:
             self._snapshot, self._quiet_since = snapshot, now
         return now - self._quiet_since <= 2 * self._sweep
-
-    def _look(self) -> str:
-        """Look at the tables; give the snapshot of transactions at that moment."""
-        found = self._session.fetch(statements.STATE, (list(BY_NAME),))
-        before, states = self._states, {row[0]: _State(*row[1:8]) for row in found}
-        if not before or any(states.get(name, _NONE).oid != was.oid for name, was in before.items()):
-            self._introspect(states)
-            self._states = states
-            if before:
-                raise SourceReplaced(f"{self.database}: its tables were made anew; reading them anew")
-        self._states = states
-        for name, was in before.items():
-            table, now = BY_NAME[name], states[name]
-            if was.file != now.file:
-                raise self._rewritten(table)
-            if table in _BY_PLACE and (was.changed != now.changed or was.inserted > now.inserted):
-                raise SourceReplaced(
-                    f"{self.database}: rows of {table.name} were deleted or updated, or the server's statistics"
-                    " were reset; reading it anew"
-                )
-        return str(found[0][8])
-
-    def _rewritten(self, table: Table) -> SourceReplaced:
-        return SourceReplaced(
-            f"{self.database}: {table.name} was rewritten (VACUUM FULL, TRUNCATE or a restore); reading it anew"
-        )
-
-    def _introspect(self, states: Mapping[str, _State]) -> None:
-        if not states:
-            raise SourceFault(
-                "schema",
-                f"{self.database}: has none of Parsl's tables yet; Parsl makes them when a run starts",
-            )
-        strange = sorted(name for name, state in states.items() if not state.plain)
-        if strange:
-            raise SourceFault("schema", f"{self.database}: {', '.join(strange)}: no table that Parsl made")
-        hidden = sorted(name for name, state in states.items() if not state.readable)
-        if hidden:
-            raise SourceFault("unreadable", f"{self.database}: grant this role SELECT on {', '.join(hidden)}")
-        described = self._session.fetch(statements.COLUMNS, ([state.oid for state in states.values()],))
-        schema = {row[0]: frozenset(row[1]) for row in described}
-        faults = lacking(schema)
-        if faults:
-            raise SourceFault(
-                "schema", f"{self.database}: {'; '.join(faults)} (the schema of Parsl 1.1 or later is needed)"
-            )
-        self._page_size = described[0][2]
-        self._estimates = {row[0]: max(0, int(row[3])) for row in described}
-        self._schema = schema
-        self._columns = {table.name: statements.columns(table, schema[table.name]) for table in TABLES}
 
     def look_again(self) -> None:
         """Have `changed` say yes the next time."""
@@ -200,14 +131,11 @@ class PostgresReader:
 
     def absent(self, table: Table) -> frozenset[str]:
         """Give the columns that this database's schema lacks."""
-        return frozenset(table.columns) - self._schema[table.name]
+        return frozenset(table.columns) - self._catalog.schema[table.name]
 
     def last_rowid(self, table: Table) -> int:
         """Give about how many rows there are, as the server's statistics have it."""
-        return self._estimates[table.name]
-
-    def _pages(self, table: Table) -> int:
-        return -(-self._states[table.name].bytes // self._page_size)
+        return self._catalog.estimates[table.name]
 
     # --- new rows -------------------------------------------------------------------------------------------
 
@@ -215,10 +143,10 @@ class PostgresReader:
         """Give rows not read before, each once: of pages never visited, then of those with room for more."""
         if table is WORKFLOW:
             return self._tail_workflows(after)
-        if table not in _BY_PLACE:
+        if table not in APPENDED:
             return Batch([], after, more=False)
         heap = self._heap(table, after)
-        size = self._pages(table)
+        size = self._catalog.pages(table)
         if size < heap.pages:
             if heap.any_from(size):
                 raise SourceReplaced(f"{self.database}: rows of {table.name} are gone; reading it anew")
@@ -236,7 +164,7 @@ class PostgresReader:
         """What was read of a table at a position."""
         heap = self._heaps.get(table.name)
         if heap is None or upto.identity is None:
-            heap = self._heaps[table.name] = Heap(self._page_size, self._sweep)
+            heap = self._heaps[table.name] = Heap(self._catalog.page_size, self._sweep)
             self._given.pop(table.name, None)
         given = self._given.get(table.name)
         if given is not None and given.visit is not None and given.position == upto:
@@ -264,11 +192,11 @@ class PostgresReader:
             return [], []
         condition = f"{self._ours} AND s.run_id <> ALL(%(skip)s)" if skip else self._ours
         found = self._session.fetch(
-            statements.of_places(table, self._columns[table.name], condition),
-            {"oid": self._states[table.name].oid, "skip": list(skip), **_bounds(ranges)},
+            statements.of_places(table, self._catalog.columns[table.name], condition),
+            {"oid": self._catalog.oid(table), "skip": list(skip), **_bounds(ranges)},
         )
-        if found and found[0][-1] != self._states[table.name].file:
-            raise self._rewritten(table)
+        if found:
+            self._catalog.check_file(table, found[0][-1])
         width = 1 + len(table.columns)
         places = [(int.from_bytes(row[width], "big"), row[width + 1]) for row in found]
         return [row[:width] for row in found if row[width + 2]], places
@@ -281,7 +209,7 @@ class PostgresReader:
             sweep = _Sweep(0, None, oldest_running, now)
         else:
             sweep = after.identity[1]
-        size = self._pages(WORKFLOW)
+        size = self._catalog.pages(WORKFLOW)
         near = max(0, size - _MOST)
         if sweep.known is None:
             end = min(size, sweep.page + _MOST)
@@ -302,7 +230,7 @@ class PostgresReader:
 
     def _versions(self, ranges: Sequence[tuple[Place, Place]], condition: str) -> Iterator[Row]:
         """Workflow rows, but for those that are as they were when they were last given."""
-        sql = statements.of_pages(WORKFLOW, self._columns[WORKFLOW.name], condition)
+        sql = statements.of_pages(WORKFLOW, self._catalog.columns[WORKFLOW.name], condition)
         for *row, place, transaction in self._session.fetch(sql, _bounds(ranges)):
             version = (place, transaction)
             if self._given_workflows.get(row[1]) != version:
@@ -337,7 +265,7 @@ class PostgresReader:
     def _placed_by_key(
         self, table: Table, key: Sequence[tuple[str, str]], values: Sequence[tuple[Any, ...]]
     ) -> list[Row]:
-        sql = statements.by_key(table, self._columns[table.name], key)
+        sql = statements.by_key(table, self._catalog.columns[table.name], key)
         rows: list[Row] = []
         for i in range(0, len(values), _KEYS_AT_ONCE):
             columns = zip(*values[i : i + _KEYS_AT_ONCE], strict=True)
@@ -369,19 +297,19 @@ class PostgresReader:
         """Give the rows of one run that were read before, of the pages from `after` on."""
         if table is WORKFLOW:
             return Batch(self.workflows([run_id]), Position(), more=False)
-        if table not in _BY_PLACE:
+        if table not in APPENDED:
             return Batch([], Position(), more=False)
         heap = self._heap(table, upto)
         end = min(heap.pages, after + _MOST)
-        sql = statements.of_pages(table, self._columns[table.name], "s.run_id = %(run_id)s")
+        sql = statements.of_pages(table, self._catalog.columns[table.name], "s.run_id = %(run_id)s")
         found = self._session.fetch(sql, {"run_id": run_id, **_bounds([(Place(after, 1), Place(end, 0))])})
         rows = [row[:-2] for row in found if heap.holds(*_page_and_item(row[-2]))]
         return Batch(rows, Position(end), more=end < heap.pages)
 
     def newest(self, table: Table, count: int) -> Iterator[Sequence[Row]]:
         """Give about the last `count` rows by their places."""
-        sql = statements.of_pages(table, self._columns[table.name], self._ours)
-        end = self._pages(table)
+        sql = statements.of_pages(table, self._catalog.columns[table.name], self._ours)
+        end = self._catalog.pages(table)
         while end > 0 and count > 0:
             begin = max(0, end - _MOST)
             rows = [row[:-2] for row in self._session.fetch(sql, _bounds([(Place(begin, 1), Place(end, 0))]))]
@@ -391,7 +319,7 @@ class PostgresReader:
     def writers_since(self, table: Table, stamp: str) -> set[str]:
         """Give the runs that wrote rows stamped `stamp` or later, seen from the table's end backwards."""
         runs: set[str] = set()
-        end = self._pages(table)
+        end = self._catalog.pages(table)
         while end > 0:
             begin = max(0, end - _MOST)
             slice_ = {"low": str(Place(begin, 1)), "high": str(Place(end, 0)), "stamp": stamp}

@@ -66,7 +66,7 @@ def test_eight_writers_that_roll_back_at_random_are_counted_as_the_oracle_does(
         chance = random.Random(seed)
         for writer in writers:
             writer.start()
-        with watching(server.url("runs", "reader")) as watch:
+        with watching(server.url("runs", "reader"), close_after=20.0) as watch:
             disturber = threading.Thread(
                 target=disturb, args=(server, disturbances, chance, stop), daemon=True
             )
