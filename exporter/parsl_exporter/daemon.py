@@ -209,7 +209,7 @@ class Daemon:
         options = options_of(self._settings, found.settings, found.name)
         shard = self._settings.shard
         source = Source(
-            open_reader(found, shard),
+            open_reader(found, shard, close_after=self._settings.close_after),
             options,
             baton=self._baton,
             clock=self._clock,

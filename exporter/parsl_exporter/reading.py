@@ -162,9 +162,9 @@ class Reading:
 
     # --- what a poll reads ----------------------------------------------------------------------------------
 
-    def read_new(self) -> None:
-        """Read all tables to their ends, and the runs that were dropped as abandoned and have written again."""
-        for table in TABLES:
+    def read_new(self, tables: Sequence[Table] = TABLES) -> None:
+        """Read tables to their ends, and the runs that were dropped as abandoned and have written again."""
+        for table in tables:
             while self.batch(table).more and not self.stopping():
                 pass
             self.backlog[table.name] = 0

@@ -12,8 +12,7 @@ from pg import history
 from pg.server import Server, running
 from pg.watching import watching
 
-from parsl_exporter.read.postgresql import SWEEP
-
+SWEEP = 15.0  # the default
 LITTLE, MUCH, NEW = 50_000, 5_000_000, 1_000
 POLLS = 60
 

@@ -10,9 +10,14 @@ from parsl_exporter.read.reader import Reader
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.shard import WHOLE, Shard
 
+SLOWEST_SWEEP = 60.0
+"""Seconds in which every page of a server's tables that can hold new rows is looked at, or sooner."""
 
-def open_reader(found: Found, shard: Shard = WHOLE) -> Reader:
+
+def open_reader(found: Found, shard: Shard = WHOLE, *, close_after: float = 2 * SLOWEST_SWEEP) -> Reader:
     """Give the reader of a database, of the runs in `shard` where many share it. Connects to nothing yet.
+
+    `close_after`: the seconds within which rows must be found to reach the histograms.
 
     Raises ConfigurationError when the driver of its dialect is not installed.
     """
@@ -24,4 +29,4 @@ def open_reader(found: Found, shard: Shard = WHOLE) -> Reader:
         raise ConfigurationError(
             [f"{found.name}: {error}; pip install 'parsl-exporter[postgresql]'"]
         ) from None
-    return PostgresReader(found.database, shard=shard)
+    return PostgresReader(found.database, shard=shard, sweep=min(SLOWEST_SWEEP, close_after / 2))

@@ -25,8 +25,6 @@ from parsl_exporter.redaction import public
 from parsl_exporter.shard import WHOLE, Shard
 from parsl_exporter.tables import BY_NAME, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
-SWEEP = 60.0
-"""Seconds in which every page that can hold new rows is looked at."""
 LONGEST_READ = 0.05
 """Seconds that a read of new pages should take: it grows and shrinks towards it."""
 _FEWEST, _MOST = 8, 256
@@ -56,7 +54,10 @@ class _Sweep(NamedTuple):
 
 
 class PostgresReader:
-    """One database of a server: see `reader.Reader`. Rows of runs outside the shard are left out by the server."""
+    """One database of a server: see `reader.Reader`. Rows of runs outside the shard are left out by the server.
+
+    `sweep`: the seconds in which every page that can hold new rows is looked at.
+    """
 
     dialect = "postgresql"
     remote = True
@@ -67,7 +68,7 @@ class PostgresReader:
         url: URL,
         *,
         shard: Shard = WHOLE,
-        sweep: float = SWEEP,
+        sweep: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.database = public(url)
@@ -340,4 +341,4 @@ def _page_and_item(place: bytes) -> tuple[int, int]:
     return number >> 16, number & 0xFFFF
 
 
-__all__ = ["SWEEP", "PostgresReader"]
+__all__ = ["PostgresReader"]

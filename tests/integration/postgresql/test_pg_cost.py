@@ -9,8 +9,7 @@ from pg import history
 from pg.server import Server, running
 from pg.watching import watching
 
-from parsl_exporter.read.postgresql import SWEEP
-
+SWEEP = 15.0  # the default
 LITTLE, MUCH, NEW = 30_000, 300_000, 1_000
 _BUFFERS = re.compile(r"Buffers: shared hit=(\d+)")
 
