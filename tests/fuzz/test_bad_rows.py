@@ -202,6 +202,30 @@ def test_ids_far_beyond_the_others_cost_no_memory_for_those_between(folder: Path
     tracemalloc.stop()
 
 
+def test_a_task_far_beyond_the_others_stays_one_task_when_they_come_near(folder: Path) -> None:
+    far = 70_000
+    story = [
+        workflow(),
+        task(0),
+        sample(0, 1, user=1.0),
+        status(0, "pending", 0),
+        status(far, "pending", 0),
+        task(far),
+    ]
+    for task_id in range(1, 9):
+        story += [
+            task(task_id * 9_000),
+            attempt(task_id * 9_000),
+            status(task_id * 9_000, "pending", task_id),
+        ]
+    story += [status(i, "pending", 10) for i in range(2_000)]
+    story += [
+        attempt(far),
+        *lifecycle(far, ("launched", 1), ("running", 2), ("running_ended", 3), ("exec_done", 4)),
+    ]
+    assert Watched(write(folder / "a.db", story)).wrong() == []
+
+
 @pytest.mark.parametrize("written", ["0001-01-01 00:00:00.000000", "9999-12-31 23:59:59.000000"])
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Chicago", "UTC"])
 def test_a_time_beyond_the_calendar_of_the_exporters_own_zone_ends_nothing(
@@ -483,6 +507,8 @@ def modelled(row: Told) -> bool:
     """Say whether the oracle knows what to make of what is NULL, empty or no text in it, where it is usable."""
     if row.table in (BLOCK, NODE):
         return not {None, -7} & set(row.values.values())
+    if row.table is TRY:
+        return row.values["task_executor"] not in (None, "")
     if row.table is STATUS:
         return isinstance(row.values["task_status_name"], str) and row.values["task_status_name"] != ""
     return row.values.get("time_completed") != ""

@@ -59,6 +59,7 @@ class Bulk:
         self._base = 0
         self._codes: dict[str, int] = {}
         self._texts: list[str] = []
+        self._far: set[int] = set()  # given up, and beyond the columns
         self._allocate(_ROOM)
         self.give_up(run.tasks)  # of an earlier reading that was interrupted
 
@@ -237,6 +238,9 @@ class Bulk:
             old = self.__dict__.copy()
             self._allocate(max(2 * size, most + _ROOM))
             self._copy(old, slice(0, size), size)
+            near = {i for i in self._far if i - self._base < len(self._held)}
+            self._far -= near
+            self.give_up(near)
         return index
 
     def _copy(self, old: dict[str, Any], part: slice, size: int) -> None:
@@ -266,10 +270,10 @@ class Bulk:
 
     def give_up(self, task_ids: Iterable[Any]) -> None:
         """Hand these tasks over to the ordinary way, for good; what is no task_id is left to that."""
-        near = {i for i in task_ids if i.__class__ is int and self._base <= i < self._base + _MOST}
-        index = self._within(np.array(sorted(near), np.int64))
-        if index is not None:
-            self._give_up(index)
+        places = {i - self._base for i in task_ids if i.__class__ is int and i >= self._base}
+        size = len(self._held)
+        self._give_up(np.array([place for place in places if place < size], np.int64))
+        self._far.update(place + self._base for place in places if place >= size)
 
     def _give_up(self, index: Ints) -> None:
         for place in index[self._held[index]]:

@@ -19,8 +19,8 @@ from parsl_exporter.model.stamps import MICROSECONDS
 from parsl_exporter.model.tasks import DEPENDENCY_ERROR, FINAL, Running, Shown, Standing, Task, Try
 from parsl_exporter.model.usage import CUMULATIVE, SYSTEM, USER
 
-_CLOCKS_APART_US = 3_600 * MICROSECONDS
-"""How far the clocks of submit host and workers may be apart."""
+_CLOCKS_APART_US = 2 * 3_600 * MICROSECONDS
+"""How far the clocks of two workers may be apart: an hour each from the submit host's."""
 
 
 class Limits(NamedTuple):
@@ -205,6 +205,7 @@ class Run:
         """Say whether all its rows lie before `before_us`, and none that it lacks is just being written."""
         if not self._complete(task, one) or self._incomplete(one):
             before_us = min(before_us, self.last_us - _CLOCKS_APART_US)
+            return 0 < one.newest() < before_us
         return one.newest() < before_us
 
     def _complete(self, task: Task, one: Try) -> bool:
