@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from watched import Log, in_memory
+
+settings.register_profile("patient", deadline=None)  # machines are shared: a slow example is no fault
+settings.load_profile("patient")
 
 
 @pytest.fixture
