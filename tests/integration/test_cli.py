@@ -104,7 +104,7 @@ class TestServe:
         with serving(folder) as exporter:
             name = folder / "runinfo" / "monitoring.db"
             until("its page", lambda: exporter.value(f'parsl_exporter_source_up{{source="{name}"}}') == 1)
-            assert exporter.get("/-/ready")[0] == 200
+            until("ready", lambda: exporter.get("/-/ready")[0] == 200)
 
     def test_flags_win_over_the_configuration(self, folder: Path) -> None:
         other = unpacked(folder / "other.db")
