@@ -25,11 +25,11 @@ from parsl_exporter.tables import BY_NAME, TABLES, TRY, WORKFLOW, Row, Table, la
 
 DEADLINE = 5.0
 """Seconds that one statement may take before it is stopped."""
-LONGEST_READ = 0.015
+LONGEST_READ = 0.01
 """Seconds that a read transaction should take: batches grow and shrink towards it."""
 _WITHOUT_ROWID = re.compile(r"WITHOUT\s+ROWID[^)]*$", re.IGNORECASE)
 _STEPS = 20_000
-_FEWEST, _MOST = 100, 20_000
+_FEWEST, _MOST = 100, 10_000
 _MOST_TRIES = 1_000
 _KEYS_AT_ONCE = 500
 

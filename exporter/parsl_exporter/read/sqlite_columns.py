@@ -16,7 +16,7 @@ from parsl_exporter.read.position import Position, position_of
 from parsl_exporter.read.sqlite import LONGEST_READ, SqliteReader
 from parsl_exporter.tables import NODE, STATUS, Row, StatusColumns, Table
 
-_FEWEST, _MOST = 1_000, 50_000
+_FEWEST, _MOST = 1_000, 15_000
 _STAMP = 1 + NODE.columns.index("timestamp")
 
 
