@@ -38,13 +38,14 @@ class Watch:
         baton: Baton | None = None,
         retention: float = FOREVER,
         close_after: float = 6.0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         # Longer than any stall of these tests, so that no row comes after its try was closed.
         self.close_after = close_after
         settings = Settings(
             timezone="UTC", close_after=self.close_after, retention=retention, abandon_after=FOREVER
         )
-        self.reader = PostgresReader(make_url(url), shard=shard, sweep=sweep)
+        self.reader = PostgresReader(make_url(url), shard=shard, sweep=sweep, monotonic=monotonic)
         self.source = Source(
             self.reader,
             options_of(settings, SourceSettings(url), "s"),
@@ -111,9 +112,10 @@ def watching(
     baton: Baton | None = None,
     retention: float = FOREVER,
     close_after: float = 6.0,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[Watch]:
     """A watch that lets its connection go at the end."""
-    watch = Watch(url, shard, sweep, baton, retention, close_after)
+    watch = Watch(url, shard, sweep, baton, retention, close_after, monotonic)
     try:
         yield watch
     finally:

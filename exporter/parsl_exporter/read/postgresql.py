@@ -84,7 +84,8 @@ class PostgresReader:
         self._limits = dict.fromkeys(BY_NAME, 64)
         self._serial = 0
         self._snapshot = ""
-        self._quiet_since: float | None = None
+        self._swept_at: dict[str, int] = {}
+        self._workflow_sweeps = 0
 
     @property
     def longest(self) -> float:
@@ -117,14 +118,24 @@ class PostgresReader:
                     f"{self.database}: the server was restarted or replaced; reading it anew"
                 )
         snapshot = self._catalog.look()
-        now = self._monotonic()
-        if snapshot != self._snapshot or self._quiet_since is None:
-            self._snapshot, self._quiet_since = snapshot, now
-        return now - self._quiet_since <= 2 * self._sweep
+        if snapshot != self._snapshot or not self._swept_at:
+            # One sweep may have begun before; the next one sees all that was committed.
+            self._snapshot = snapshot
+            self._swept_at = {
+                name: self._sweeps(name) + 2 for name in (WORKFLOW.name, *(t.name for t in APPENDED))
+            }
+            return True
+        return any(self._sweeps(name) < enough for name, enough in self._swept_at.items())
+
+    def _sweeps(self, name: str) -> int:
+        """How often all pages of a table have been looked at that can hold new rows."""
+        if name == WORKFLOW.name:
+            return self._workflow_sweeps
+        return self._heaps[name].sweeps if name in self._heaps else 0
 
     def look_again(self) -> None:
         """Have `changed` say yes the next time."""
-        self._quiet_since = None
+        self._swept_at = {}
 
     def close(self) -> None:
         """Let the connection go; what was read stays known."""
@@ -225,6 +236,7 @@ class PostgresReader:
         if sweep.known is not None:
             condition += f" AND age(s.xmin) <= age('{sweep.known}'::xid8::xid)"
         rows = list(self._versions(ranges, condition))
+        self._workflow_sweeps += done
         sweep = _Sweep(0, sweep.known_next, oldest_running, now) if done else sweep._replace(page=end)
         position = self._position(after.rowid + len(rows), sweep)
         return Batch(rows, position, more=sweep.known is None)

@@ -100,6 +100,42 @@ def test_eight_writers_that_roll_back_at_random_are_counted_as_the_oracle_does(
             assert sum(writer.committed for writer in writers) > 1_000
 
 
+def test_a_row_in_an_old_page_is_found_although_nothing_is_written_after_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heap, "NEAR_THE_END", 1)
+    tables.create(server, "holes")
+    run, rows = (
+        "00000000-0000-4000-8000-000000000000",
+        "INSERT INTO status SELECT n, 'pending', '2026-11-22', '{}', 0",
+    )
+    server.execute(
+        "holes",
+        f"INSERT INTO workflow VALUES ('{run}', 'w', '1', '2026-11-22 09:00:00', NULL, 'h', 'u', '/r', 0, 0)",
+        "ALTER TABLE status SET (autovacuum_enabled = false)",
+    )
+    with server.connect("holes") as writer:
+        for first, end in ((0, "COMMIT"), (10_000, "ROLLBACK"), (20_000, "COMMIT")):
+            writer.execute("BEGIN")
+            writer.execute(rows.format(run) + f" FROM generate_series({first}, {first + 4_999}) n")  # type: ignore[arg-type]  # numbers
+            writer.execute(end)  # type: ignore[arg-type]  # one of the three
+    server.execute("holes", "VACUUM status")
+    now = 0.0
+    with watching(server.url("holes", "reader"), sweep=SWEEP, monotonic=lambda: now) as watch:
+        for _ in range(10):
+            now += SWEEP / 2
+            watch.poll()
+        before = watch.source.rows
+        server.execute("holes", rows.format(run) + " FROM generate_series(30000, 30000) n")
+        assert server.ask("holes", "SELECT ctid < '(100,0)' FROM status WHERE task_id = 30000")
+
+        for step in (SWEEP / 10, *[10 * SWEEP] * 4):
+            now += step
+            watch.poll()
+
+        assert watch.source.rows == before + 1
+
+
 def test_what_parsl_commits_after_the_end_of_a_run_in_its_last_batch_is_not_taken_for_unknown(
     server: Server, tmp_path: Path
 ) -> None:
