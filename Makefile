@@ -11,7 +11,7 @@ TASKS ?= 1000000
 PY := $(VENV)/bin/python
 READY := $(VENV)/.installed
 PACKAGES := prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager \
-            pg_ctlcluster:postgresql npm:npm ps:procps curl:curl
+            pg_ctlcluster:postgresql victoria-metrics:victoria-metrics npm:npm ps:procps curl:curl
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
