@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import psutil
@@ -59,15 +60,22 @@ class Demo(NamedTuple):
         assert not [one.info for one in self.living()]
 
 
+@pytest.fixture
+def base() -> Iterator[Path]:
+    """A temporary folder with a short path, as the workers' sockets need."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
+
+
 @contextmanager
-def demo(folder: Path, *arguments: str) -> Iterator[Demo]:
-    folder = folder / "demo"
+def demo(base: Path, *arguments: str) -> Iterator[Demo]:
+    folder = base / "demo"
     folder.mkdir()
     output = folder / "output"
     with output.open("wb") as out:
         process = subprocess.Popen(
             [*COMMAND, "demo", *arguments],
-            cwd=folder.parent,
+            cwd=base,
             env=environment(TMPDIR=str(folder)),
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -83,10 +91,10 @@ ANYWHERE = ("--web.listen-address", "127.0.0.1:0")
 
 
 class TestARun:
-    def test_it_shows_tasks_and_workers_until_it_is_interrupted_and_cleans_up(self, tmp_path: Path) -> None:
-        with demo(tmp_path, *ANYWHERE) as shown:
+    def test_it_shows_tasks_and_workers_until_it_is_interrupted_and_cleans_up(self, base: Path) -> None:
+        with demo(base, *ANYWHERE) as shown:
             url = until("an address", lambda: shown.shows(r"metrics +(http://127\.0\.0\.1:\d+/metrics)$"))
-            until("results", lambda: shown.shows(r"^ *\d+ s  tasks: .*\d+ exec_done"), 60)
+            until("results", lambda: shown.shows(r"^ *\d+ s  tasks: .*\d\d exec_done"), 60)
             until("blocks", lambda: shown.shows(r"; blocks: .*\d+ RUNNING"), 60)
             until("workers", lambda: "process_worker_pool" in " ".join(shown.family()), 60)
             assert b'parsl_workflow_info{source="demo"' in ask(url[1])
@@ -95,22 +103,22 @@ class TestARun:
             assert seconds < 5
             shown.assert_nothing_is_left()
 
-    def test_it_ends_by_itself_after_its_duration(self, tmp_path: Path) -> None:
+    def test_it_ends_by_itself_after_its_duration(self, base: Path) -> None:
         begin = time.monotonic()
-        with demo(tmp_path, *ANYWHERE, "--duration", "20s") as shown:
+        with demo(base, *ANYWHERE, "--duration", "20s") as shown:
             assert shown.process.wait(60) == 0
             assert time.monotonic() - begin > 20
             assert re.search(r"^ +last: tasks: \d+ ", shown.output.read_text(), re.MULTILINE)
             assert re.search(r"^Ended after 2\d s", shown.output.read_text(), re.MULTILINE)
             shown.assert_nothing_is_left()
 
-    def test_a_terminal_is_redrawn_in_place(self, tmp_path: Path) -> None:
+    def test_a_terminal_is_redrawn_in_place(self, base: Path) -> None:
         with ExitStack() as stack:
             ours, theirs = pty.openpty()
             stack.callback(os.close, ours)
             process = subprocess.Popen(
                 [*COMMAND, "demo", *ANYWHERE, "--duration", "4s"],
-                env=environment(TMPDIR=str(tmp_path), TERM="xterm"),
+                env=environment(TMPDIR=str(base), TERM="xterm"),
                 stdout=theirs,
                 stderr=theirs,
             )
@@ -125,10 +133,10 @@ class TestARun:
         assert len(heights) > 2
         assert [int(up) for up in screens[1::2]] == heights[:-1]
 
-    def test_prometheus_and_alertmanager_are_there_with_the_rules(self, tmp_path: Path) -> None:
+    def test_prometheus_and_alertmanager_are_there_with_the_rules(self, base: Path) -> None:
         required("prometheus")
         required("prometheus-alertmanager", "alertmanager")
-        with demo(tmp_path, *ANYWHERE, "--with-prometheus") as shown:
+        with demo(base, *ANYWHERE, "--with-prometheus") as shown:
             url = until("its address", lambda: shown.shows(r"Prometheus +(http:\S+)$"))[1]
 
             def answer(path: str) -> dict[str, object]:
@@ -148,8 +156,8 @@ class TestARun:
 
 
 class TestWhatGoesWrong:
-    def test_a_program_that_ends_by_itself_is_named_and_all_is_cleaned_up(self, tmp_path: Path) -> None:
-        with demo(tmp_path, *ANYWHERE) as shown:
+    def test_a_program_that_ends_by_itself_is_named_and_all_is_cleaned_up(self, base: Path) -> None:
+        with demo(base, *ANYWHERE) as shown:
             name, workflow = until(
                 "the workflow",
                 lambda: next((p for p in shown.family().items() if "demo.workflow" in p[0]), None),
@@ -160,17 +168,17 @@ class TestWhatGoesWrong:
             assert "parsl-exporter: workflow ended with status -9: " in shown.output.read_text()
             shown.assert_nothing_is_left()
 
-    def test_killed_it_leaves_no_process_for_long(self, tmp_path: Path) -> None:
-        with demo(tmp_path, *ANYWHERE) as shown:
+    def test_killed_it_leaves_no_process_for_long(self, base: Path) -> None:
+        with demo(base, *ANYWHERE) as shown:
             until("workers", lambda: "process_worker_pool" in " ".join(shown.family()), 60)
             shown.process.kill()
             until("their end", lambda: not shown.living(), 90)
 
-    def test_the_usual_port_may_be_taken(self, tmp_path: Path) -> None:
+    def test_the_usual_port_may_be_taken(self, base: Path) -> None:
         with ExitStack() as stack:
             with suppress(OSError):  # taken by somebody else already
                 stack.enter_context(socket.create_server(("127.0.0.1", 9678)))
-            shown = stack.enter_context(demo(tmp_path, "--duration", "1s"))
+            shown = stack.enter_context(demo(base, "--duration", "1s"))
             assert shown.process.wait(30) == 0
         text = shown.output.read_text()
         assert "9678: another program listens there, so this is any free port" in text
@@ -182,6 +190,16 @@ class TestWhatGoesWrong:
             done = run("demo", "--web.listen-address", address, cwd=tmp_path)
         assert done.returncode == 1
         assert done.stderr.startswith(f"parsl-exporter: cannot listen on {address}: another program")
+
+    def test_a_temporary_folder_too_long_for_the_workers_sockets_is_a_fault(self, base: Path) -> None:
+        (long := base / ("x" * (60 - len(str(base))))).mkdir()
+        with demo(long, *ANYWHERE) as shown:
+            assert shown.process.wait(30) == 1
+            assert (
+                "too long a path for the sockets of the demo's workers: set TMPDIR"
+                in shown.output.read_text()
+            )
+            shown.assert_nothing_is_left()
 
     def test_without_parsl_it_says_how_to_get_it(self, tmp_path: Path) -> None:
         without = (

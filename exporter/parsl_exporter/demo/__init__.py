@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import NamedTuple, TextIO
 
 from parsl_exporter.demo.ask import ask
@@ -34,6 +34,9 @@ from parsl_exporter.web.listen import listen, url_of
 _REFRESH = 1.0
 _PLAIN_EVERY = 5.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FOLDER = "parsl-demo-"
+# unix(7) gives a socket's path 107 bytes, and HTEX's workers make theirs with multiprocessing, below TMPDIR.
+_LONGEST_BASE = 107 - len(f"/{_FOLDER}......../tmp/pymp-......../listener-........")
 
 
 class _Address(NamedTuple):
@@ -54,18 +57,23 @@ def demo(
     Without `listen_address` the exporter takes its usual one, or any free port where that is taken. `out` is
     where to show what goes on, by default standard output.
 
-    Raises ConfigurationError for arguments that cannot be used, ExporterError without Parsl or when one of the
-    programs ends by itself.
+    Raises ConfigurationError for arguments that cannot be used, ExporterError without Parsl, below a TMPDIR too
+    long for sockets, or when one of the programs ends by itself.
     """
     seconds = _seconds(duration)
     where = _address(listen_address)
     if importlib.util.find_spec("parsl") is None:
         raise ExporterError("the demo needs Parsl: pip install 'parsl-exporter[demo]'")
+    if len(os.fsencode(gettempdir())) > _LONGEST_BASE:
+        raise ExporterError(
+            f"{gettempdir()} is too long a path for the sockets of the demo's workers:"
+            f" set TMPDIR to a folder whose path has {_LONGEST_BASE} bytes or fewer"
+        )
     screen = Screen(out or sys.stdout)
     begin = time.monotonic()
     with (
         _signals() as signals,
-        TemporaryDirectory(prefix="parsl-exporter-demo-") as name,
+        TemporaryDirectory(prefix=_FOLDER) as name,
         Programs(Path(name)) as programs,
     ):
         folder = Path(name)
