@@ -7,16 +7,18 @@ tasks are read and folded in columns (`model/columns.py`, `read/sqlite_columns.p
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
 
 from parsl_exporter.logs import event
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.read.position import Position
+from parsl_exporter.read.position import Batch, Position
 from parsl_exporter.read.sqlite import SqliteReader
-from parsl_exporter.read.sqlite_columns import SqliteColumns
+from parsl_exporter.read.sqlite_columns import SqliteColumns, StatusSlice
 from parsl_exporter.reading import Reading
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW, Table
+from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW, Row, StatusColumns, Table
 
 try:
     from parsl_exporter.model.columns import Columns
@@ -25,6 +27,8 @@ except ImportError:  # numpy is an extra
 
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""
+_READS_AT_ONCE = 4
+"""Short reads whose rows are folded together: folding in columns costs little more for many rows than for few."""
 _ZONES_APART = timedelta(hours=26)
 _DATED = (STATUS, RESOURCE, BLOCK, NODE)
 
@@ -119,8 +123,7 @@ class _FirstRead:
                 reading.runs.take(NODE, nodes.rows, reading.steady())
             reading.took(NODE, nodes.size, nodes.position)
             return nodes.more
-        with reading.turn:
-            batch = reading.reader.tail(table, reading.positions[table.name], skip=self._skip)
+        batch = self._rows(table)
         if self._columns is None:
             reading.fold(table, batch.rows)
         elif batch.rows:
@@ -129,25 +132,35 @@ class _FirstRead:
         reading.took(table, len(batch.rows), batch.position)
         return batch.more
 
-    def _status_as_texts(self) -> bool:
+    def _rows(self, table: Table) -> Batch:
         reading = self._reading
-        assert self._columns is not None and self._texts is not None
-        texts = self._texts
-        after = reading.positions[STATUS.name]
-        with reading.baton:
-            part = texts.status(after)
-        with reading.baton:
-            if part.columns is not None:
-                self._columns.take_status(
-                    part.columns,
-                    lambda: texts.between(STATUS, after.rowid, part.position.rowid),
-                    reading.steady(),
-                )
-            elif part.size:
-                rows = texts.between(STATUS, after.rowid, part.position.rowid)
-                self._columns.take(STATUS, rows, reading.steady())
-        reading.took(STATUS, part.size, part.position)
-        return part.more
+        batch = Batch([], reading.positions[table.name], more=True)
+        for _ in range(1 if reading.reader.remote else _READS_AT_ONCE):
+            with reading.turn:
+                found = reading.reader.tail(table, batch.position, skip=self._skip)
+            batch = Batch(batch.rows + found.rows, found.position, found.more)
+            if not batch.more:
+                break
+        return batch
+
+    def _status_as_texts(self) -> bool:
+        reading, texts, columns = self._reading, self._texts, self._columns
+        assert columns is not None and texts is not None
+        slices: list[StatusSlice] = []
+        while not slices or (slices[-1].more and len(slices) < _READS_AT_ONCE):
+            with reading.baton:
+                slices.append(texts.status(slices[-1].position if slices else reading.positions[STATUS.name]))
+        for _, group in groupby(slices, key=lambda one: one.columns and one.columns.run_id):
+            parts = list(group)
+            ordinary = [part.columns for part in parts if part.columns is not None]
+            rows = partial(_one_by_one, texts, parts)
+            with reading.baton:
+                if ordinary:
+                    columns.take_status(StatusColumns.joined(ordinary), rows, reading.steady())
+                else:
+                    columns.take(STATUS, rows(), reading.steady())
+            reading.took(STATUS, sum(part.size for part in parts), parts[-1].position)
+        return slices[-1].more
 
     def _reached(self, runs: Runs, table: Table, position: Position) -> int:
         """Microseconds of the stamp at a position; 0 when there is none."""
@@ -157,6 +170,10 @@ class _FirstRead:
             return runs.stamps.read(stamp)
         except ValueError:
             return 0
+
+
+def _one_by_one(texts: SqliteColumns, parts: Sequence[StatusSlice]) -> list[Row]:
+    return [row for part in parts for row in texts.between(STATUS, part.after, part.position.rowid)]
 
 
 def _skip(reading: Reading, wall: float) -> frozenset[str]:

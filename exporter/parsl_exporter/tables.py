@@ -5,7 +5,7 @@ Source: `parsl/monitoring/db_manager.py`, class `Database` (release 2026.10.26; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 Row: TypeAlias = tuple[Any, ...]
@@ -21,6 +21,13 @@ class StatusColumns(NamedTuple):
     try_ids: str
     states: str
     stamps: str
+
+    @classmethod
+    def joined(cls, parts: Sequence[StatusColumns]) -> StatusColumns:
+        """Put rows of one run that follow each other together."""
+        run_ids, sizes, task_ids, try_ids, states, stamps = zip(*parts, strict=True)
+        ids = ",".join(task_ids), ",".join(try_ids), ",".join(states)
+        return cls(run_ids[0], sum(sizes), *ids, "".join(stamps))
 
 
 class Table(NamedTuple):

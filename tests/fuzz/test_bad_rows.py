@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 import tracemalloc
 from collections import Counter
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from cases import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from telling import (
     RUN,
@@ -35,10 +35,6 @@ from watched import Log, Watched, execute, in_memory
 
 from parsl_exporter.model.stamps import Stamps
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
-
-NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-CASES = settings(deadline=None, max_examples=100_000 if NIGHTLY else 1_000)
-FEWER = settings(CASES, max_examples=CASES.max_examples // 10)
 
 GOOD = [
     workflow(),
@@ -455,7 +451,7 @@ def watched_in_polls(path: Path, rows: list[Told], polls: int) -> Watched:
     return watched
 
 
-@settings(CASES)
+@cases(1_000)
 @given(ROWS, st.integers(1, 2))
 def test_whatever_the_rows_hold_the_usable_are_shown_and_the_others_counted(
     rows: list[Told], polls: int
@@ -514,7 +510,7 @@ def modelled(row: Told) -> bool:
     return row.values.get("time_completed") != ""
 
 
-@FEWER
+@cases(100)
 @given(PLAIN_ROWS)
 def test_the_page_of_any_rows_is_that_of_the_usable_ones(rows: list[Told]) -> None:
     rows = [row for row in distinct(rows) if modelled(row)]

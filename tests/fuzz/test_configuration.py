@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cases import cases
 from config_reading import faults
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parsl_exporter.config import Overrides, Settings, load
@@ -115,17 +116,17 @@ NOISE = st.text(st.sampled_from("ab:-[]{}&*!|>'\"%@`#,?\\\n\t ~<=.0123\u2028\ufe
 
 
 class TestAnyText:
-    @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @cases(600)
     @given(st.one_of(DOCUMENTS, NOISE, st.text(st.characters(exclude_categories=["Cs"]))))
     def test_gives_settings_or_faults_of_one_line_each(self, file: Path, text: str) -> None:
         check(file, text.encode())
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @cases(200)
     @given(st.binary(max_size=80))
     def test_so_do_any_bytes(self, file: Path, content: bytes) -> None:
         check(file, content)
 
-    @settings(max_examples=300, deadline=None)
+    @cases(300)
     @given(st.text(max_size=30), st.text(max_size=30))
     def test_so_does_any_command_line(self, first: str, second: str) -> None:
         try:

@@ -21,8 +21,12 @@ _STAMP = 1 + NODE.columns.index("timestamp")
 
 
 class StatusSlice(NamedTuple):
-    """The next `size` status rows, up to `position`. `columns` is None when they cannot be had as texts."""
+    """The next `size` status rows past rowid `after`, up to `position`.
 
+    `columns` is None when they cannot be had as texts.
+    """
+
+    after: int
     position: Position
     size: int
     more: bool
@@ -62,7 +66,7 @@ class SqliteColumns:
         )
         end, count, low, high, named, odd, *texts = found[0]
         if end is None:
-            return StatusSlice(after, 0, more=False, columns=None)
+            return StatusSlice(after.rowid, after, 0, more=False, columns=None)
         ordinary = (
             named == count
             and not odd
@@ -72,7 +76,7 @@ class SqliteColumns:
         )
         columns = StatusColumns(low, count, *texts) if ordinary and low else None
         more = self._adapt(STATUS, count, self._monotonic() - begin)
-        return StatusSlice(self._position(STATUS, end), count, more, columns)
+        return StatusSlice(after.rowid, self._position(STATUS, end), count, more, columns)
 
     def managers(self, after: Position) -> NodeSlice:
         """Give the next node rows past `after`: the last of each manager, or all when any is not as Parsl writes it."""

@@ -1,0 +1,18 @@
+"""How many cases a property is tried with: a hundred times as many where HYPOTHESIS_PROFILE is nightly."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+
+
+def cases(number: int) -> settings:
+    """That many cases, each with the test's own fixtures of the function kept as they are."""
+    return settings(
+        max_examples=number * (100 if NIGHTLY else 1),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
