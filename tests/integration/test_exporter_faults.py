@@ -85,8 +85,7 @@ def test_broken_sources_disturb_no_good_one_and_each_heals(folder: Path) -> None
             assert says in landing
         until("the good one is right", lambda: not series_wrong(exporter, good))
 
-        for path in broken.values():
-            path.unlink(missing_ok=True)
+        for path in broken.values():  # in one step, as to be missing would be a fault of its own
             unpacked(folder / "whole").rename(path)
         for path in broken.values():
             until(path.name, lambda path=path: up(exporter, path) == 1)  # type: ignore[misc]  # bound at once
