@@ -46,10 +46,13 @@ class Visit(NamedTuple):
 
 
 class Heap:
-    """The places of one table that have been read. `sweep` is the seconds in which each page gets its turn."""
+    """The places of one table that have been read. `sweep` is the seconds in which each page gets its turn.
 
-    def __init__(self, page_size: int, sweep: float) -> None:
-        self.sweeps = 0
+    `sweeps` is how often all have had it, counted on where another reading of the table left off.
+    """
+
+    def __init__(self, page_size: int, sweep: float, sweeps: int = 0) -> None:
+        self.sweeps = sweeps
         self._capacity = page_size - PAGE_HEADER
         self._sweep = sweep
         self._swept = 0

@@ -176,7 +176,8 @@ class PostgresReader:
         """What was read of a table at a position."""
         heap = self._heaps.get(table.name)
         if heap is None or upto.identity is None:
-            heap = self._heaps[table.name] = Heap(self._catalog.page_size, self._sweep)
+            sweeps = self._sweeps(table.name)
+            heap = self._heaps[table.name] = Heap(self._catalog.page_size, self._sweep, sweeps)
             self._given.pop(table.name, None)
         given = self._given.get(table.name)
         if given is not None and given.visit is not None and given.position == upto:
