@@ -115,8 +115,8 @@ class Reading:
 
     def draw(self) -> Page:
         """Publish the model as it is."""
-        itself = self.drawing.itself(_FACTS, 0.0)
-        return Page([Share(self.drawing.runs(self.views(), self.options.series), itself)])
+        runs = self.drawing.runs(self.views(), self.options.series)
+        return Page([Share(SOURCE, runs, _FACTS, 0.0)])
 
     def series(self) -> Series:
         """Publish the run families as values, without the detour of a text."""

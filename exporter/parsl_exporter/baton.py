@@ -32,7 +32,7 @@ class Baton:
     """A lock that is handed on in the order of asking; one holder that hangs for `patience` seconds is passed by.
 
     When that one comes back it ends what it had begun beside the others, and asks again like everybody.
-    Not reentrant.
+    Not reentrant. While any wait, one thread watches the holder: thousands that did would do nothing else.
     """
 
     def __init__(self, patience: float = 1.0) -> None:
@@ -41,6 +41,7 @@ class Baton:
         self._line: deque[_Turn] = deque()
         self._holder: _Turn | None = None
         self._due = 0.0
+        self._watched = False
         self._own = threading.local()
 
     def __enter__(self) -> None:
@@ -49,12 +50,10 @@ class Baton:
             self._line.append(turn)
             if self._holder is None:
                 self._hand_on()
-            due = self._due
-        while not turn.gate.acquire(timeout=max(0.0, due - time.monotonic())):
-            with self._changing:
-                if time.monotonic() >= self._due and not self._works():
-                    self._hand_on()
-                due = self._due
+            elif not self._watched:
+                self._watched = True
+                threading.Thread(target=self._watch, name="baton", daemon=True).start()
+        turn.gate.acquire()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -64,12 +63,24 @@ class Baton:
                 self._hand_on()
 
     def _hand_on(self) -> None:
-        """Let the first in line go. One wakes; the others sleep on until the new holder is due."""
+        """Let the first in line go."""
         self._holder = turn = self._line.popleft() if self._line else None
         if turn is not None:
             turn.used = time.clock_gettime(turn.cpu_clock)
             self._due = time.monotonic() + self._patience
             turn.gate.release()
+
+    def _watch(self) -> None:
+        """Pass by holders that hang, until nobody waits."""
+        while True:
+            with self._changing:
+                if not self._line:
+                    self._watched = False
+                    return
+                if time.monotonic() >= self._due and not self._works():
+                    self._hand_on()
+                due = self._due
+            time.sleep(max(0.0, due - time.monotonic()))
 
     def _works(self) -> bool:
         """Say whether the holder, which is overdue, has worked since the last look; it has more time then."""

@@ -15,7 +15,7 @@ from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.daemon import Daemon, options_of
 from parsl_exporter.dump import dump, write
 from parsl_exporter.errors import ConfigurationError, ExporterError
-from parsl_exporter.interpreter import suit_interpreter
+from parsl_exporter.process import suit_process
 from parsl_exporter.read.discover import discover
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.settings import SourceSettings
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else USAGE
-    suit_interpreter()
+    suit_process()
     try:
         status: int = options.run(options)
     except ConfigurationError as error:

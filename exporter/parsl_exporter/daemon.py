@@ -6,6 +6,7 @@ import logging
 import platform
 import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -31,6 +32,8 @@ from parsl_exporter.source import Clock, Source
 from parsl_exporter.web import Condition
 
 _DISCOVER_EVERY = 5.0
+_POLLS_A_SECOND = 500
+"""Of all sources together; each costs next to nothing where nothing is new, but a wake-up of its thread."""
 _WANTED_FOR = 120.0
 """Seconds after its last scrape for which a format of the page is kept ready."""
 _PUBLISH_EVERY = 0.5
@@ -47,7 +50,7 @@ def options_of(settings: Settings, source: SourceSettings, name: str) -> SourceO
     return SourceOptions(
         name=name,
         zone=None if zone == "local" else ZoneInfo(zone),
-        buckets=Buckets.of(settings.buckets.seconds, settings.buckets.bytes),
+        buckets=_buckets(settings.buckets.seconds, settings.buckets.bytes),
         limits=Limits(
             close_after=settings.close_after,
             retention=settings.retention,
@@ -59,6 +62,10 @@ def options_of(settings: Settings, source: SourceSettings, name: str) -> SourceO
         hidden=source.hide_labels,
         run_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.run_timezones),
     )
+
+
+_buckets = lru_cache(maxsize=4)(Buckets.of)
+"""One object for all sources of the same settings: they are asked for each source at each look for databases."""
 
 
 class _Worker(NamedTuple):
@@ -228,7 +235,7 @@ class Daemon:
             again = source.poll()
             self._count_series(source, source.series)
             self._dirty.set()
-            stop.wait(again or self._settings.poll_interval)
+            stop.wait(again or max(self._settings.poll_interval, len(self._workers) / _POLLS_A_SECOND))
         source.close()
         self._count_series(source, 0)
 

@@ -106,7 +106,8 @@ class Source:
         self._drawn_runs: tuple[Drawn, ...] = ()
         self._next_drawing = 0.0
         self._next_progress = 0.0
-        self.share: Share = Share((), self._draw_itself())
+        self._drawn = False
+        self.share: Share = self._share()
 
     @property
     def series(self) -> int:
@@ -163,8 +164,7 @@ class Source:
             self._drawn_runs = ()
         self._longest = self._reader.longest
         self._poll_duration = self._clock.steady() - begin
-        with self._baton:
-            self.share = Share(self._drawn_runs, self._draw_itself())
+        self.share = self._share()
         return again
 
     def read_whole(self) -> None:
@@ -190,7 +190,7 @@ class Source:
         self._succeed()
         self._longest = self._reader.longest
         self._poll_duration = self._clock.steady() - begin
-        self.share = Share(self._drawn_runs, self._draw_itself())
+        self.share = self._share()
 
     # --- how a poll ends ------------------------------------------------------------------------------------
 
@@ -263,7 +263,7 @@ class Source:
         self._before = self._before.plus(runs, self._drawing)
         self._reading = self._begin_reading()
         self._drawing = Drawing(self._options.name, runs=self._options.runs)
-        self._caught_up = False
+        self._caught_up = self._drawn = False
         self._stale_at = self._clock.steady() + self._options.limits.retention
         self._reported.clear()
         self._reader.look_again()
@@ -294,13 +294,14 @@ class Source:
             except BaseException:
                 self._reader.look_again()
                 raise
-        with self._baton:
-            reading.runs.settle(now)
+        if changed or reading.runs.unsettled(now):
+            with self._baton:
+                reading.runs.settle(now)
         if changed:
             reading.read_again()
             with self._baton:
                 reading.runs.settle(now)
-        self._report_rejected(reading.runs)
+            self._report_rejected(reading.runs)
 
     # --- showing --------------------------------------------------------------------------------------------
 
@@ -313,11 +314,10 @@ class Source:
         done = sum(position.rowid for position in reading.positions.values())
         self._up = True
         self._message = f"first read: {done} of {done + left} rows"
-        with self._baton:
-            self.share = Share(self._drawn_runs, self._draw_itself())
+        self.share = self._share()
 
     def _draw(self, reading: Reading, now: float) -> None:
-        if now < self._next_drawing:
+        if now < self._next_drawing or (self._drawn and not reading.runs.shows_otherwise(now)):
             return
         begin = self._clock.steady()
         wall = self._clock.wall()
@@ -327,6 +327,7 @@ class Source:
                 reading.runs.expire(now)
             views = [self._view(run, now, wall, retention) for run in reading.runs.runs.values()]
             self._drawn_runs = self._drawing.runs(views, self._series_left() + self.series)
+        self._drawn = True
         self._next_drawing = now + (self._clock.steady() - begin) / _DRAWING_SHARE
 
     def _view(self, run: Run, now: float, wall: float, retention: float) -> View:
@@ -334,7 +335,7 @@ class Source:
             mark_gone(run, now, retention, None if run.published else wall)
         return View(run, self._options.failure_reasons, self._options.hidden, now - retention)
 
-    def _draw_itself(self) -> Drawn:
+    def _share(self) -> Share:
         runs, before = self._reading.runs, self._before
         facts = SourceFacts(
             dialect=self._reader.dialect,
@@ -344,15 +345,15 @@ class Source:
             last_success=self._last_success,
             poll_duration=self._poll_duration,
             longest_read=self._longest,
-            rows_read=self._rows_read,
-            backlog=self._reading.backlog,
-            errors=self._errors,
+            rows_read=dict(self._rows_read),
+            backlog=dict(self._reading.backlog),
+            errors=dict(self._errors),
             rejected=before.rejected + runs.rejected,
             late=before.late + runs.late,
             series=self.series,
             folded=before.folded + runs.folded + self._drawing.folds,
         )
-        return self._drawing.itself(facts, self._started)
+        return Share(self.name, self._drawn_runs, facts, self._started)
 
     def _report_rejected(self, runs: Runs) -> None:
         for key, row in runs.first_rejected.items():

@@ -17,7 +17,7 @@ from pathlib import Path
 from parsl_exporter.baton import Baton
 from parsl_exporter.config import Overrides, load
 from parsl_exporter.daemon import options_of
-from parsl_exporter.interpreter import suit_interpreter
+from parsl_exporter.process import suit_process
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.source import Clock, Source
 
@@ -39,7 +39,7 @@ def source_of(path: Path) -> Source:
 
 def read_once(path: Path) -> None:
     """Poll once, which is the whole first read; print rows, resident bytes after it, and the longest read."""
-    suit_interpreter()
+    suit_process()
     source = source_of(path)
     source.poll()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

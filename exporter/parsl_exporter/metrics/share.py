@@ -7,7 +7,8 @@ or the greatest or least as each family says. What a folded run counted stays in
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 from parsl_exporter.metrics.exposition import lines
 from parsl_exporter.metrics.family import Distribution, Family, Fold, Sample, Value
@@ -44,11 +45,23 @@ class Drawn:
         return texts
 
 
-class Share(NamedTuple):
-    """What one source publishes: its runs, and itself. Immutable but for texts that fill when asked for."""
+class Share:
+    """What one source publishes: its runs, and itself as `facts` have it. Both are written when first asked for.
 
-    runs: tuple[Drawn, ...]
-    itself: Drawn
+    `started` (UTC epoch seconds) is since when the source's own counters count.
+    """
+
+    def __init__(self, source: str, runs: tuple[Drawn, ...], facts: SourceFacts, started: float) -> None:
+        self.runs = runs
+        self._source = source
+        self._facts = facts
+        self._started = started
+
+    @cached_property
+    def itself(self) -> Drawn:
+        """The source's own families."""
+        samples = [list(family.draw(self._facts)) for family in SOURCE_FAMILIES]
+        return Drawn((self._source,), samples, self._started)
 
 
 class Drawing:
@@ -93,11 +106,6 @@ class Drawing:
         else:
             kept.append(Drawn((self._source, OTHER), folding.samples(), None))
         return tuple(kept)
-
-    def itself(self, facts: SourceFacts, started: float) -> Drawn:
-        """Draw the source's own families; `started` (UTC epoch seconds) is since when its counters count."""
-        samples = [list(family.draw(facts)) for family in SOURCE_FAMILIES]
-        return Drawn((self._source,), samples, started)
 
     def _forget(self, known: set[str]) -> None:
         for run_id in [r for r in self._drawn if r not in known]:

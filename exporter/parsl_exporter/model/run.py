@@ -126,6 +126,12 @@ class Run:
 
     # --- settling -------------------------------------------------------------------------------------------
 
+    def unsettled(self, now: float) -> bool:
+        """Say whether `settle` would bring any sum up to date."""
+        begins_to_be_over = self.over and self.over_since is None
+        due = bool(self._closing) and self._closing[0][0] <= now
+        return bool(self.touched) or begins_to_be_over or due
+
     def settle(self, now: float) -> None:
         """Bring every sum up to date with the rows taken so far, and close the tries that have been quiet."""
         over = self.over

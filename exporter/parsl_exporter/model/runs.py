@@ -205,6 +205,14 @@ class Runs:
             run.settle(now)
             run.place_cpu()
 
+    def unsettled(self, now: float) -> bool:
+        """Say whether `settle` would bring anything up to date."""
+        return any(run.unsettled(now) for run in self.runs.values())
+
+    def shows_otherwise(self, now: float) -> bool:
+        """Say whether anything shows otherwise than when it was last drawn, or has had its time."""
+        return any(run.changed or run.forget_at <= now or self._past(run, now) for run in self.runs.values())
+
     def settle_history(self, horizon_us: float) -> None:
         """In a first read: let go of the tasks whose rows have all been read, up to `horizon_us` in time."""
         for run in self.runs.values():
@@ -246,8 +254,12 @@ class Runs:
     def expire(self, now: float, drop: Callable[[Run], None] = lambda run: None) -> None:
         """Drop the runs whose time is over; `drop` is told of each before it goes."""
         for run_id, run in list(self.runs.items()):
-            ended = run.over_since is not None and now - run.over_since > self._limits.retention
-            if ended or (run.over_since is None and now - run.seen > self._limits.abandon_after):
+            if self._past(run, now):
                 drop(run)
                 del self.runs[run_id]
-                (self.ended if ended else self.abandoned).add(run_id)
+                (self.abandoned if run.over_since is None else self.ended).add(run_id)
+
+    def _past(self, run: Run, now: float) -> bool:
+        if run.over_since is None:
+            return now - run.seen > self._limits.abandon_after
+        return now - run.over_since > self._limits.retention

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from parsl_exporter.errors import ExporterError, SourceFault, SourceReplaced
 from parsl_exporter.read.position import START, Batch, Position, position_of
-from parsl_exporter.read.sqlite_faults import fault_of, refuse_closed_wal
+from parsl_exporter.read.sqlite_faults import fault_of, refuse_closed_wal, refuse_last_descriptors
 from parsl_exporter.tables import BY_NAME, TABLES, TRY, WORKFLOW, Row, Table, lacking
 
 DEADLINE = 5.0
@@ -131,6 +131,7 @@ class SqliteReader:
             )
         if os.geteuid() not in (0, owner):
             refuse_closed_wal(self.path)
+        refuse_last_descriptors(self.path)
         uri = f"file:{quote(os.fsencode(self.path))}?mode=ro"
         try:
             connection = sqlite3.connect(

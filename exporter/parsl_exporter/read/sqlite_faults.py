@@ -5,7 +5,9 @@ Python 3.10 gives no error codes: the texts are SQLite's own (`sqlite3ErrStr` in
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +18,7 @@ _CLOSED_WAL = (
     " writer has it open, or once its owner has run sqlite3 FILE 'PRAGMA journal_mode=DELETE'"
 )
 _MODE_AT, _WAL = 18, b"\x02"
+_FOR_CLIENTS = 64
 
 
 def fault_of(error: Exception, path: Path, *, deadline: float) -> ExporterError:
@@ -72,12 +75,29 @@ def _beside(path: Path, suffix: str) -> bool:
     return os.path.lexists(f"{path}{suffix}")
 
 
+def refuse_last_descriptors(path: Path) -> None:
+    """Raise SourceFault when opening the database would leave too few file descriptors to tell a client so."""
+    missing = _missing_descriptors(_FOR_CLIENTS)
+    if missing is not None:
+        raise SourceFault("io", f"{path}: {missing}")
+
+
 def _cannot_open() -> tuple[str, str]:
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        return (
-            "io",
-            f"cannot be opened: {error.strerror}; raise the limit (ulimit -n, LimitNOFILE) or read fewer",
-        )
+    missing = _missing_descriptors(0)
+    if missing is not None:
+        return "io", missing
     return "unreadable", "cannot be opened; check the permissions of the file and its folder"
+
+
+def _missing_descriptors(kept: int) -> str | None:
+    """What to say when no file descriptor is left but for `kept`. The system gives the least one that is free."""
+    try:
+        free = os.open(os.devnull, os.O_RDONLY)
+    except OSError as error:
+        text = error.strerror
+    else:
+        os.close(free)
+        if free + kept < resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
+            return None
+        text = os.strerror(errno.EMFILE)
+    return f"cannot be opened: {text}; raise the limit (ulimit -n, LimitNOFILE) or read fewer"
