@@ -245,7 +245,7 @@ def _task_durations(
     for one in counted:
         siblings = tries.by_task[one.task_id]
         final_tries = [other for other in siblings if tries.stamps_of(other, FINAL)]
-        if not final_tries or one != max(final_tries):
+        if not final_tries or one != max(final_tries, key=lambda t: (max(tries.stamps_of(t, FINAL)), t)):
             continue
         starts = [stamp for other in siblings for stamp in tries.stamps_of(other, ["pending"])]
         stops = [stamp for other in final_tries for stamp in tries.stamps_of(other, FINAL)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from oracle import BYTES, SECONDS, differences, expected, parse
+from telling import EPOCH, Told, attempt, lifecycle, node, status, task, workflow, write
 from watched import DATA, unpacked
 
 from parsl_exporter.dump import dump
@@ -41,6 +42,42 @@ def page(name: str, folder: Path, *, openmetrics: bool) -> str:
 def test_a_dump_says_what_the_database_says(name: str, folder: Path) -> None:
     found = parse(page(name, folder, openmetrics=False))
     truth = expected(folder / f"{name}.db", source="s", timezone="UTC", failure_reasons=REASONS)
+    assert differences(truth, found) == []
+
+
+RETRIED = [
+    workflow(),
+    task(0),
+    attempt(0),
+    *lifecycle(0, ("pending", 1), ("launched", 2), ("fail_retryable", 4)),
+]
+REPEATED = [
+    workflow(),
+    *(row for task_id in (0, 1) for row in (task(task_id), attempt(task_id))),
+    status(1, "memo_done", 1),
+    *lifecycle(0, ("pending", 1), ("launched", 2), ("running", 3), ("running_ended", 4), ("exec_done", 50)),
+    status(0, "exec_done", 5),
+]
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param(
+            [*RETRIED, attempt(0, 1), status(0, "running", 6, 1)], id="crashed before a try's host came"
+        ),
+        pytest.param(REPEATED, id="an end twice, and another task's beside it"),
+        pytest.param(
+            [*RETRIED, attempt(0, 1), status(0, "exec_done", 10), status(0, "failed", 5, 1)],
+            id="the end of an earlier try is the later one",
+        ),
+        pytest.param([workflow(), node("m1", -EPOCH)], id="a clock that was never set"),
+    ],
+)
+def test_a_dump_says_what_rows_say_that_are_seldom_written(story: list[Told], folder: Path) -> None:
+    path = write(folder / "monitoring.db", story)
+    found = parse(dump(SqliteReader(path), OPTIONS, openmetrics=False, clock=Clock()).decode())
+    truth = expected(path, source="s", timezone="UTC", failure_reasons=REASONS)
     assert differences(truth, found) == []
 
 

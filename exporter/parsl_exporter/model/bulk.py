@@ -138,7 +138,8 @@ class Bulk:
             return None
         safe = codes.clip(0), index.clip(0)
         odd = (index < 0) | (codes < 0) | (tries != 0) | (at <= 0) | (self._at[safe] != 0)
-        _, first, times = np.unique(index * len(ORDINARY) + codes, return_index=True, return_counts=True)
+        pairs = index * (len(ORDINARY) + 1) + codes + 1  # the code of another state is -1
+        _, first, times = np.unique(pairs, return_index=True, return_counts=True)
         odd[first[times > 1]] = True
         ordinary = self._ordinary(index, odd)
         before(~ordinary)

@@ -90,7 +90,7 @@ def take_try(runs: Runs, rows: Sequence[Row], now: float) -> None:
             if one is None:
                 continue
             one.seen = now
-        if task.partly_closed:
+        if one.closed:
             _late(runs, run, TRY, task, one)
         one.executor = names[executor]
         if block_id:
@@ -248,7 +248,7 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
         key = (run_id, uid)
         if key not in last or place > last[key][0][0]:
             last[key] = (row, us, beat_us)
-        if us > newest.get(key, 0):
+        if us > newest.get(key, -1):
             newest[key] = us
     for key, (row, us, beat_us) in last.items():
         _take_manager(runs, row, us, beat_us, newest[key], now)

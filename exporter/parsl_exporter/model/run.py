@@ -450,7 +450,7 @@ class Run:
         begin_us = task.first_pending()
         if begin_us is None or task.timed == (times > 0):
             return
-        if len(task.tries) > 1 and any(other > try_id and t.final() for other, t in task.tries.items()):
+        if len(task.tries) > 1 and any((t.final(), i) > (final_us, try_id) for i, t in task.tries.items()):
             return
         task.timed = times > 0
         group.task_duration.observe(max(0, final_us - begin_us), times)

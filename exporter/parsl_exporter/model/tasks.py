@@ -25,7 +25,7 @@ _FINAL_STATES = frozenset(FINAL)
 _OTHER_FINAL = _FINAL_STATES - {"exec_done"}
 _ENDS = frozenset(("fail_retryable", *FINAL))
 _ON_BLOCK = frozenset(("running", "running_ended", "fail_retryable", *FINAL))
-_CLASS = re.compile(r"\s*(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)")
+_CLASS = re.compile(r"\s*(?:[^\W\d]\w*\.)*([^\W\d]\w*)")
 DEPENDENCY_ERROR = "DependencyError"
 
 

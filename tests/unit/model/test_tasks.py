@@ -68,6 +68,7 @@ def test_parsls_ten_states_are_known() -> None:
         ("  parsl.executors.errors.ManagerLost(b'1', 'n')", "ManagerLost"),
         ("KeyError('a'),KeyError('b')", "KeyError"),
         ("Größe()", "Größe"),
+        ("Überlauf(1)", "Überlauf"),
         ("TimeoutError", "TimeoutError"),
         ("<Odd object>", None),
         ("", None),
