@@ -6,10 +6,13 @@ Source: `parsl/monitoring/db_manager.py`, class `Database` (release 2026.10.26; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 Row: TypeAlias = tuple[Any, ...]
 """One row as read: its position (SQLite's rowid), then the columns in the order of `Table.columns`."""
+
+TOO_LARGE: Final = ("too large",)
+"""Stands for the run_id of a row that holds too much to be read; its other columns are NULL then."""
 
 
 class StatusColumns(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 import tracemalloc
 from collections import Counter
@@ -238,6 +239,62 @@ def test_a_time_beyond_the_calendar_of_the_exporters_own_zone_ends_nothing(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+HUGE = "x" * 3_000_000
+GOOD_LATER = [
+    workflow(run="run-2"),
+    task(1, "add"),
+    attempt(1, block="1", host="node1"),
+    *lifecycle(1, ("pending", 3), ("launched", 4)),
+    sample(1, 4, user=1.0),
+    block("1", "PENDING", 5),
+    node("m2", 6),
+]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="sqlite3 of Python 3.10 can set no limit")
+@pytest.mark.parametrize(
+    "row",
+    [
+        changed(workflow(run="other"), workflow_name=HUGE),
+        changed(task(7), task_func_name=HUGE),
+        changed(attempt(0, 1), task_fail_history=HUGE),
+        changed(status(0, "failed", 9), task_status_name=HUGE),
+        changed(status(0, "failed", 9), timestamp=HUGE.encode()),
+        changed(sample(0, 9), psutil_process_time_user=HUGE),
+        changed(block("0", "FAILED", 9), job_id=HUGE),
+        changed(node("m1", 9), hostname=HUGE),
+    ],
+    ids=lambda row: row.table.name,
+)
+def test_a_row_that_holds_too_much_is_counted_and_costs_nothing(folder: Path, row: Told) -> None:
+    expected = Watched(write(folder / "good.db", [*GOOD, *GOOD_LATER])).rest().run_lines()
+    at_first = Watched(write(folder / "first.db", [*GOOD, row, *GOOD_LATER]))
+    later = Watched(write(folder / "later.db", GOOD)).poll()
+    tracemalloc.start()
+    insert(later.path, [row])
+    later.poll()
+    insert(later.path, GOOD_LATER)
+    for watched in (at_first, later):
+        assert watched.rest().run_lines() == expected
+        assert watched.rejected() == {f"{row.table.name} size": 1}
+        assert watched.own("source_up") == 1
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * len(HUGE)
+
+
+def test_a_long_text_among_numbers_costs_no_more_than_itself(folder: Path) -> None:
+    samples = [sample(0, i, user=1.0) for i in range(2_000)]
+    odd = changed(sample(0, 2_000), psutil_process_time_user="x" * 40_000)
+    path = write(folder / "a.db", [*GOOD, *samples, odd])
+    tracemalloc.start()
+    watched = Watched(path).poll()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert watched.rejected() == {"resource number": 1}
+    assert most < 20_000_000
 
 
 # --- odd, and usable ----------------------------------------------------------------------------------------

@@ -402,10 +402,13 @@ def _observe(
 
 def _floats(columns: Sequence[Sequence[Any]]) -> Floats | None:
     """Columns of numbers, NULL as NaN; None when there is anything else, such as the text of a number."""
-    values = np.array(columns)
-    if values.dtype.kind not in "if" and not {int, float, type(None)}.issuperset(map(type, chain(*columns))):
-        return None
-    return values.astype(np.float64)
+    try:
+        for column in columns:
+            sum(column)
+    except TypeError:
+        if not {int, float, type(None)}.issuperset(map(type, chain(*columns))):
+            return None
+    return np.array(columns, np.float64)
 
 
 def _nullable(value: np.float64) -> float | None:

@@ -20,8 +20,8 @@ from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY, WORK
 if TYPE_CHECKING:
     from parsl_exporter.model.runs import Runs
 
-REASONS = ("key", "timestamp", "number")
-"""Why a row is rejected: NULL or no identifier where a key belongs, no time, no finite number."""
+REASONS = ("key", "timestamp", "number", "size")
+"""Why a row is rejected: NULL or no identifier where a key belongs, no time, no finite number, too much to read."""
 
 
 def take_workflow(runs: Runs, rows: Sequence[Row], now: float) -> None:

@@ -15,7 +15,7 @@ from parsl_exporter.model.names import OTHER, Names
 from parsl_exporter.model.run import Limits, Run
 from parsl_exporter.model.stamps import MICROSECONDS, Stamps
 from parsl_exporter.model.tasks import DEPENDENCY_ERROR
-from parsl_exporter.tables import WORKFLOW, Row, Table
+from parsl_exporter.tables import TOO_LARGE, WORKFLOW, Row, Table
 
 _REMEMBERED = 10_000
 _HOST = 1 + WORKFLOW.columns.index("host")
@@ -115,7 +115,7 @@ class Runs:
         """Count a row that cannot be used."""
         if table is WORKFLOW and not self._refused_first(row):
             return
-        key = (table.name, reason)
+        key = (table.name, "size" if row[1] is TOO_LARGE else reason)
         self.rejected[key] += 1
         self.first_rejected.setdefault(key, row)
 

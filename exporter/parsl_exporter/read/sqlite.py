@@ -8,10 +8,12 @@ sqlite.org/lockingv3.html, sqlite.org/pragma.html (data_version, schema_version)
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sqlite3
 import stat
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +22,14 @@ from urllib.parse import quote
 
 from parsl_exporter.errors import ExporterError, SourceFault, SourceReplaced
 from parsl_exporter.read.position import START, Batch, Position, position_of
-from parsl_exporter.read.sqlite_faults import fault_of, refuse_closed_wal, refuse_last_descriptors
-from parsl_exporter.tables import BY_NAME, TABLES, TRY, WORKFLOW, Row, Table, lacking
+from parsl_exporter.read.sqlite_faults import (
+    LONGEST_VALUE,
+    TooLarge,
+    fault_of,
+    refuse_closed_wal,
+    refuse_last_descriptors,
+)
+from parsl_exporter.tables import BY_NAME, TABLES, TOO_LARGE, TRY, WORKFLOW, Row, Table, lacking
 
 DEADLINE = 5.0
 """Seconds that one statement may take before it is stopped."""
@@ -29,7 +37,11 @@ LONGEST_READ = 0.01
 """Seconds that a read transaction should take: batches grow and shrink towards it."""
 _WITHOUT_ROWID = re.compile(r"WITHOUT\s+ROWID[^)]*$", re.IGNORECASE)
 _STEPS = 20_000
-_FEWEST, _MOST = 100, 10_000
+_FEWEST, _MOST, _AT_FIRST = 10, 10_000, 500
+_AT_ONCE = 500
+"""Rows that are fetched between two looks at the clock."""
+_CUT_OFF = 0.03
+"""Seconds after which a batch ends where it is, so that rows larger than those before hold no lock for long."""
 _MOST_TRIES = 1_000
 _KEYS_AT_ONCE = 500
 
@@ -56,7 +68,7 @@ class SqliteReader:
         self._schema_version: int | None = None
         self._columns: dict[str, str] = {}
         self._schema: dict[str, frozenset[str]] = {}
-        self._limits = dict.fromkeys(BY_NAME, 2_000)
+        self._limits = dict.fromkeys(BY_NAME, _AT_FIRST)
         self._deadline = 0.0
 
     @property
@@ -140,6 +152,8 @@ class SqliteReader:
         except sqlite3.Error as error:
             raise self._fault(error) from None
         connection.set_progress_handler(self._past_deadline, _STEPS)
+        if sys.version_info >= (3, 11):
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
         self._connection = connection
 
     def _past_deadline(self) -> bool:
@@ -198,12 +212,10 @@ class SqliteReader:
             return self._tail_without(table, after, skip)
         limit = self._limits[table.name]
         begin = self._monotonic()
-        rows = self.fetch(
-            f'SELECT {self._columns[table.name]} FROM "{table.name}" WHERE rowid >= ? ORDER BY rowid LIMIT ?',
-            (after.rowid, limit + 1),
-        )
-        self._adapt(table, limit, self._monotonic() - begin, len(rows))
-        more = len(rows) > limit
+        rows = self._rows(table, "rowid >= ? ORDER BY rowid LIMIT ?", (after.rowid, limit + 1), _CUT_OFF)
+        taken = self._monotonic() - begin
+        self._adapt(table, limit, taken, len(rows))
+        more = len(rows) > limit or taken > _CUT_OFF
         if after.rowid:
             here = rows[0] if rows else None
             if (
@@ -229,8 +241,9 @@ class SqliteReader:
         if end is None:
             return Batch([], after, more=False)
         begin = self._monotonic()
-        rows = self.fetch(
-            f'SELECT {self._columns[table.name]} FROM "{table.name}" WHERE rowid > ? AND rowid <= ?'
+        rows = self._rows(
+            table,
+            "rowid > ? AND rowid <= ?"
             " AND (rowid = ? OR ifnull(run_id, '') NOT IN (SELECT value FROM json_each(?))) ORDER BY rowid",
             (after.rowid, end, end, json.dumps(list(skip))),
         )
@@ -253,19 +266,14 @@ class SqliteReader:
         end = ends[0][0]
         if end is None:
             return Batch([], upto, more=False)
-        rows = self.fetch(
-            f'SELECT {self._columns[table.name]} FROM "{table.name}" WHERE rowid > ? AND rowid <= ? AND run_id = ?'
-            " ORDER BY rowid",
-            (after, end, run_id),
+        rows = self._rows(
+            table, "rowid > ? AND rowid <= ? AND run_id = ? ORDER BY rowid", (after, end, run_id)
         )
         return Batch(rows, Position(end), more=end < upto.rowid)
 
     def between(self, table: Table, after: int, upto: int) -> list[Row]:
         """Give the rows past rowid `after` and up to `upto`, in order; the caller bounds how many those are."""
-        return self.fetch(
-            f'SELECT {self._columns[table.name]} FROM "{table.name}" WHERE rowid > ? AND rowid <= ? ORDER BY rowid',
-            (after, upto),
-        )
+        return self._rows(table, "rowid > ? AND rowid <= ? ORDER BY rowid", (after, upto))
 
     def last_rowid(self, table: Table) -> int:
         """Give the position of the table's newest row; 0 when it is empty."""
@@ -282,9 +290,9 @@ class SqliteReader:
         """Give the workflow rows of these runs."""
         rows: list[Row] = []
         for i in range(0, len(run_ids), _KEYS_AT_ONCE):
-            rows += self.fetch(
-                f"SELECT {self._columns[WORKFLOW.name]} FROM workflow"
-                " WHERE run_id IN (SELECT value FROM json_each(?))",
+            rows += self._rows(
+                WORKFLOW,
+                "run_id IN (SELECT value FROM json_each(?))",
                 (json.dumps(run_ids[i : i + _KEYS_AT_ONCE]),),
             )
         return rows
@@ -322,16 +330,17 @@ class SqliteReader:
         """
         found: dict[str, list[Row]] = {}
         for name in ("task", "status"):
-            found[name] = self.fetch(
-                f"SELECT {self._columns[name]} FROM {name} WHERE task_id = ? AND run_id = ? AND rowid <= ?",
+            found[name] = self._rows(
+                BY_NAME[name],
+                "task_id = ? AND run_id = ? AND rowid <= ?",
                 (task_id, run_id, upto[name].rowid),
             )
         last = max((*known_tries, *(r[3] for r in found["status"] if isinstance(r[3], int))), default=0)
         tries = json.dumps(list(range(min(last + 1, _MOST_TRIES))))
         for name in ("try", "resource"):
-            found[name] = self.fetch(
-                f'SELECT {self._columns[name]} FROM "{name}" WHERE try_id IN (SELECT value FROM json_each(?))'
-                " AND task_id = ? AND run_id = ? AND rowid <= ?",
+            found[name] = self._rows(
+                BY_NAME[name],
+                "try_id IN (SELECT value FROM json_each(?)) AND task_id = ? AND run_id = ? AND rowid <= ?",
                 (tries, task_id, run_id, upto[name].rowid),
             )
         return found
@@ -362,15 +371,42 @@ class SqliteReader:
 
     # --- one statement --------------------------------------------------------------------------------------
 
-    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """Give all rows of one statement, which is one read transaction. Raises what `ExporterError` lists."""
+    def _rows(
+        self, table: Table, condition: str, parameters: Sequence[Any], cut_off: float = math.inf
+    ) -> list[Row]:
+        """Give the rows that fulfil the condition. One that holds too much stands as `TOO_LARGE` in its place."""
+        chosen = f'FROM "{table.name}" WHERE {condition}'
+        try:
+            return self.fetch(f"SELECT {self._columns[table.name]} {chosen}", parameters, cut_off)
+        except TooLarge:
+            found = self.fetch(f"SELECT rowid {chosen}", parameters)
+        return [row for (rowid,) in found for row in self._row(table, rowid)]
+
+    def _row(self, table: Table, rowid: int) -> list[Row]:
+        columns = self._columns[table.name]
+        try:
+            return self.fetch(f'SELECT {columns} FROM "{table.name}" WHERE rowid = ?', (rowid,))
+        except TooLarge:
+            return [(rowid, TOO_LARGE, *[None] * (len(table.columns) - 1))]
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = (), cut_off: float = math.inf) -> list[Row]:
+        """Give the rows of one statement, which is one read transaction. Raises what `ExporterError` lists.
+
+        They are all, unless it took longer than `cut_off` seconds.
+        """
         connection = self._connection
         if connection is None:
             raise SourceFault("io", f"{self.path}: not open")
         begin = self._monotonic()
         self._deadline = begin + DEADLINE
         try:
-            return connection.execute(sql, parameters).fetchall()
+            cursor = connection.execute(sql, parameters)
+            rows = part = cursor.fetchmany(_AT_ONCE)
+            while len(part) == _AT_ONCE and self._monotonic() - begin <= cut_off:
+                part = cursor.fetchmany(_AT_ONCE)
+                rows += part
+            cursor.close()
+            return rows
         except sqlite3.Error as error:
             if "decode" not in str(error).lower():
                 raise self._fault(error) from None
@@ -405,7 +441,7 @@ class SqliteReader:
 
     def _fault(self, error: Exception) -> ExporterError:
         fault = fault_of(error, self.path, deadline=DEADLINE)
-        if isinstance(fault, SourceFault):
+        if isinstance(fault, SourceFault) and not isinstance(fault, TooLarge):
             if fault.reason == "timeout":
                 self._limits = dict.fromkeys(BY_NAME, _FEWEST)
             else:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from parsl_exporter.read.position import Position, position_of
 from parsl_exporter.read.sqlite import LONGEST_READ, SqliteReader
+from parsl_exporter.read.sqlite_faults import TooLarge
 from parsl_exporter.tables import NODE, STATUS, Row, StatusColumns, Table
 
 _FEWEST, _MOST = 1_000, 15_000
@@ -56,6 +57,13 @@ class SqliteColumns:
 
     def status(self, after: Position) -> StatusSlice:
         """Give the next status rows past `after`."""
+        try:
+            return self._status(after)
+        except TooLarge:
+            batch = self._reader.tail(STATUS, after)
+        return StatusSlice(after.rowid, batch.position, len(batch.rows), batch.more, None)
+
+    def _status(self, after: Position) -> StatusSlice:
         begin = self._monotonic()
         found = self._reader.fetch(
             "SELECT max(rowid), count(*), min(run_id), max(run_id), count(run_id),"
@@ -80,6 +88,13 @@ class SqliteColumns:
 
     def managers(self, after: Position) -> NodeSlice:
         """Give the next node rows past `after`: the last of each manager, or all when any is not as Parsl writes it."""
+        try:
+            return self._managers(after)
+        except TooLarge:
+            batch = self._reader.tail(NODE, after)
+        return NodeSlice(batch.position, len(batch.rows), batch.more, batch.rows)
+
+    def _managers(self, after: Position) -> NodeSlice:
         begin = self._monotonic()
         limit = self._limits[NODE.name]
         slices = f"(SELECT rowid, {', '.join(NODE.columns)} FROM node WHERE rowid > ? ORDER BY rowid LIMIT ?)"

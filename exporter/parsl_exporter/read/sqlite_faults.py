@@ -17,8 +17,19 @@ _CLOSED_WAL = (
     "in WAL mode, which needs -wal and -shm files beside it that this user may not make; it can be read while a"
     " writer has it open, or once its owner has run sqlite3 FILE 'PRAGMA journal_mode=DELETE'"
 )
+LONGEST_VALUE = 1_000_000
+"""Bytes of a value, or of a row, that are read: other people's files may hold anything."""
 _MODE_AT, _WAL = 18, b"\x02"
 _FOR_CLIENTS = 64
+
+
+class TooLarge(SourceFault):
+    """A row holds a value of more than `LONGEST_VALUE` bytes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            "corrupt", f"{path}: a value of more than {LONGEST_VALUE:,} bytes, which nothing in Parsl writes"
+        )
 
 
 def fault_of(error: Exception, path: Path, *, deadline: float) -> ExporterError:
@@ -27,6 +38,8 @@ def fault_of(error: Exception, path: Path, *, deadline: float) -> ExporterError:
     `deadline`: the seconds after which a statement is interrupted.
     """
     text = str(error)
+    if "too big" in text:
+        return TooLarge(path)
     if "locked" in text or "busy" in text:
         return SourceBusy(f"{path}: locked by a writer")
     reason, what = _meaning(text, path, deadline)
