@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telling import (
     RUN,
+    SAMPLED,
     Told,
     attempt,
     block,
@@ -286,8 +287,9 @@ def test_a_row_that_holds_too_much_is_counted_and_costs_nothing(folder: Path, ro
 
 
 def test_a_long_text_among_numbers_costs_no_more_than_itself(folder: Path) -> None:
-    samples = [sample(0, i, user=1.0) for i in range(2_000)]
-    odd = changed(sample(0, 2_000), psutil_process_time_user="x" * 40_000)
+    ones = dict.fromkeys(SAMPLED, 1.0)
+    samples = [sample(0, i, **ones) for i in range(2_000)]
+    odd = changed(sample(0, 2_000, **ones), psutil_process_time_user="x" * 40_000)
     path = write(folder / "a.db", [*GOOD, *samples, odd])
     tracemalloc.start()
     watched = Watched(path).poll()
