@@ -290,7 +290,7 @@ def test_a_long_text_among_numbers_costs_no_more_than_itself(folder: Path) -> No
     ones = dict.fromkeys(SAMPLED, 1.0)
     samples = [sample(0, i, **ones) for i in range(2_000)]
     odd = changed(sample(0, 2_000, **ones), psutil_process_time_user="x" * 40_000)
-    path = write(folder / "a.db", [*GOOD, *samples, odd])
+    path = write(folder / "a.db", [workflow(), task(0), attempt(0), *samples, odd])
     tracemalloc.start()
     watched = Watched(path).poll()
     _, most = tracemalloc.get_traced_memory()
