@@ -18,12 +18,13 @@ from prometheus_client.openmetrics.exposition import generate_latest as write_op
 from parsl_exporter import __version__
 from parsl_exporter.baton import Baton
 from parsl_exporter.logs import RepeatedFault, event
+from parsl_exporter.looking import Looks
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, ProcessFacts
 from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.run import Limits
-from parsl_exporter.read.discover import Found, discover
+from parsl_exporter.read.discover import Found
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.reading import SourceOptions
 from parsl_exporter.settings import Settings, SourceSettings
@@ -39,6 +40,7 @@ _WANTED_FOR = 120.0
 _PUBLISH_EVERY = 0.5
 _PUBLISHING_SHARE = 0.1
 """The part of the time that may go into putting the page together."""
+_PUBLISH_AT_LEAST_EVERY = 15.0
 _PATIENCE_AT_END = 0.5
 
 _log = logging.getLogger(__name__)
@@ -93,6 +95,7 @@ class Daemon:
         self._workers: dict[str, _Worker] = {}
         self._unmatched: dict[str, float] = {}
         self._clashes: set[tuple[str, str]] = set()
+        self._looks = Looks()
         self._first: frozenset[str] | None = None
         self._ready = False
         self._changing = threading.Lock()
@@ -167,8 +170,9 @@ class Daemon:
         """Start and end workers so that they are those of the databases that the settings stand for now."""
         wanted: dict[str, Found] = {}
         clashes: set[tuple[str, str]] = set()
+        answers = self._looks.found(settings.sources)
         for configured in settings.sources:
-            for found in discover(configured):
+            for found in self._answer(configured, answers.get(configured)):
                 if isinstance(found.database, Path) and not settings.shard.holds(found.name):
                     continue
                 other = wanted.setdefault(found.name, found)
@@ -195,6 +199,20 @@ class Daemon:
             if self._first is None:
                 self._first = frozenset(self._workers)
         self._dirty.set()
+
+    def _answer(self, configured: SourceSettings, found: Sequence[Found] | None) -> Sequence[Found]:
+        """The databases of a configured source: while looking for them hangs, those that it had."""
+        fault = ("looking", configured)
+        if found is not None:
+            self._faults.ended(fault, target=configured.target)
+            return found
+        self._faults.failed(
+            fault,
+            "looking for databases hangs (is its file system gone?); the other sources are read on",
+            target=configured.target,
+        )
+        with self._changing:
+            return [w.found for w in self._workers.values() if w.found.settings == configured]
 
     def _gone_for_good(self, name: str, worker: _Worker) -> bool:
         """Say whether a source that nothing stands for any more is to end: a glob's match may come back."""
@@ -258,6 +276,7 @@ class Daemon:
             all_tried = self._untried() == []
             try:
                 with self._baton:
+                    begin = self._clock.steady()
                     page = self._put_together()
                     for (openmetrics, gzipped), last in list(self._wanted.items()):
                         if begin - last < _WANTED_FOR:
@@ -268,9 +287,8 @@ class Daemon:
             except Exception as error:
                 self._faults.failed("page", f"the page could not be made: {error!r}; the last one stays")
             taken = self._clock.steady() - begin
-            self._stop.wait(
-                max(min(self._settings.poll_interval / 2, _PUBLISH_EVERY), taken / _PUBLISHING_SHARE)
-            )
+            pause = max(min(self._settings.poll_interval / 2, _PUBLISH_EVERY), taken / _PUBLISHING_SHARE)
+            self._stop.wait(min(pause, _PUBLISH_AT_LEAST_EVERY))
 
     def _put_together(self) -> Page:
         facts = ProcessFacts(

@@ -22,6 +22,7 @@ from telling import EPOCH, attempt, block, create, insert, stamp, status, task, 
 from watched import Hands, Log, Watched, execute, unpacked
 
 from parsl_exporter import daemon as daemons
+from parsl_exporter import looking
 from parsl_exporter.baton import Baton
 from parsl_exporter.daemon import Daemon
 from parsl_exporter.read.position import Batch, Position
@@ -329,6 +330,65 @@ def test_a_source_that_hangs_holds_no_other_up_and_is_right_when_it_comes_back(f
     reader.back.set()
     thread.join(10)
     assert hanging.wrong() == []
+
+
+def test_a_folder_that_hangs_holds_no_other_source_up_and_is_read_when_it_is_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    gone, back = folder / "gone", threading.Event()
+    look = os.path.lexists
+
+    def hangs(path: str) -> bool:
+        if str(path).startswith(str(gone)):
+            back.wait()
+        return look(path)
+
+    monkeypatch.setattr(os.path, "lexists", hangs)
+    monkeypatch.setattr(daemons, "_DISCOVER_EVERY", 0.05)
+    monkeypatch.setattr(looking, "PATIENCE", 0.2)
+    gone.mkdir()
+    paths = [
+        unpacked(gone / "a.db"),
+        unpacked(folder / "b.db"),
+        unpacked(gone / "c.db"),
+        unpacked(folder / "d.db"),
+    ]
+    settings = Settings(poll_interval=0.05, sources=tuple(SourceSettings(str(path)) for path in paths))
+    try:
+        with running(settings) as daemon:
+            until("ready without them", lambda: daemon.ready()[0])
+            assert {c.name: c.state for c in daemon.conditions()} == {
+                str(p): "up" for p in (paths[1], paths[3])
+            }
+            assert [line for line in log.new() if "looking" in line] == [
+                "warning looking for databases hangs (is its file system gone?); the other sources are read on"
+                f" target={path}"
+                for path in (paths[0], paths[2])
+            ]
+            back.set()
+            until("all up", lambda: [c.state for c in daemon.conditions()] == ["up"] * 4)
+    finally:
+        back.set()
+
+
+def test_the_page_is_not_late_for_having_waited_for_others(folder: Path) -> None:
+    path = write(folder / "a.db", [workflow(), task(0), attempt(0)])
+    settings = Settings(
+        poll_interval=0.05, retention=1e9, abandon_after=1e9, sources=(SourceSettings(str(path)),)
+    )
+    with running(settings) as daemon:
+        until("ready", lambda: daemon.ready()[0])
+        with daemon._baton:
+            daemon._dirty.set()
+            time.sleep(1)
+        begin = time.monotonic()
+        insert(path, [status(0, "pending", 1)])
+        names = frozenset({"parsl_tasks"})
+        until(
+            "shown",
+            lambda: b'state="pending"} 1' in daemon.page(openmetrics=False, names=names, gzipped=False),
+        )
+        assert time.monotonic() - begin < 8
 
 
 def test_the_exporter_ends_though_a_folder_hangs(folder: Path) -> None:
