@@ -64,7 +64,7 @@ class Serving(NamedTuple):
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of an answer."""
         try:
-            with _OPENER.open(self.url + path, timeout=10) as answer:
+            with _OPENER.open(self.url + path, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from exporter_process import Serving, ended, run, serving, until
 from oracle import differences, expected, parse
+from processes import eventually
 from telling import EPOCH, attempt, block, create, insert, stamp, status, task, workflow, write
 from watched import Hands, Log, Watched, execute, unpacked
 
@@ -254,6 +256,32 @@ def test_too_few_file_descriptors_are_named_and_when_there_are_more_it_goes_on(f
         scraper.close()
         resource.prlimit(exporter.process.pid, resource.RLIMIT_NOFILE, usual)
         until("all up", lambda: sum(up(exporter, path) or 0 for path in (kept, *others)) == 10)
+
+
+def test_two_thousand_databases_are_read_although_few_files_are_allowed_at_first(folder: Path) -> None:
+    one = write(folder / "one.db", [workflow(), task(0), attempt(0), status(0, "pending", 1)])
+    paths = [folder / f"user{i:04}" / "monitoring.db" for i in range(2_000)]
+    for path in paths:
+        path.parent.mkdir()
+        shutil.copyfile(one, path)
+    file = folder / "exporter.yml"
+    file.write_text(
+        f"retention: {FOREVER}\nabandon_after: {FOREVER}\ntimezone: UTC\nlimits: {{series: 1000000}}\n"
+        f'sources: [{{path: "{folder}/user*/monitoring.db"}}]\n'
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, hard))
+    try:
+        with serving(folder, "--config.file", file) as exporter:
+            eventually("ready", 120, lambda: exporter.get("/-/ready")[0] == 200)
+            page = exporter.get("/metrics?name[]=parsl_exporter_source_up")[1]
+            assert page.count("} 1\n") == 2_000
+            insert(paths[7], [status(0, "launched", 2)])
+            shown = f'parsl_tasks{{source="{paths[7]}",run_id="run-1",app="add",executor="htex",state="launched"}} 1'
+            eventually("shown", 120, lambda: shown in exporter.get("/metrics?name[]=parsl_tasks")[1])
+            assert ended(exporter.process, signal.SIGTERM)[0] == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def asked(connection: http.client.HTTPConnection, path: str) -> str:
