@@ -216,3 +216,31 @@ class TestWhatGoesWrong:
         assert done.returncode == 1
         assert done.stderr == "parsl-exporter: the demo needs Parsl: pip install 'parsl-exporter[demo]'\n"
         assert not list(tmp_path.iterdir())
+
+
+HOLDER = """
+import multiprocessing, time
+lock = multiprocessing.get_context("spawn").Lock()
+print(lock._semlock.name, flush=True)
+time.sleep(60)
+"""
+KEEPER = """
+import pathlib, sys, time
+from parsl_exporter.demo.programs import Programs
+with Programs(pathlib.Path.cwd()) as programs:
+    programs.start("holder", sys.executable, "-c", sys.argv[1])
+    log = pathlib.Path("holder.log")
+    while not log.read_text().endswith(chr(10)):
+        time.sleep(0.01)
+    name = pathlib.Path(f"/dev/shm/sem.{log.read_text().strip().lstrip('/')}")
+    print(name.exists())
+print(name.exists())
+"""
+
+
+def test_what_killed_programs_had_in_shared_memory_goes_with_them(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KEEPER, HOLDER]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, check=True, text=True
+    )
+    assert done.stdout.split() == ["True", "False"]

@@ -17,6 +17,7 @@ from types import TracebackType
 from parsl_exporter.errors import ExporterError
 
 _PATIENCE_AT_END = 5.0
+_TIDYING = 2.0
 _TAIL = 2000
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
@@ -44,12 +45,17 @@ class Programs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill all descendants: what they would still write is in the folder, and nobody will read it."""
-        deadline = time.monotonic() + _PATIENCE_AT_END
-        while (living := list(_descendants())) and time.monotonic() < deadline:
+        """Kill all descendants: what they would still write is in the folder, and nobody will read it.
+
+        But for multiprocessing's trackers, which take their processes' semaphores away and then end by themselves.
+        """
+        begin = time.monotonic()
+        while (living := list(_descendants())) and time.monotonic() < begin + _PATIENCE_AT_END:
+            tidying = time.monotonic() < begin + _TIDYING
             for pid, _ in living:
                 with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                    if not (tidying and _is_tracker(pid)):
+                        os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
@@ -89,6 +95,12 @@ class Programs:
     def _last_words(self, name: str) -> str:
         log = (self._folder / f"{name}.log").read_bytes()[-_TAIL:].decode(errors="replace")
         return (log.split("\n")[:-1] or [log])[-1] or "it said nothing"
+
+
+def _is_tracker(pid: int) -> bool:
+    with suppress(OSError):
+        return b"multiprocessing.resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def _descendants() -> Iterator[tuple[int, int]]:
