@@ -15,9 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import pytest
+
+from parsl_exporter.demo.programs import is_tracker
 
 Found = TypeVar("Found")
 
@@ -73,30 +76,36 @@ def started(
 ) -> Iterator[subprocess.Popen[str]]:
     """A program with pipes for its standard input and output and a log for its errors.
 
-    At the end all of its session is killed: what must end by itself has been waited for by then.
+    At the end all of its session is killed: what must end by itself has been waited for by then. Multiprocessing's
+    trackers are left a moment to take semaphores away, and temporary files go.
     """
-    with log.open("w") as errors:
+    with log.open("w") as errors, TemporaryDirectory(prefix="t", ignore_cleanup_errors=True) as temporary:
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, "TMPDIR": temporary, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             start_new_session=True,
         )
-    try:
-        yield process
-    finally:
-        deadline = time.monotonic() + 10
-        while (living := of_session(process.pid)) and time.monotonic() < deadline:
-            for pid in living:
-                with suppress(ProcessLookupError):
+        try:
+            yield process
+        finally:
+            _kill_session(process)
+
+
+def _kill_session(leader: subprocess.Popen[str]) -> None:
+    begin = time.monotonic()
+    while (living := of_session(leader.pid)) and time.monotonic() < begin + 10:
+        for pid in living:
+            with suppress(ProcessLookupError):
+                if time.monotonic() > begin + 2 or not is_tracker(pid):
                     os.kill(pid, signal.SIGKILL)
-            process.poll()
-            time.sleep(0.05)
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with suppress(BrokenPipeError):
-                pipe and pipe.close()
+        leader.poll()
+        time.sleep(0.05)
+    leader.wait()
+    for pipe in (leader.stdin, leader.stdout):
+        with suppress(BrokenPipeError):
+            pipe and pipe.close()

@@ -54,7 +54,7 @@ class Programs:
             tidying = time.monotonic() < begin + _TIDYING
             for pid, _ in living:
                 with suppress(ProcessLookupError):
-                    if not (tidying and _is_tracker(pid)):
+                    if not (tidying and is_tracker(pid)):
                         os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
@@ -97,7 +97,8 @@ class Programs:
         return (log.split("\n")[:-1] or [log])[-1] or "it said nothing"
 
 
-def _is_tracker(pid: int) -> bool:
+def is_tracker(pid: int) -> bool:
+    """Say whether a process is the tracker of a multiprocessing program (`multiprocessing/resource_tracker.py`)."""
     with suppress(OSError):
         return b"multiprocessing.resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
