@@ -7,6 +7,7 @@ and take them apart in bulk; and of a manager's snapshots only the last one coun
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -99,8 +100,9 @@ class SqliteColumns:
         limit = self._limits[NODE.name]
         slices = f"(SELECT rowid, {', '.join(NODE.columns)} FROM node WHERE rowid > ? ORDER BY rowid LIMIT ?)"
         found = self._reader.fetch(
-            f"SELECT max(rowid), count(*), max(timestamp), min(timestamp), sum({_ODD}) FROM {slices}"
-            " GROUP BY run_id, uid",
+            "SELECT max(rowid), count(*), max(timestamp), min(timestamp), min(last_heartbeat),"
+            f" count(last_heartbeat), sum({_ODD}), group_concat(timestamp, ''), group_concat(last_heartbeat, '')"
+            f" FROM {slices} GROUP BY run_id, uid",
             (after.rowid, limit),
         )
         if not found:
@@ -108,7 +110,7 @@ class SqliteColumns:
         count = sum(row[1] for row in found)
         end = max(row[0] for row in found)
         more = self._adapt(NODE, count, self._monotonic() - begin)
-        rows = [] if any(row[4] for row in found) else self._chosen(found)
+        rows = self._chosen(found) if all(map(_ordinary, found)) else []
         if not rows or not all(map(_has_times, rows)):
             rows = self._reader.between(NODE, after.rowid, end)
         return NodeSlice(self._position(NODE, end), count, more, rows)
@@ -116,7 +118,7 @@ class SqliteColumns:
     def _chosen(self, found: list[Row]) -> list[Row]:
         """The last row of each manager; before it, where an earlier one is newer, the same row with that stamp."""
         rows: list[Row] = []
-        for last, _, newest, *_rest in found:
+        for last, _, newest, *_ in found:
             for row in self._reader.between(NODE, last - 1, last):
                 if row[_STAMP] != newest:
                     rows.append((0, *row[1:_STAMP], newest, *row[_STAMP + 1 :]))
@@ -147,12 +149,23 @@ def _has_times(row: Row) -> bool:
     return True
 
 
-_DIGITS = (
-    "-".join(["[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2]) + " " + ":".join(["[0-9]" * 2] * 3) + "." + "[0-9]" * 6
-)
+def _ordinary(found: Row) -> bool:
+    """Say whether the rows of one manager are all as Parsl writes them."""
+    _, count, _, earliest, earliest_beat, beats, odd, stamps, beat_stamps = found
+    if odd or not _are_stamps(stamps, count) or (beats and not _are_stamps(beat_stamps, beats)):
+        return False
+    return bool(min(earliest, earliest_beat or earliest) > _EARLIEST)
+
+
+def _are_stamps(texts: object, count: int) -> bool:
+    """Say whether `texts` is so many stamps of Parsl's, one after the other."""
+    return isinstance(texts, str) and len(texts) == count * _WIDTH and _STAMPS.fullmatch(texts) is not None
+
+
+_WIDTH = 26
+_STAMPS = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6})*")
+_EARLIEST = "1970-01-02"  # of which no zone makes a time before 1970
 _ODD = (
-    "typeof(run_id) <> 'text' OR typeof(uid) <> 'text' OR uid = '' OR timestamp NOT GLOB '" + _DIGITS + "'"
-    " OR typeof(cpu_count) <> 'integer' OR typeof(total_memory) <> 'integer' OR typeof(active) <> 'integer'"
-    " OR typeof(worker_count) <> 'integer' OR timestamp IS NULL OR timestamp < '1970-01-02'"
-    " OR last_heartbeat NOT GLOB '" + _DIGITS + "' OR last_heartbeat < '1970-01-02'"
+    "typeof(run_id) <> 'text' OR typeof(uid) <> 'text' OR uid = '' OR typeof(cpu_count) <> 'integer'"
+    " OR typeof(total_memory) <> 'integer' OR typeof(active) <> 'integer' OR typeof(worker_count) <> 'integer'"
 )
