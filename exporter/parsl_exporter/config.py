@@ -16,7 +16,7 @@ from parsl_exporter.setting_kinds import (
     DATABASE_URL,
     PATH,
     collected,
-    plain_text,
+    path_text,
     read_mapping,
 )
 from parsl_exporter.settings import (
@@ -178,6 +178,6 @@ def _argument(node: Node) -> SourceSettings:
         return SourceSettings(node.text)
     try:
         # Not PATH: a file's name on the command line may hold bytes that are no UTF-8.
-        return SourceSettings(plain_text(node.text))
+        return SourceSettings(path_text(node.text))
     except ValueError as error:
         raise node.fault(str(error)) from None

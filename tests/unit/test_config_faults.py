@@ -233,6 +233,37 @@ class TestFaults:
         (line,) = faults(file, text)
         assert line.startswith(f"exporter.yml{fault}")
 
+    @pytest.mark.parametrize(
+        "login",
+        [
+            "postgresql://reader:s3cr@t@127.0.0.1:1/db",
+            "postgresql://reader:s3c@r3t/s3c@127.0.0.1:1/db",
+            "postgresql://reader:r3t@h/db?options=s3c@x",
+            "postgresql://read/er:s3cr3t@h/db",
+            "postgresql://h/db?user=x:s3cr3t@y",
+        ],
+    )
+    def test_a_url_whose_login_may_end_elsewhere_is_not_shown(self, file: Path, login: str) -> None:
+        fault = "this URL has an @ that does not end its login: write @ as %40 and / as %2F"
+        assert faults_of(None, Overrides((login,))) == [f"DATABASE 1: {fault}"]
+        assert faults(file, f"sources: [{{url: '{login}'}}]") == [f"exporter.yml:1: sources[0].url: {fault}"]
+
+    @pytest.mark.parametrize(
+        "login",
+        [
+            "postgresql:/reader:s3cr3t@h/db",
+            "postgresql:reader:s3cr3t@h/db",
+            "//reader:s3cr3t@h/db",
+            "reader:s3c/r3t@h/db",
+        ],
+    )
+    def test_a_path_that_may_be_a_url_with_a_login_is_not_shown(self, file: Path, login: str) -> None:
+        fault = "looks like a URL with a login, which begins as postgresql://; write ./ before a path"
+        assert faults_of(None, Overrides((login,))) == [f"DATABASE 1: {fault}"]
+        assert faults(file, f"sources: [{{path: '{login}'}}]") == [
+            f"exporter.yml:1: sources[0].path: {fault}"
+        ]
+
     def test_aliases_that_would_grow_to_gigabytes_are_refused_at_once(self, file: Path) -> None:
         bomb = "a0: &a0 [x]\n" + "".join(
             f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 20)
