@@ -13,7 +13,7 @@ from parsl_exporter import __version__, logs
 from parsl_exporter.check import check
 from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.daemon import Daemon, options_of
-from parsl_exporter.dump import dump, write
+from parsl_exporter.dump import dump, writable, write
 from parsl_exporter.errors import ConfigurationError, ExporterError
 from parsl_exporter.process import suit_process
 from parsl_exporter.read.discover import discover
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     dumping.add_argument("database", metavar="DATABASE", help=_DATABASE)
     _add_config_file(dumping)
     dumping.add_argument(
-        "--output", type=Path, metavar="FILE", help="replace FILE atomically (default: standard output)"
+        "--output", type=_file, metavar="FILE", help="replace FILE atomically (default: standard output)"
     )
     dumping.add_argument("--format", choices=["text", "openmetrics"], default="text")
     dumping.set_defaults(run=_dump)
@@ -123,13 +123,19 @@ def _add_databases(parser: argparse.ArgumentParser) -> None:
 
 def _add_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config.file", dest="config_file", type=Path, metavar="FILE", help="YAML configuration"
+        "--config.file", dest="config_file", type=_file, metavar="FILE", help="YAML configuration"
     )
 
 
 def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--web.config.file", dest="web_config_file", metavar="FILE",
                         help="TLS and basic authentication, as Prometheus' exporter-toolkit has them")  # fmt: skip
+
+
+def _file(text: str) -> Path:
+    if not text:  # a path would take it for the working folder
+        raise argparse.ArgumentTypeError("is empty; give the name of a file")
+    return Path(text)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -188,6 +194,7 @@ def _web_config_file(settings: Settings) -> Path | None:
 
 
 def _dump(options: argparse.Namespace) -> int:
+    output = None if options.output is None else writable(options.output)
     options.databases = [options.database]
     settings = _settings(options)
     found = [one for source in settings.sources for one in discover(source)]
@@ -201,11 +208,11 @@ def _dump(options: argparse.Namespace) -> int:
         openmetrics=options.format == "openmetrics",
         clock=Clock(),
     )
-    if options.output is None:
+    if output is None:
         sys.stdout.buffer.write(page)
         sys.stdout.buffer.flush()
     else:
-        write(page, options.output)
+        write(page, output)
     return OK
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from stat import S_ISREG
 
 from parsl_exporter.baton import Baton
 from parsl_exporter.errors import SourceFault
@@ -30,6 +31,23 @@ def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Cl
     return Page([source.share]).body(openmetrics=openmetrics, gzipped=False)
 
 
+def writable(output: Path) -> Path:
+    """Give the file that `output` is or leads to by symbolic links: the one to replace.
+
+    Raises SourceFault for what is there and is no regular file, such as a device or a FIFO.
+    """
+    try:
+        if not S_ISREG(output.stat().st_mode):
+            raise SourceFault(
+                "not_regular", f"{output}: is no regular file; give the name of a file to write"
+            )
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _unwritable(output, error) from None
+    return output.resolve()
+
+
 def write(page: bytes, target: Path) -> None:
     """Replace `target` by `page` atomically: a reader sees the old file or the new one, whole.
 
@@ -50,4 +68,8 @@ def write(page: bytes, target: Path) -> None:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise SourceFault("io", f"{target}: cannot be written: {error.strerror or error}") from None
+        raise _unwritable(target, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> SourceFault:
+    return SourceFault("io", f"{path}: cannot be written: {error.strerror or error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sqlite3
@@ -56,6 +57,8 @@ class TestExitStatus:
             ["dump"],
             ["dump", "a.db", "b.db"],
             ["dump", "a.db", "--format", "xml"],
+            ["dump", "a.db", "--output", ""],
+            ["serve", "--config.file", ""],
             ["serve", "--log.level", "loud"],
             ["demo", "a.db"],
         ],
@@ -269,6 +272,31 @@ class TestDump:
         assert run("dump", "text.db", "--output", target, cwd=folder).returncode == 1
         assert target.read_text() == "old"
         assert not list(folder.glob(".parsl.prom*"))
+
+    def test_an_output_that_is_a_link_stays_one_and_leads_to_the_new_page(self, folder: Path) -> None:
+        (folder / "real").mkdir()
+        link = folder / "parsl.prom"
+        link.symlink_to("real/page.prom")
+        for _ in ("the file is made", "the file is replaced"):
+            done = run("dump", "runinfo", "--output", link, cwd=folder)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert link.is_symlink()
+            assert "parsl_tasks{" in (folder / "real" / "page.prom").read_text()
+            assert [path.name for path in (folder / "real").iterdir()] == ["page.prom"]
+
+    def test_an_output_that_is_no_regular_file_is_refused_and_stays(self, folder: Path) -> None:
+        os.mkfifo(folder / "pipe")
+        (folder / "link").symlink_to("pipe")
+        (folder / "round").symlink_to("round")
+        for name, fault in [
+            ("pipe", "is no regular file; give the name of a file to write"),
+            ("link", "is no regular file; give the name of a file to write"),
+            ("runinfo", "is no regular file; give the name of a file to write"),
+            ("round", "cannot be written: Too many levels of symbolic links"),
+        ]:
+            done = run("dump", "runinfo", "--output", name, cwd=folder)
+            assert (done.returncode, done.stderr) == (1, f"parsl-exporter: {name}: {fault}\n")
+        assert (folder / "pipe").is_fifo()
 
     def test_settings_of_a_configured_source_hold(self, folder: Path) -> None:
         (folder / "exporter.yml").write_text("sources: [{path: runinfo, name: mine, hide_labels: [user]}]\n")
