@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from parsl_exporter import __version__, logs
+from parsl_exporter import logs
 from parsl_exporter.check import check
 from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.daemon import Daemon, options_of
@@ -18,6 +18,7 @@ from parsl_exporter.errors import ConfigurationError, ExporterError
 from parsl_exporter.process import suit_process
 from parsl_exporter.read.discover import discover
 from parsl_exporter.read.opening import open_reader
+from parsl_exporter.release import VERSION
 from parsl_exporter.settings import SourceSettings
 from parsl_exporter.signals import Signals
 from parsl_exporter.source import Clock
@@ -31,8 +32,10 @@ _DATABASE = "a database file, a runinfo folder, a glob, or a SQLAlchemy URL"
 _log = logging.getLogger(__name__)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, signals: Signals | None = None) -> int:
     """Run the command that `argv` (default: the process's) names and give its exit status.
+
+    `signals` holds what has come since the process began; without it they are noted once it serves.
 
     0: done, or ended by SIGTERM or SIGINT; 1: a fault, named on standard error; 2: wrong usage.
     """
@@ -49,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else USAGE
     suit_process()
     try:
-        status: int = options.run(options)
+        status: int = options.run(options, signals)
     except ConfigurationError as error:
         for fault in error.faults:
             print(f"parsl-exporter: {fault}", file=sys.stderr)
@@ -68,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Publishes Parsl's monitoring databases for Prometheus.",
         epilog="Without a command it serves: parsl-exporter [DATABASE ...] is parsl-exporter serve [DATABASE ...].",
     )
-    parser.add_argument("--version", action="version", version=f"parsl-exporter {__version__}")
+    parser.add_argument("--version", action="version", version=f"parsl-exporter {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     serve = commands.add_parser("serve", help="serve metrics over HTTP until SIGTERM or SIGINT")
@@ -132,6 +135,12 @@ def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
                         help="TLS and basic authentication, as Prometheus' exporter-toolkit has them")  # fmt: skip
 
 
+def _let_signals_end(signals: Signals | None) -> None:
+    """Have signals end the process, at once where one has come."""
+    for one in signals.release() if signals is not None else ():
+        signal.raise_signal(one)
+
+
 def _file(text: str) -> Path:
     if not text:  # a path would take it for the working folder
         raise argparse.ArgumentTypeError("is empty; give the name of a file")
@@ -152,20 +161,20 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
     logs.configure(options.log_level, options.log_format, sys.stderr)
     settings = _settings(options)
-    signals = Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    signals = signals or Signals()
     daemon = Daemon(settings)
     server = Server(
         daemon,
         addresses=settings.web.listen_address,
         telemetry_path=settings.web.telemetry_path,
-        version=__version__,
+        version=VERSION,
         config_file=_web_config_file(settings),
     )
     for url in server.start():
-        logs.event(_log, logging.INFO, "listening", url=url, version=__version__)
+        logs.event(_log, logging.INFO, "listening", url=url, version=VERSION)
     daemon.start()
     while (received := signals.wait()) == {signal.SIGHUP}:
         try:
@@ -181,7 +190,8 @@ def _serve(options: argparse.Namespace) -> int:
     return OK
 
 
-def _check(options: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace, signals: Signals | None) -> int:
+    _let_signals_end(signals)
     settings = _settings(options)
     web_config_file = _web_config_file(settings)
     if web_config_file is not None:
@@ -193,7 +203,8 @@ def _web_config_file(settings: Settings) -> Path | None:
     return None if settings.web.config_file is None else Path(settings.web.config_file)
 
 
-def _dump(options: argparse.Namespace) -> int:
+def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
+    _let_signals_end(signals)
     output = None if options.output is None else writable(options.output)
     options.databases = [options.database]
     settings = _settings(options)
@@ -226,7 +237,9 @@ def _configured(settings: Settings, options: argparse.Namespace, name: str) -> S
     return None
 
 
-def _demo(options: argparse.Namespace) -> int:
+def _demo(options: argparse.Namespace, signals: Signals | None) -> int:
     from parsl_exporter.demo import demo  # noqa: PLC0415  # needs Parsl, which only the extra brings
 
+    if signals is not None and signals.release():
+        return OK
     return demo(options.listen_address, options.duration, with_prometheus=options.with_prometheus)

@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.exposition import generate_latest as write_text
 from prometheus_client.openmetrics.exposition import generate_latest as write_openmetrics
 
-from parsl_exporter import __version__
 from parsl_exporter.baton import Baton
 from parsl_exporter.logs import RepeatedFault, event
 from parsl_exporter.metrics.page import Page
@@ -26,6 +25,7 @@ from parsl_exporter.model.run import Limits
 from parsl_exporter.read.discover import Found, discover
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.reading import SourceOptions
+from parsl_exporter.release import VERSION
 from parsl_exporter.settings import Settings, SourceSettings
 from parsl_exporter.shard import Shard
 from parsl_exporter.source import Clock, Source
@@ -274,7 +274,7 @@ class Daemon:
 
     def _put_together(self) -> Page:
         facts = ProcessFacts(
-            version=__version__,
+            version=VERSION,
             revision=_revision(),
             pythonversion=platform.python_version(),
             reload_successful=self._reload_successful,

@@ -8,18 +8,32 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+
+_NOTED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Signals:
-    """Notes these signals from now on, instead of what they do otherwise. For the main thread, once a process."""
+    """Notes SIGTERM, SIGINT and SIGHUP from now on, instead of what they do otherwise.
 
-    def __init__(self, *signals: signal.Signals) -> None:
+    For the main thread, once a process.
+    """
+
+    def __init__(self) -> None:
         self._noted, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        for one in signals:
-            signal.signal(one, lambda number, frame: None)
+        self._before = {one: signal.signal(one, lambda number, frame: None) for one in _NOTED}
 
     def wait(self) -> frozenset[signal.Signals]:
         """Give those that have come since the last call; wait when there are none."""
         return frozenset(map(signal.Signals, os.read(self._noted, 65_536)))
+
+    def release(self) -> frozenset[signal.Signals]:
+        """Let them do again what they did before, and give those that have come since the last call."""
+        for one, handler in self._before.items():
+            signal.signal(one, handler)
+        os.set_blocking(self._noted, False)
+        with suppress(BlockingIOError):
+            return self.wait()
+        return frozenset()

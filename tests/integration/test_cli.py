@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 from watched import unpacked
 
-from parsl_exporter import __version__
+from parsl_exporter.release import VERSION
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 class TestExitStatus:
     def test_the_version_is_told(self, tmp_path: Path) -> None:
         done = run("--version", cwd=tmp_path)
-        assert (done.returncode, done.stdout) == (0, f"parsl-exporter {__version__}\n")
+        assert (done.returncode, done.stdout) == (0, f"parsl-exporter {VERSION}\n")
 
     @pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["dump"], ["demo"]])
     def test_each_command_has_help(self, command: list[str], tmp_path: Path) -> None:
@@ -150,6 +150,17 @@ class TestSignals:
             assert status == 0, page
             assert seconds < 2
             assert not exporter.events("caught up")
+
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+    def test_they_end_it_well_while_it_is_starting(self, sent: signal.Signals, folder: Path) -> None:
+        with serving(folder, at_once=sent) as exporter:
+            assert exporter.process.wait(timeout=30) == 0
+            assert [one["signal"] for one in exporter.events("ending")] == [sent.name]
+
+    def test_hup_while_it_is_starting_is_heeded_once_it_serves(self, folder: Path) -> None:
+        with serving(folder, at_once=signal.SIGHUP) as exporter:
+            until("read again", lambda: exporter.events("configuration read again"))
+            until("ready", lambda: exporter.get("/-/ready")[0] == 200)
 
     def test_hup_takes_a_good_configuration(self, folder: Path) -> None:
         configuration = folder / "exporter.yml"
