@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None) -> i
 
     `signals` holds what has come since the process began; without it they are noted once it serves.
 
-    0: done, or ended by SIGTERM or SIGINT; 1: a fault, named on standard error; 2: wrong usage.
+    0: done, or served until SIGTERM or SIGINT; 1: a fault, named on standard error; 2: wrong usage.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] not in ([c] for c in _COMMANDS) and arguments[:1] not in (
@@ -60,8 +60,6 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None) -> i
     except ExporterError as error:
         print(f"parsl-exporter: {error}", file=sys.stderr)
         return FAULT
-    except KeyboardInterrupt:
-        return OK
     return status
 
 

@@ -12,6 +12,7 @@ from parsl_exporter.errors import SourceFault
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import SourceOptions
+from parsl_exporter.signals import held
 from parsl_exporter.source import Clock, Source
 
 
@@ -51,24 +52,30 @@ def writable(output: Path) -> Path:
 def write(page: bytes, target: Path) -> None:
     """Replace `target` by `page` atomically: a reader sees the old file or the new one, whole.
 
-    The new file has the permissions that the process's umask gives. Raises SourceFault when it cannot be written.
+    The new file has the permissions that the process's umask gives. A signal ends the process before or after it.
+    Raises SourceFault when it cannot be written.
     """
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(page)
-                file.flush()
-                os.fsync(file.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            Path(temporary).chmod(0o666 & ~mask)
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with held():
+            _replace(page, target)
     except OSError as error:
         raise _unwritable(target, error) from None
+
+
+def _replace(page: bytes, target: Path) -> None:
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def _unwritable(path: Path, error: OSError) -> SourceFault:

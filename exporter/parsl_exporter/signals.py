@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 _NOTED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -30,10 +31,25 @@ class Signals:
         return frozenset(map(signal.Signals, os.read(self._noted, 65_536)))
 
     def release(self) -> frozenset[signal.Signals]:
-        """Let them do again what they did before, and give those that have come since the last call."""
+        """Let them end the process, those that it was started to ignore excepted; give those that have come so far."""
         for one, handler in self._before.items():
-            signal.signal(one, handler)
+            # Python's own for SIGINT raises, which is lost within a callback of SQLite.
+            signal.signal(one, signal.SIG_DFL if handler is signal.default_int_handler else handler)
         os.set_blocking(self._noted, False)
         with suppress(BlockingIOError):
             return self.wait()
         return frozenset()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let signals come only after the block. For the main thread."""
+    came: list[int] = []
+    before = {one: signal.signal(one, lambda number, frame: came.append(number)) for one in _NOTED}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number in came:
+            signal.raise_signal(number)

@@ -6,11 +6,12 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from exporter_process import ended, run, serving, until
+from exporter_process import COMMAND, ended, environment, run, serving, until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 from watched import unpacked
@@ -161,6 +162,29 @@ class TestSignals:
         with serving(folder, at_once=signal.SIGHUP) as exporter:
             until("read again", lambda: exporter.events("configuration read again"))
             until("ready", lambda: exporter.get("/-/ready")[0] == 200)
+
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    @pytest.mark.parametrize("command", [["check"], ["dump", "--output", "page.prom"]])
+    def test_a_command_that_has_an_end_is_ended_by_them_at_once_and_has_failed(
+        self, command: list[str], sent: signal.Signals, folder: Path
+    ) -> None:
+        database = folder / "runinfo" / "monitoring.db"
+        (folder / "page.prom").write_text("old")
+        with closing(sqlite3.connect(database)) as writer, (folder / "errors").open("w+b") as errors:
+            writer.execute("BEGIN EXCLUSIVE")  # so that the command waits
+            arguments = [*COMMAND, *command, "runinfo"]
+            process = subprocess.Popen(arguments, cwd=folder, env=environment(), stderr=errors)
+            try:
+                until("reading", lambda: _has_open(process.pid, database))
+                status, seconds = ended(process, sent)
+            finally:
+                process.kill()
+                process.wait()
+        assert status == -sent
+        assert seconds < 2
+        assert (folder / "errors").read_text() == ""
+        assert (folder / "page.prom").read_text() == "old"
+        assert not list(folder.glob(".page.prom*"))
 
     def test_hup_takes_a_good_configuration(self, folder: Path) -> None:
         configuration = folder / "exporter.yml"
@@ -319,6 +343,10 @@ class TestDump:
 
 def _reading(landing: str) -> str | None:
     return landing if "first read:" in landing else None
+
+
+def _has_open(process: int, path: Path) -> bool:
+    return any(one.resolve() == path for one in Path(f"/proc/{process}/fd").iterdir())
 
 
 def _multiply(database: Path, times: int) -> None:
