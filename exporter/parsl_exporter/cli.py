@@ -15,6 +15,7 @@ from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.daemon import Daemon, options_of
 from parsl_exporter.dump import dump, writable, write
 from parsl_exporter.errors import ConfigurationError, ExporterError
+from parsl_exporter.output import write_out
 from parsl_exporter.process import suit_process
 from parsl_exporter.read.discover import discover
 from parsl_exporter.read.opening import open_reader
@@ -47,19 +48,24 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None) -> i
     ):
         arguments.insert(0, "serve")
     try:
+        return _run(arguments, signals)
+    except ConfigurationError as error:
+        faults: Sequence[str] = error.faults
+    except ExporterError as error:
+        faults = [str(error)]
+    for fault in faults:
+        print(f"parsl-exporter: {fault}", file=sys.stderr)
+    return FAULT
+
+
+def _run(arguments: Sequence[str], signals: Signals | None) -> int:
+    try:
         options = _parser().parse_args(arguments)
     except SystemExit as stop:
+        write_out("")
         return stop.code if isinstance(stop.code, int) else USAGE
     suit_process()
-    try:
-        status: int = options.run(options, signals)
-    except ConfigurationError as error:
-        for fault in error.faults:
-            print(f"parsl-exporter: {fault}", file=sys.stderr)
-        return FAULT
-    except ExporterError as error:
-        print(f"parsl-exporter: {error}", file=sys.stderr)
-        return FAULT
+    status: int = options.run(options, signals)
     return status
 
 
@@ -194,7 +200,7 @@ def _check(options: argparse.Namespace, signals: Signals | None) -> int:
     web_config_file = _web_config_file(settings)
     if web_config_file is not None:
         read_web_configuration(web_config_file)
-    return FAULT if check(settings, sys.stdout, Clock()) else OK
+    return FAULT if check(settings, write_out, Clock()) else OK
 
 
 def _web_config_file(settings: Settings) -> Path | None:
@@ -218,8 +224,7 @@ def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
         clock=Clock(),
     )
     if output is None:
-        sys.stdout.buffer.write(page)
-        sys.stdout.buffer.flush()
+        write_out(page)
     else:
         write(page, output)
     return OK

@@ -103,6 +103,33 @@ class TestExitStatus:
         assert [f"faulty.yml:{n}" in line for n, line in enumerate(done.stderr.splitlines(), 1)] == [True] * 3
 
 
+class TestStandardOutput:
+    @pytest.mark.parametrize(
+        ("where", "fault"),
+        [
+            ("> /dev/full", "standard output: cannot be written: No space left on device"),
+            (">&-", "standard output: is closed; send it to a file or to another program"),
+            ("| true", "standard output: cannot be written: Broken pipe"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["check runinfo", "dump runinfo"])
+    def test_one_that_takes_nothing_is_a_fault_and_one_line_names_it(
+        self, command: str, where: str, fault: str, folder: Path
+    ) -> None:
+        done = _to(where, command, folder)
+        assert (done.returncode, done.stderr) == (1, f"parsl-exporter: {fault}\n")
+
+    @pytest.mark.parametrize("where", ["> /dev/full", ">&-", "| true"])
+    @pytest.mark.parametrize("command", ["--version", "dump --help"])
+    def test_help_that_goes_nowhere_fails_without_a_word_about_python(
+        self, command: str, where: str, folder: Path
+    ) -> None:
+        done = _to(where, command, folder)
+        assert done.returncode in (0, 1)
+        assert "Traceback" not in done.stderr
+        assert "Exception" not in done.stderr
+
+
 class TestServe:
     def test_without_a_command_or_an_argument_it_serves_the_runinfo_folder(self, folder: Path) -> None:
         with serving(folder) as exporter:
@@ -343,6 +370,21 @@ class TestDump:
 
 def _reading(landing: str) -> str | None:
     return landing if "first read:" in landing else None
+
+
+def _to(where: str, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of the exporter whose output goes to where the shell sends it; a pipe has no reader any more."""
+    wait = "sleep 0.5; " if where.startswith("|") else ""
+    script = f"set -o pipefail; {{ {wait}{' '.join(COMMAND)} {command}; }} {where}"
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=environment(PYTHONUNBUFFERED=""),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def _has_open(process: int, path: Path) -> bool:
