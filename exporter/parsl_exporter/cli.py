@@ -14,7 +14,7 @@ from parsl_exporter.check import check
 from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.daemon import Daemon, options_of
 from parsl_exporter.dump import dump, writable, write
-from parsl_exporter.errors import ConfigurationError, ExporterError
+from parsl_exporter.errors import ConfigurationError, ExporterError, UsageError
 from parsl_exporter.output import write_out
 from parsl_exporter.process import suit_process
 from parsl_exporter.read.discover import discover
@@ -49,13 +49,10 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None) -> i
         arguments.insert(0, "serve")
     try:
         return _run(arguments, signals)
-    except ConfigurationError as error:
-        faults: Sequence[str] = error.faults
     except ExporterError as error:
-        faults = [str(error)]
-    for fault in faults:
-        print(f"parsl-exporter: {fault}", file=sys.stderr)
-    return FAULT
+        for fault in error.faults if isinstance(error, ConfigurationError) else [error]:
+            print(f"parsl-exporter: {fault}", file=sys.stderr)
+        return USAGE if isinstance(error, UsageError) else FAULT
 
 
 def _run(arguments: Sequence[str], signals: Signals | None) -> int:

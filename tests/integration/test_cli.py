@@ -74,12 +74,8 @@ class TestExitStatus:
         ("arguments", "fault"),
         [
             (["serve", "--config.file", "none.yml"], "none.yml"),
-            (["serve", "--poll.interval", "soon"], "soon"),
-            (["serve", "--web.listen-address", "localhost"], "localhost"),
-            (["serve", "--web.telemetry-path", "metrics"], "metrics"),
             (["dump", "none.db"], "none.db"),
             (["dump", "runinfo", "--output", "none/page.prom"], "none/page.prom"),
-            (["demo", "--duration", "a while"], "a while"),
         ],
     )
     def test_a_fault_is_1_and_one_line_names_it(self, arguments: list[str], fault: str, folder: Path) -> None:
@@ -88,6 +84,35 @@ class TestExitStatus:
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("parsl-exporter: ")
         assert fault in done.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "fault"),
+        [
+            (["serve", "--poll.interval", "soon"], "--poll.interval: 'soon'"),
+            (["serve", "--poll.interval", "0"], "--poll.interval: '0'"),
+            (["serve", "--web.listen-address", "::1:9678"], "--web.listen-address: '::1:9678'"),
+            (["serve", "--web.telemetry-path", "/"], "--web.telemetry-path: /"),
+            (["serve", "--shard", "4/3"], "--shard: expected I/N"),
+            (["check", "--web.config.file", ""], "--web.config.file: is empty"),
+            (["check", "oracle://h/db"], "DATABASE 1: 'oracle'"),
+            (["dump", "postgresql://a:b@c@h/db"], "DATABASE 1: this URL has an @"),
+            (["demo", "--duration", "a while"], "--duration: 'a while'"),
+            (["demo", "--web.listen-address", "localhost"], "--web.listen-address: 'localhost'"),
+        ],
+    )
+    def test_a_value_that_no_flag_or_argument_may_have_is_2_and_one_line_names_it(
+        self, arguments: list[str], fault: str, folder: Path
+    ) -> None:
+        done = run(*arguments, cwd=folder)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith(f"parsl-exporter: {fault}")
+
+    def test_a_faulty_configuration_is_1_beside_wrong_usage_too(self, folder: Path) -> None:
+        (folder / "faulty.yml").write_text("retention: long\n")
+        done = run("serve", "--config.file", "faulty.yml", "--poll.interval", "0", cwd=folder)
+        assert done.returncode == 1
+        assert ["faulty.yml:1" in done.stderr, "--poll.interval" in done.stderr] == [True, True]
 
     def test_a_port_in_use_is_a_fault(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
