@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from parsl_exporter import logs
 from parsl_exporter.check import check
@@ -19,6 +22,7 @@ from parsl_exporter.output import write_out
 from parsl_exporter.process import suit_process
 from parsl_exporter.read.discover import discover
 from parsl_exporter.read.opening import open_reader
+from parsl_exporter.redaction import hide_passwords
 from parsl_exporter.release import VERSION
 from parsl_exporter.settings import SourceSettings
 from parsl_exporter.signals import Signals
@@ -28,6 +32,9 @@ from parsl_exporter.web.configuration import read_web_configuration
 
 OK, FAULT, USAGE = 0, 1, 2
 _COMMANDS = ("serve", "check", "dump", "demo")
+_RESERVED = "backfill"
+_WITHOUT_VALUE = ("--help", "--version", "--with-prometheus")
+_ALIKE = 0.75
 _DATABASE = "a database file, a runinfo folder, a glob, or a SQLAlchemy URL"
 
 _log = logging.getLogger(__name__)
@@ -40,19 +47,25 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None) -> i
 
     0: done, or served until SIGTERM or SIGINT; 1: a fault, named on standard error; 2: wrong usage.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] not in ([c] for c in _COMMANDS) and arguments[:1] not in (
-        ["-h"],
-        ["--help"],
-        ["--version"],
-    ):
-        arguments.insert(0, "serve")
+    arguments = _command_first(list(sys.argv[1:] if argv is None else argv))
     try:
         return _run(arguments, signals)
     except ExporterError as error:
         for fault in error.faults if isinstance(error, ConfigurationError) else [error]:
             print(f"parsl-exporter: {fault}", file=sys.stderr)
         return USAGE if isinstance(error, UsageError) else FAULT
+
+
+def _command_first(arguments: list[str]) -> list[str]:
+    """The arguments with their command, `serve` where there is none, before its flags."""
+    if not arguments or arguments[0] in ("-h", "--help", "--version"):
+        return arguments or ["serve"]
+    first = 0
+    while first < len(arguments) and arguments[first].startswith("--") and arguments[first] != "--":
+        first += 1 if "=" in arguments[first] or arguments[first] in _WITHOUT_VALUE else 2
+    if first < len(arguments) and arguments[first] in _COMMANDS:
+        return [arguments[first], *arguments[:first], *arguments[first + 1 :]]
+    return ["serve", *arguments]
 
 
 def _run(arguments: Sequence[str], signals: Signals | None) -> int:
@@ -66,13 +79,24 @@ def _run(arguments: Sequence[str], signals: Signals | None) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that shows no passwords, and its version whatever the command."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_argument("--version", action="version", version=f"parsl-exporter {VERSION}")
+
+    def error(self, message: str) -> NoReturn:
+        """End with how it goes."""
+        super().error(hide_passwords(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="parsl-exporter",
         description="Publishes Parsl's monitoring databases for Prometheus.",
         epilog="Without a command it serves: parsl-exporter [DATABASE ...] is parsl-exporter serve [DATABASE ...].",
     )
-    parser.add_argument("--version", action="version", version=f"parsl-exporter {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     serve = commands.add_parser("serve", help="serve metrics over HTTP until SIGTERM or SIGINT")
@@ -97,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     checking.set_defaults(run=_check)
 
     dumping = commands.add_parser("dump", help="read a database whole and write its metrics once")
-    dumping.add_argument("database", metavar="DATABASE", help=_DATABASE)
+    dumping.add_argument("database", metavar="DATABASE", type=_database, help=_DATABASE)
     _add_config_file(dumping)
     dumping.add_argument(
         "--output", type=_file, metavar="FILE", help="replace FILE atomically (default: standard output)"
@@ -120,6 +144,7 @@ def _add_databases(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "databases",
         nargs="*",
+        type=_database,
         metavar="DATABASE",
         help=f"{_DATABASE}; replaces the configured sources (default runinfo/monitoring.db)",
     )
@@ -140,6 +165,17 @@ def _let_signals_end(signals: Signals | None) -> None:
     """Have signals end the process, at once where one has come."""
     for one in signals.release() if signals is not None else ():
         signal.raise_signal(one)
+
+
+def _database(text: str) -> str:
+    """A DATABASE, but for what is likelier to be a command: a daemon would wait for such a folder for ever."""
+    alike = difflib.get_close_matches(text, (*_COMMANDS, _RESERVED), 1, _ALIKE)
+    if not alike or not text.isalpha() or os.path.lexists(text):
+        return text
+    command = f"for the command write {alike[0]} first"
+    if alike[0] == _RESERVED:
+        command = f"the command {_RESERVED} is not in this version"
+    raise argparse.ArgumentTypeError(f"there is no {text}; {command}, for a folder that is to come ./{text}")
 
 
 def _file(text: str) -> Path:

@@ -41,8 +41,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 class TestExitStatus:
-    def test_the_version_is_told(self, tmp_path: Path) -> None:
-        done = run("--version", cwd=tmp_path)
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["serve"],
+            ["dump"],
+            ["--web.listen-address", ":0"],
+            ["--web.listen-address=:0", "check", "runinfo"],
+            ["demo", "--with-prometheus"],
+        ],
+    )
+    def test_the_version_is_told_whatever_else_is_given(self, arguments: list[str], tmp_path: Path) -> None:
+        done = run(*arguments, "--version", cwd=tmp_path)
         assert (done.returncode, done.stdout) == (0, f"parsl-exporter {VERSION}\n")
 
     @pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["dump"], ["demo"]])
@@ -69,6 +80,49 @@ class TestExitStatus:
         assert done.returncode == 2
         assert "usage: parsl-exporter" in done.stderr
         assert not done.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["cehck", "runinfo"], "there is no cehck; for the command write check first"),
+            (["runinfo", "dump"], "there is no dump; for the command write dump first"),
+            (["check", "serve"], "for a folder that is to come ./serve"),
+            (["dump", "Demo"], "there is no Demo; for the command write demo first"),
+            (["backfill", "runinfo"], "the command backfill is not in this version"),
+        ],
+    )
+    def test_a_database_that_is_likelier_to_be_a_command_is_wrong_usage(
+        self, arguments: list[str], says: str, folder: Path
+    ) -> None:
+        done = run(*arguments, cwd=folder)
+        assert done.returncode == 2
+        assert says in done.stderr
+
+    def test_a_database_may_be_called_as_a_command_is(self, folder: Path) -> None:
+        (folder / "runinfo").rename(folder / "check")
+        assert run("check", "check", "./dump", cwd=folder).stdout.startswith(
+            f"{folder}/check/monitoring.db: ok"
+        )
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--config.file", "exporter.yml", "check", "runinfo"],
+            ["--config.file=exporter.yml", "check", "runinfo"],
+            ["check", "--config.file", "exporter.yml", "runinfo"],
+            ["check", "runinfo", "--config.file", "exporter.yml"],
+        ],
+    )
+    def test_flags_stand_before_the_command_or_after_it(self, arguments: list[str], folder: Path) -> None:
+        (folder / "exporter.yml").write_text("timezone: UTC\n")
+        done = run(*arguments, cwd=folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"{folder}/runinfo/monitoring.db: ok")
+
+    def test_wrong_usage_shows_no_password(self, tmp_path: Path) -> None:
+        done = run("dump", "runinfo", "postgresql://reader:s3cr3t@h/db", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "s3cr3t" not in done.stderr
 
     @pytest.mark.parametrize(
         ("arguments", "fault"),
