@@ -25,7 +25,7 @@ from parsl_exporter.model.run import Limits
 from parsl_exporter.read.discover import Found, discover
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.reading import SourceOptions
-from parsl_exporter.release import VERSION
+from parsl_exporter.release import REVISION, VERSION
 from parsl_exporter.settings import Settings, SourceSettings
 from parsl_exporter.shard import Shard
 from parsl_exporter.source import Clock, Source
@@ -275,7 +275,7 @@ class Daemon:
     def _put_together(self) -> Page:
         facts = ProcessFacts(
             version=VERSION,
-            revision=_revision(),
+            revision=REVISION,
             pythonversion=platform.python_version(),
             reload_successful=self._reload_successful,
             reload_success_time=self._reload_time,
@@ -327,7 +327,3 @@ class Daemon:
 
 def _tried(source: Source) -> bool:
     return source.ready or source.attempted
-
-
-def _revision() -> str:
-    return "unknown"
