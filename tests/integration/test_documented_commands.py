@@ -164,6 +164,18 @@ def test_commands_that_are_not_run_are_at_least_spelled_right(block: Block) -> N
                 assert (ROOT / word).exists(), f"{block}: {word}"
 
 
+def test_make_lists_its_targets_and_each_is_one() -> None:
+    def make(*arguments: str) -> str:
+        done = subprocess.run(["make", *arguments], cwd=ROOT, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    names = re.findall(r"^make (\S+)", make("help"), re.MULTILINE)
+    assert {"test", "nightly", "bench", "bench-memory", "bench-postgresql"} <= set(names)
+    for name in names:
+        for script in re.findall(r"tests/\S+\.py", make("--dry-run", name)):
+            assert (ROOT / script).is_file()
+
+
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
 def test_configuration_in_the_pages_is_accepted(block: Block, checkout: Path) -> None:
     target = checkout / "block.yml"

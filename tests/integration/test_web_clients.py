@@ -16,7 +16,8 @@ from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from cases import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from web_serving import (
     CLOSING_SCRAPE,
@@ -390,7 +391,7 @@ def standing_port() -> Iterator[int]:
         yield port
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@cases(300)
 @given(data=st.one_of(st.binary(max_size=300), st.lists(PIECES, max_size=15).map(b"".join)))
 def test_no_bytes_bring_the_server_down(standing_port: int, data: bytes) -> None:
     ask(standing_port, data)
