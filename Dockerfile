@@ -1,5 +1,6 @@
 # The exporter, and with --target demo the same beside Parsl and a workflow to look at. Both run as nobody in
 # particular, on a read-only root file system, and write nothing outside /tmp (the exporter: nothing at all).
+#   docker build --build-arg REVISION="$(git rev-parse HEAD)" .
 FROM python:3.12.8-slim-bookworm AS wheel
 WORKDIR /src
 COPY LICENSE README.md pyproject.toml ./
@@ -18,7 +19,8 @@ RUN wheel=$(echo /wheels/parsl_exporter-*.whl) \
     && pip --python /opt/parsl-exporter install --no-cache-dir "${wheel}[demo]"
 
 FROM python:3.12.8-slim-bookworm AS base
-ENV PATH=/opt/parsl-exporter/bin:$PATH PYTHONUNBUFFERED=1
+ARG REVISION=
+ENV PATH=/opt/parsl-exporter/bin:$PATH PYTHONUNBUFFERED=1 PARSL_EXPORTER_REVISION=$REVISION
 USER 65532:65532
 EXPOSE 9678
 ENTRYPOINT ["parsl-exporter"]

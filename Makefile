@@ -2,19 +2,22 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint unit integration bench dashboards docs packages clean
+.PHONY: help demo test lint unit integration nightly bench bench-memory bench-postgresql dashboards docs packages clean
 
 export PYTHON ?= python3
 VENV := .venv
 SQLALCHEMY21 := .venv-sqlalchemy21
 TASKS ?= 1000000
+RUNS ?= 1000
+ROWS ?= 5000000
+TIMES ?= 100
 PY := $(VENV)/bin/python
 READY := $(VENV)/.installed
 PACKAGES := prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager \
             pg_ctlcluster:postgresql victoria-metrics:victoria-metrics npm:npm ps:procps curl:curl
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 24
 
 demo: $(READY) packages ## a real workflow, the exporter, Prometheus and Alertmanager, until Ctrl-C (or DURATION=60s)
 	@# In a process group of its own (which takes job control, and a shell that stays): Ctrl-C is for the demo to end
@@ -37,6 +40,10 @@ integration: $(READY) packages ## tests with real programs (Parsl, Prometheus, P
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadfile --durations 12 \
 	    --ignore tests/unit --ignore tests/bench
 
+nightly: $(READY) ## the tests with any input, with TIMES times as many (default 100): an hour or two
+	HYPOTHESIS_PROFILE=nightly TIMES=$(TIMES) $(PY) -m pytest --quiet --numprocesses 4 --durations 12 -m hypothesis \
+	    tests/fuzz tests/unit tests/integration/test_web_clients.py
+
 bench: $(READY) ## how harmless and how cheap, as ratios, with TASKS tasks (default 1,000,000)
 	@folder=$$(mktemp --directory); trap 'rm -rf "$$folder"' EXIT; \
 	$(PY) tests/bench/generate.py "$$folder/large.db" --tasks $(TASKS); \
@@ -44,6 +51,12 @@ bench: $(READY) ## how harmless and how cheap, as ratios, with TASKS tasks (defa
 	$(PY) tests/bench/served.py "$$folder/large.db"; \
 	$(PY) tests/bench/steady.py "$$folder/large.db" --tasks $(TASKS); \
 	$(PY) tests/bench/harmless.py
+
+bench-memory: $(READY) ## memory while RUNS runs (default 1,000) of 1,000 tasks come and go: half an hour
+	$(PY) tests/bench/churn.py --runs $(RUNS)
+
+bench-postgresql: $(READY) packages ## what a poll of PostgreSQL costs beside ROWS rows of history (default 5,000,000)
+	PYTHONPATH=.:tests $(PY) tests/bench/postgresql.py $(ROWS)
 
 dashboards: $(READY) ## write grafana/dashboards/ anew
 	$(PY) -m grafana.build

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cases import TIMES
 from hypothesis import settings
 from watched import Log, in_memory
 
-settings.register_profile("patient", deadline=None)  # machines are shared: a slow example is no fault
+settings.register_profile(
+    "patient", deadline=None, max_examples=100 * TIMES
+)  # machines are shared: a slow example is no fault
 settings.load_profile("patient")
 
 

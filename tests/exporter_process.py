@@ -81,13 +81,19 @@ class Serving(NamedTuple):
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str | Path) -> Iterator[Serving]:
-    """An exporter that listens on a free port of this machine, with `folder` as its working folder."""
+def serving(folder: Path, *arguments: str | Path, at_once: signal.Signals | None = None) -> Iterator[Serving]:
+    """An exporter that listens on a free port of this machine, with `folder` as its working folder.
+
+    `at_once` is sent while it still loads its libraries.
+    """
     log = folder / "exporter.log"
     command = [*COMMAND, "serve", "--web.listen-address", "127.0.0.1:0", "--log.format", "json", *arguments]
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stderr=stderr)
     try:
+        if at_once is not None:
+            until("loading", lambda: "/_socket." in Path(f"/proc/{process.pid}/maps").read_text())
+            process.send_signal(at_once)
         url = until("listening", lambda: _listening(process, log))
         yield Serving(process, log, url)
     finally:
@@ -103,8 +109,10 @@ def ended(process: subprocess.Popen[bytes], sent: signal.Signals) -> tuple[int, 
 
 
 def _listening(process: subprocess.Popen[bytes], log: Path) -> str | None:
-    assert process.poll() is None, log.read_text()
-    return next((one["url"] for one in _events(log) if one["msg"] == "listening"), None)
+    alive = process.poll() is None
+    url = next((one["url"] for one in _events(log) if one["msg"] == "listening"), None)
+    assert url or alive, log.read_text()
+    return url
 
 
 def _events(log: Path) -> Iterator[dict[str, Any]]:

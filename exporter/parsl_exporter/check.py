@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TextIO
+from collections.abc import Callable
 
 from parsl_exporter.daemon import options_of
 from parsl_exporter.errors import ExporterError, SourceBusy, SourceReplaced
@@ -24,22 +24,21 @@ _SAMPLED_ROWS = 50_000
 """Newest task and try rows from which the number of apps and executors is taken."""
 
 
-def check(settings: Settings, out: TextIO, clock: Clock) -> int:
-    """Report on every source, to `out`; give the number of faults, each of which is named there."""
+def check(settings: Settings, write: Callable[[str], object], clock: Clock) -> int:
+    """Report on every source by `write`; give the number of faults, each of which is named there."""
     faults = 0
     for configured in settings.sources:
         found = list(discover(configured))
         if not found:
-            out.write(
-                f"{_plain(configured.target)}: matches nothing now; databases that appear later are read\n"
-            )
+            write(f"{_plain(configured.target)}: matches nothing now; databases that appear later are read\n")
         for one in found:
             try:
-                out.write(_patiently(settings, one, clock))
+                report = _patiently(settings, one, clock)
             except ExporterError as error:
                 faults += 1
-                out.write(f"{_plain(one.name)}: FAULT {_plain(str(error))}\n")
-    out.write(f"{faults} {'fault' if faults == 1 else 'faults'}\n")
+                report = f"{_plain(one.name)}: FAULT {_plain(str(error))}\n"
+            write(report)
+    write(f"{faults} {'fault' if faults == 1 else 'faults'}\n")
     return faults
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
-from parsl_exporter import __version__, logs
+from parsl_exporter import logs
 from parsl_exporter.check import check
 from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.daemon import Daemon, options_of
-from parsl_exporter.dump import dump, write
-from parsl_exporter.errors import ConfigurationError, ExporterError
+from parsl_exporter.dump import dump, writable, write
+from parsl_exporter.errors import ConfigurationError, ExporterError, UsageError
+from parsl_exporter.output import write_out
 from parsl_exporter.process import suit_process
 from parsl_exporter.read.discover import discover
 from parsl_exporter.read.opening import open_reader
+from parsl_exporter.redaction import hide_passwords
+from parsl_exporter.release import VERSION
 from parsl_exporter.settings import SourceSettings
 from parsl_exporter.signals import Signals
 from parsl_exporter.source import Clock
@@ -26,49 +32,71 @@ from parsl_exporter.web.configuration import read_web_configuration
 
 OK, FAULT, USAGE = 0, 1, 2
 _COMMANDS = ("serve", "check", "dump", "demo")
+_RESERVED = "backfill"
+_WITHOUT_VALUE = ("--help", "--version", "--with-prometheus")
+_ALIKE = 0.75
 _DATABASE = "a database file, a runinfo folder, a glob, or a SQLAlchemy URL"
 
 _log = logging.getLogger(__name__)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, signals: Signals | None = None) -> int:
     """Run the command that `argv` (default: the process's) names and give its exit status.
 
-    0: done, or ended by SIGTERM or SIGINT; 1: a fault, named on standard error; 2: wrong usage.
+    `signals` holds what has come since the process began; without it they are noted once it serves.
+
+    0: done, or served until SIGTERM or SIGINT; 1: a fault, named on standard error; 2: wrong usage.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] not in ([c] for c in _COMMANDS) and arguments[:1] not in (
-        ["-h"],
-        ["--help"],
-        ["--version"],
-    ):
-        arguments.insert(0, "serve")
+    arguments = _command_first(list(sys.argv[1:] if argv is None else argv))
+    try:
+        return _run(arguments, signals)
+    except ExporterError as error:
+        for fault in error.faults if isinstance(error, ConfigurationError) else [error]:
+            print(f"parsl-exporter: {fault}", file=sys.stderr)
+        return USAGE if isinstance(error, UsageError) else FAULT
+
+
+def _command_first(arguments: list[str]) -> list[str]:
+    """The arguments with their command, `serve` where there is none, before its flags."""
+    if not arguments or arguments[0] in ("-h", "--help", "--version"):
+        return arguments or ["serve"]
+    first = 0
+    while first < len(arguments) and arguments[first].startswith("--") and arguments[first] != "--":
+        first += 1 if "=" in arguments[first] or arguments[first] in _WITHOUT_VALUE else 2
+    if first < len(arguments) and arguments[first] in _COMMANDS:
+        return [arguments[first], *arguments[:first], *arguments[first + 1 :]]
+    return ["serve", *arguments]
+
+
+def _run(arguments: Sequence[str], signals: Signals | None) -> int:
     try:
         options = _parser().parse_args(arguments)
     except SystemExit as stop:
+        write_out("")
         return stop.code if isinstance(stop.code, int) else USAGE
     suit_process()
-    try:
-        status: int = options.run(options)
-    except ConfigurationError as error:
-        for fault in error.faults:
-            print(f"parsl-exporter: {fault}", file=sys.stderr)
-        return FAULT
-    except ExporterError as error:
-        print(f"parsl-exporter: {error}", file=sys.stderr)
-        return FAULT
-    except KeyboardInterrupt:
-        return OK
+    status: int = options.run(options, signals)
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that shows no passwords, and its version whatever the command."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_argument("--version", action="version", version=f"parsl-exporter {VERSION}")
+
+    def error(self, message: str) -> NoReturn:
+        """End with how it goes."""
+        super().error(hide_passwords(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="parsl-exporter",
         description="Publishes Parsl's monitoring databases for Prometheus.",
         epilog="Without a command it serves: parsl-exporter [DATABASE ...] is parsl-exporter serve [DATABASE ...].",
     )
-    parser.add_argument("--version", action="version", version=f"parsl-exporter {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     serve = commands.add_parser("serve", help="serve metrics over HTTP until SIGTERM or SIGINT")
@@ -93,10 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     checking.set_defaults(run=_check)
 
     dumping = commands.add_parser("dump", help="read a database whole and write its metrics once")
-    dumping.add_argument("database", metavar="DATABASE", help=_DATABASE)
+    dumping.add_argument("database", metavar="DATABASE", type=_database, help=_DATABASE)
     _add_config_file(dumping)
     dumping.add_argument(
-        "--output", type=Path, metavar="FILE", help="replace FILE atomically (default: standard output)"
+        "--output", type=_file, metavar="FILE", help="replace FILE atomically (default: standard output)"
     )
     dumping.add_argument("--format", choices=["text", "openmetrics"], default="text")
     dumping.set_defaults(run=_dump)
@@ -116,6 +144,7 @@ def _add_databases(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "databases",
         nargs="*",
+        type=_database,
         metavar="DATABASE",
         help=f"{_DATABASE}; replaces the configured sources (default runinfo/monitoring.db)",
     )
@@ -123,13 +152,36 @@ def _add_databases(parser: argparse.ArgumentParser) -> None:
 
 def _add_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config.file", dest="config_file", type=Path, metavar="FILE", help="YAML configuration"
+        "--config.file", dest="config_file", type=_file, metavar="FILE", help="YAML configuration"
     )
 
 
 def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--web.config.file", dest="web_config_file", metavar="FILE",
                         help="TLS and basic authentication, as Prometheus' exporter-toolkit has them")  # fmt: skip
+
+
+def _let_signals_end(signals: Signals | None) -> None:
+    """Have signals end the process, at once where one has come."""
+    for one in signals.release() if signals is not None else ():
+        signal.raise_signal(one)
+
+
+def _database(text: str) -> str:
+    """A DATABASE, but for what is likelier to be a command: a daemon would wait for such a folder for ever."""
+    alike = difflib.get_close_matches(text, (*_COMMANDS, _RESERVED), 1, _ALIKE)
+    if not alike or not text.isalpha() or os.path.lexists(text):
+        return text
+    command = f"for the command write {alike[0]} first"
+    if alike[0] == _RESERVED:
+        command = f"the command {_RESERVED} is not in this version"
+    raise argparse.ArgumentTypeError(f"there is no {text}; {command}, for a folder that is to come ./{text}")
+
+
+def _file(text: str) -> Path:
+    if not text:  # a path would take it for the working folder
+        raise argparse.ArgumentTypeError("is empty; give the name of a file")
+    return Path(text)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -146,20 +198,20 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
     logs.configure(options.log_level, options.log_format, sys.stderr)
     settings = _settings(options)
-    signals = Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    signals = signals or Signals()
     daemon = Daemon(settings)
     server = Server(
         daemon,
         addresses=settings.web.listen_address,
         telemetry_path=settings.web.telemetry_path,
-        version=__version__,
+        version=VERSION,
         config_file=_web_config_file(settings),
     )
     for url in server.start():
-        logs.event(_log, logging.INFO, "listening", url=url, version=__version__)
+        logs.event(_log, logging.INFO, "listening", url=url, version=VERSION)
     daemon.start()
     while (received := signals.wait()) == {signal.SIGHUP}:
         try:
@@ -175,19 +227,22 @@ def _serve(options: argparse.Namespace) -> int:
     return OK
 
 
-def _check(options: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace, signals: Signals | None) -> int:
+    _let_signals_end(signals)
     settings = _settings(options)
     web_config_file = _web_config_file(settings)
     if web_config_file is not None:
         read_web_configuration(web_config_file)
-    return FAULT if check(settings, sys.stdout, Clock()) else OK
+    return FAULT if check(settings, write_out, Clock()) else OK
 
 
 def _web_config_file(settings: Settings) -> Path | None:
     return None if settings.web.config_file is None else Path(settings.web.config_file)
 
 
-def _dump(options: argparse.Namespace) -> int:
+def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
+    _let_signals_end(signals)
+    output = None if options.output is None else writable(options.output)
     options.databases = [options.database]
     settings = _settings(options)
     found = [one for source in settings.sources for one in discover(source)]
@@ -201,11 +256,10 @@ def _dump(options: argparse.Namespace) -> int:
         openmetrics=options.format == "openmetrics",
         clock=Clock(),
     )
-    if options.output is None:
-        sys.stdout.buffer.write(page)
-        sys.stdout.buffer.flush()
+    if output is None:
+        write_out(page)
     else:
-        write(page, options.output)
+        write(page, output)
     return OK
 
 
@@ -219,7 +273,9 @@ def _configured(settings: Settings, options: argparse.Namespace, name: str) -> S
     return None
 
 
-def _demo(options: argparse.Namespace) -> int:
+def _demo(options: argparse.Namespace, signals: Signals | None) -> int:
     from parsl_exporter.demo import demo  # noqa: PLC0415  # needs Parsl, which only the extra brings
 
+    if signals is not None and signals.release():
+        return OK
     return demo(options.listen_address, options.duration, with_prometheus=options.with_prometheus)

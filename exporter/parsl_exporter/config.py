@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from parsl_exporter.duration import duration
-from parsl_exporter.errors import ConfigurationError
+from parsl_exporter.errors import ConfigurationError, UsageError
 from parsl_exporter.listen_address import split_address
 from parsl_exporter.redaction import shown
 from parsl_exporter.setting_kinds import (
     DATABASE_URL,
     PATH,
     collected,
-    plain_text,
+    path_text,
     read_mapping,
 )
 from parsl_exporter.settings import (
@@ -60,18 +60,22 @@ def load(path: Path | None, overrides: Overrides) -> Settings:
     """The settings of the file at `path` (None: the defaults), with `overrides` over them.
 
     Relative paths in the file are relative to its folder, those of the command line to the working folder.
-    Raises ConfigurationError with all faults of the file, in its order, and of the command line.
+    Raises ConfigurationError with all faults of the file, in its order, and of the command line; UsageError where
+    the file has none.
     """
     faults: list[str] = []
+    of_arguments: list[str] = []
     settings = Settings()
     try:
         if path is not None:
             settings = _settings_of_file(read_file(path), path.absolute().parent)
     except ConfigurationError as error:
         faults += error.faults
-    settings = _overridden(settings, overrides, faults)
+    settings = _overridden(settings, overrides, of_arguments)
     if faults:
-        raise ConfigurationError(faults)
+        raise ConfigurationError([*faults, *of_arguments])
+    if of_arguments:
+        raise UsageError(of_arguments)
     return settings
 
 
@@ -178,6 +182,6 @@ def _argument(node: Node) -> SourceSettings:
         return SourceSettings(node.text)
     try:
         # Not PATH: a file's name on the command line may hold bytes that are no UTF-8.
-        return SourceSettings(plain_text(node.text))
+        return SourceSettings(path_text(node.text))
     except ValueError as error:
         raise node.fault(str(error)) from None

@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.exposition import generate_latest as write_text
 from prometheus_client.openmetrics.exposition import generate_latest as write_openmetrics
 
-from parsl_exporter import __version__
 from parsl_exporter.baton import Baton
 from parsl_exporter.logs import RepeatedFault, event
 from parsl_exporter.looking import Looks
@@ -27,6 +26,7 @@ from parsl_exporter.model.run import Limits
 from parsl_exporter.read.discover import Found
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.reading import SourceOptions
+from parsl_exporter.release import REVISION, VERSION
 from parsl_exporter.settings import Settings, SourceSettings
 from parsl_exporter.shard import Shard
 from parsl_exporter.source import Clock, Source
@@ -292,8 +292,8 @@ class Daemon:
 
     def _put_together(self) -> Page:
         facts = ProcessFacts(
-            version=__version__,
-            revision=_revision(),
+            version=VERSION,
+            revision=REVISION,
             pythonversion=platform.python_version(),
             reload_successful=self._reload_successful,
             reload_success_time=self._reload_time,
@@ -345,7 +345,3 @@ class Daemon:
 
 def _tried(source: Source) -> bool:
     return source.ready or source.attempted
-
-
-def _revision() -> str:
-    return "unknown"

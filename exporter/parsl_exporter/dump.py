@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from stat import S_ISREG
 
 from parsl_exporter.baton import Baton
 from parsl_exporter.errors import SourceFault
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import SourceOptions
+from parsl_exporter.signals import held
 from parsl_exporter.source import Clock, Source
 
 
@@ -30,24 +32,51 @@ def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Cl
     return Page([source.share]).body(openmetrics=openmetrics, gzipped=False)
 
 
+def writable(output: Path) -> Path:
+    """Give the file that `output` is or leads to by symbolic links: the one to replace.
+
+    Raises SourceFault for what is there and is no regular file, such as a device or a FIFO.
+    """
+    try:
+        if not S_ISREG(output.stat().st_mode):
+            raise SourceFault(
+                "not_regular", f"{output}: is no regular file; give the name of a file to write"
+            )
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _unwritable(output, error) from None
+    return output.resolve()
+
+
 def write(page: bytes, target: Path) -> None:
     """Replace `target` by `page` atomically: a reader sees the old file or the new one, whole.
 
-    The new file has the permissions that the process's umask gives. Raises SourceFault when it cannot be written.
+    The new file has the permissions that the process's umask gives. A signal ends the process before or after it.
+    Raises SourceFault when it cannot be written.
     """
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(page)
-                file.flush()
-                os.fsync(file.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            Path(temporary).chmod(0o666 & ~mask)
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with held():
+            _replace(page, target)
     except OSError as error:
-        raise SourceFault("io", f"{target}: cannot be written: {error.strerror or error}") from None
+        raise _unwritable(target, error) from None
+
+
+def _replace(page: bytes, target: Path) -> None:
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(path: Path, error: OSError) -> SourceFault:
+    return SourceFault("io", f"{path}: cannot be written: {error.strerror or error}")

@@ -2,6 +2,7 @@
 
 ExporterError              base; its text is one line for a person: what is wrong and what to do
 ├── ConfigurationError     fix the configuration or the arguments, then start or reload again
+│   └── UsageError         fix the arguments: nothing else is wrong
 ├── SourceBusy             another process holds the database's lock: try again in a moment
 ├── SourceReplaced         rows already read are gone or the file is another one: read it anew
 └── SourceFault            this poll failed; the next one may do better
@@ -22,6 +23,10 @@ class ConfigurationError(ExporterError):
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(self.faults))
+
+
+class UsageError(ConfigurationError):
+    """The command line cannot be used."""
 
 
 class SourceBusy(ExporterError):

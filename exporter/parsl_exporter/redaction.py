@@ -12,6 +12,7 @@ HIDDEN = "***"
 _ASSIGNED = re.compile(
     r"((?:password|passwd|passphrase|pwd)=)('(?:[^'\\]|\\.)*'|[^ \t\r\n\f\v&]*)", re.IGNORECASE | re.DOTALL
 )
+_LOGIN_FIRST = re.compile(r"(//)?[^/:@]*:[^@]*@")
 _WORD_BREAK = re.compile(r"([ \t\r\n\f\v]+)")
 
 
@@ -29,6 +30,11 @@ def hide_passwords(text: str) -> str:
 def public(url: URL) -> str:
     """A database's URL as people may see it: without user, password and query."""
     return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
+
+
+def may_begin_with_login(text: str) -> bool:
+    """Say whether a text that is taken for a path begins as `scheme:/user:secret@host` or `user:secret@host` does."""
+    return _LOGIN_FIRST.match(text) is not None
 
 
 def _without_login(word: str) -> str:

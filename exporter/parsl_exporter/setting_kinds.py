@@ -19,7 +19,7 @@ from parsl_exporter.duration import EXPECTED as A_DURATION
 from parsl_exporter.duration import duration
 from parsl_exporter.errors import ConfigurationError
 from parsl_exporter.listen_address import split_address
-from parsl_exporter.redaction import shown
+from parsl_exporter.redaction import may_begin_with_login, shown
 from parsl_exporter.shard import Shard
 from parsl_exporter.yaml_nodes import Node, Shape
 
@@ -158,10 +158,19 @@ def _encodable_text(text: str) -> str:
     return plain_text(text)
 
 
+def path_text(text: str) -> str:
+    """Text that names a file, and that is no URL gone wrong: a path is shown everywhere, a password nowhere."""
+    if may_begin_with_login(text):
+        raise ValueError(
+            "looks like a URL with a login, which begins as postgresql://; write ./ before a path"
+        )
+    return plain_text(text)
+
+
 def _path(text: str) -> str:
     if "://" in text:
         raise ValueError("is a URL, which goes under url; expected a file, a runinfo folder or a glob")
-    return _encodable_text(text)
+    return path_text(_encodable_text(text))
 
 
 def _reason(text: str) -> str:
@@ -278,6 +287,9 @@ def _database_url(text: str) -> str:
     if dialect not in DIALECTS:
         supported = ", ".join(DIALECTS)
         raise ValueError(f"{shown(dialect)} is not supported by this version; supported: {supported}")
+    # Whatever follows a login that ends too soon, the rest of a password too, counts as host or database.
+    if dialect != "sqlite" and "@" in text and (text.count("@") > 1 or url.username is None):
+        raise ValueError("this URL has an @ that does not end its login: write @ as %40 and / as %2F")
     wrong = DIALECTS[dialect](url)
     if wrong is not None:
         raise ValueError(f"this {dialect} URL cannot be used: {wrong}")

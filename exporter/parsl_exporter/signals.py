@@ -8,18 +8,48 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_NOTED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Signals:
-    """Notes these signals from now on, instead of what they do otherwise. For the main thread, once a process."""
+    """Notes SIGTERM, SIGINT and SIGHUP from now on, instead of what they do otherwise.
 
-    def __init__(self, *signals: signal.Signals) -> None:
+    For the main thread, once a process.
+    """
+
+    def __init__(self) -> None:
         self._noted, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        for one in signals:
-            signal.signal(one, lambda number, frame: None)
+        self._before = {one: signal.signal(one, lambda number, frame: None) for one in _NOTED}
 
     def wait(self) -> frozenset[signal.Signals]:
         """Give those that have come since the last call; wait when there are none."""
         return frozenset(map(signal.Signals, os.read(self._noted, 65_536)))
+
+    def release(self) -> frozenset[signal.Signals]:
+        """Let them end the process, those that it was started to ignore excepted; give those that have come so far."""
+        for one, handler in self._before.items():
+            # Python's own for SIGINT raises, which is lost within a callback of SQLite.
+            signal.signal(one, signal.SIG_DFL if handler is signal.default_int_handler else handler)
+        os.set_blocking(self._noted, False)
+        with suppress(BlockingIOError):
+            return self.wait()
+        return frozenset()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let signals come only after the block. For the main thread."""
+    came: list[int] = []
+    before = {one: signal.signal(one, lambda number, frame: came.append(number)) for one in _NOTED}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number in came:
+            signal.raise_signal(number)

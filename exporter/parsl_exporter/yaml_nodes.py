@@ -182,6 +182,8 @@ def _fault(text: str) -> ConfigurationError:
 
 def _without_content(problem: str) -> str:
     """PyYAML's message with its own token names, but not the file's words: one of them may be a password."""
+    if repr("\t") in problem:
+        return "a tab stands where only spaces may; indent with spaces"
     return re.sub(r"'[^']*'|\"[^\"]*\"", lambda found: _token(found[0]), problem)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from exporter_process import ended, run, serving, until
+from exporter_process import COMMAND, ended, environment, run, serving, until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 from watched import unpacked
 
-from parsl_exporter import __version__
+from parsl_exporter.release import VERSION
 
 pytestmark = pytest.mark.integration
 
@@ -39,9 +41,20 @@ def folder(tmp_path: Path) -> Path:
 
 
 class TestExitStatus:
-    def test_the_version_is_told(self, tmp_path: Path) -> None:
-        done = run("--version", cwd=tmp_path)
-        assert (done.returncode, done.stdout) == (0, f"parsl-exporter {__version__}\n")
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["serve"],
+            ["dump"],
+            ["--web.listen-address", ":0"],
+            ["--web.listen-address=:0", "check", "runinfo"],
+            ["demo", "--with-prometheus"],
+        ],
+    )
+    def test_the_version_is_told_whatever_else_is_given(self, arguments: list[str], tmp_path: Path) -> None:
+        done = run(*arguments, "--version", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, f"parsl-exporter {VERSION}\n")
 
     @pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["dump"], ["demo"]])
     def test_each_command_has_help(self, command: list[str], tmp_path: Path) -> None:
@@ -56,6 +69,8 @@ class TestExitStatus:
             ["dump"],
             ["dump", "a.db", "b.db"],
             ["dump", "a.db", "--format", "xml"],
+            ["dump", "a.db", "--output", ""],
+            ["serve", "--config.file", ""],
             ["serve", "--log.level", "loud"],
             ["demo", "a.db"],
         ],
@@ -67,15 +82,54 @@ class TestExitStatus:
         assert not done.stdout
 
     @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["cehck", "runinfo"], "there is no cehck; for the command write check first"),
+            (["runinfo", "dump"], "there is no dump; for the command write dump first"),
+            (["check", "serve"], "for a folder that is to come ./serve"),
+            (["dump", "Demo"], "there is no Demo; for the command write demo first"),
+            (["backfill", "runinfo"], "the command backfill is not in this version"),
+        ],
+    )
+    def test_a_database_that_is_likelier_to_be_a_command_is_wrong_usage(
+        self, arguments: list[str], says: str, folder: Path
+    ) -> None:
+        done = run(*arguments, cwd=folder)
+        assert done.returncode == 2
+        assert says in done.stderr
+
+    def test_a_database_may_be_called_as_a_command_is(self, folder: Path) -> None:
+        (folder / "runinfo").rename(folder / "check")
+        assert run("check", "check", "./dump", cwd=folder).stdout.startswith(
+            f"{folder}/check/monitoring.db: ok"
+        )
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--config.file", "exporter.yml", "check", "runinfo"],
+            ["--config.file=exporter.yml", "check", "runinfo"],
+            ["check", "--config.file", "exporter.yml", "runinfo"],
+            ["check", "runinfo", "--config.file", "exporter.yml"],
+        ],
+    )
+    def test_flags_stand_before_the_command_or_after_it(self, arguments: list[str], folder: Path) -> None:
+        (folder / "exporter.yml").write_text("timezone: UTC\n")
+        done = run(*arguments, cwd=folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"{folder}/runinfo/monitoring.db: ok")
+
+    def test_wrong_usage_shows_no_password(self, tmp_path: Path) -> None:
+        done = run("dump", "runinfo", "postgresql://reader:s3cr3t@h/db", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "s3cr3t" not in done.stderr
+
+    @pytest.mark.parametrize(
         ("arguments", "fault"),
         [
             (["serve", "--config.file", "none.yml"], "none.yml"),
-            (["serve", "--poll.interval", "soon"], "soon"),
-            (["serve", "--web.listen-address", "localhost"], "localhost"),
-            (["serve", "--web.telemetry-path", "metrics"], "metrics"),
             (["dump", "none.db"], "none.db"),
             (["dump", "runinfo", "--output", "none/page.prom"], "none/page.prom"),
-            (["demo", "--duration", "a while"], "a while"),
         ],
     )
     def test_a_fault_is_1_and_one_line_names_it(self, arguments: list[str], fault: str, folder: Path) -> None:
@@ -84,6 +138,35 @@ class TestExitStatus:
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("parsl-exporter: ")
         assert fault in done.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "fault"),
+        [
+            (["serve", "--poll.interval", "soon"], "--poll.interval: 'soon'"),
+            (["serve", "--poll.interval", "0"], "--poll.interval: '0'"),
+            (["serve", "--web.listen-address", "::1:9678"], "--web.listen-address: '::1:9678'"),
+            (["serve", "--web.telemetry-path", "/"], "--web.telemetry-path: /"),
+            (["serve", "--shard", "4/3"], "--shard: expected I/N"),
+            (["check", "--web.config.file", ""], "--web.config.file: is empty"),
+            (["check", "oracle://h/db"], "DATABASE 1: 'oracle'"),
+            (["dump", "postgresql://a:b@c@h/db"], "DATABASE 1: this URL has an @"),
+            (["demo", "--duration", "a while"], "--duration: 'a while'"),
+            (["demo", "--web.listen-address", "localhost"], "--web.listen-address: 'localhost'"),
+        ],
+    )
+    def test_a_value_that_no_flag_or_argument_may_have_is_2_and_one_line_names_it(
+        self, arguments: list[str], fault: str, folder: Path
+    ) -> None:
+        done = run(*arguments, cwd=folder)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith(f"parsl-exporter: {fault}")
+
+    def test_a_faulty_configuration_is_1_beside_wrong_usage_too(self, folder: Path) -> None:
+        (folder / "faulty.yml").write_text("retention: long\n")
+        done = run("serve", "--config.file", "faulty.yml", "--poll.interval", "0", cwd=folder)
+        assert done.returncode == 1
+        assert ["faulty.yml:1" in done.stderr, "--poll.interval" in done.stderr] == [True, True]
 
     def test_a_port_in_use_is_a_fault(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -97,6 +180,33 @@ class TestExitStatus:
         done = run("serve", "--config.file", "faulty.yml", cwd=folder)
         assert done.returncode == 1
         assert [f"faulty.yml:{n}" in line for n, line in enumerate(done.stderr.splitlines(), 1)] == [True] * 3
+
+
+class TestStandardOutput:
+    @pytest.mark.parametrize(
+        ("where", "fault"),
+        [
+            ("> /dev/full", "standard output: cannot be written: No space left on device"),
+            (">&-", "standard output: is closed; send it to a file or to another program"),
+            ("| true", "standard output: cannot be written: Broken pipe"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["check runinfo", "dump runinfo"])
+    def test_one_that_takes_nothing_is_a_fault_and_one_line_names_it(
+        self, command: str, where: str, fault: str, folder: Path
+    ) -> None:
+        done = _to(where, command, folder)
+        assert (done.returncode, done.stderr) == (1, f"parsl-exporter: {fault}\n")
+
+    @pytest.mark.parametrize("where", ["> /dev/full", ">&-", "| true"])
+    @pytest.mark.parametrize("command", ["--version", "dump --help"])
+    def test_help_that_goes_nowhere_fails_without_a_word_about_python(
+        self, command: str, where: str, folder: Path
+    ) -> None:
+        done = _to(where, command, folder)
+        assert done.returncode in (0, 1)
+        assert "Traceback" not in done.stderr
+        assert "Exception" not in done.stderr
 
 
 class TestServe:
@@ -147,6 +257,40 @@ class TestSignals:
             assert status == 0, page
             assert seconds < 2
             assert not exporter.events("caught up")
+
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+    def test_they_end_it_well_while_it_is_starting(self, sent: signal.Signals, folder: Path) -> None:
+        with serving(folder, at_once=sent) as exporter:
+            assert exporter.process.wait(timeout=30) == 0
+            assert [one["signal"] for one in exporter.events("ending")] == [sent.name]
+
+    def test_hup_while_it_is_starting_is_heeded_once_it_serves(self, folder: Path) -> None:
+        with serving(folder, at_once=signal.SIGHUP) as exporter:
+            until("read again", lambda: exporter.events("configuration read again"))
+            until("ready", lambda: exporter.get("/-/ready")[0] == 200)
+
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    @pytest.mark.parametrize("command", [["check"], ["dump", "--output", "page.prom"]])
+    def test_a_command_that_has_an_end_is_ended_by_them_at_once_and_has_failed(
+        self, command: list[str], sent: signal.Signals, folder: Path
+    ) -> None:
+        database = folder / "runinfo" / "monitoring.db"
+        (folder / "page.prom").write_text("old")
+        with closing(sqlite3.connect(database)) as writer, (folder / "errors").open("w+b") as errors:
+            writer.execute("BEGIN EXCLUSIVE")  # so that the command waits
+            arguments = [*COMMAND, *command, "runinfo"]
+            process = subprocess.Popen(arguments, cwd=folder, env=environment(), stderr=errors)
+            try:
+                until("reading", lambda: _has_open(process.pid, database))
+                status, seconds = ended(process, sent)
+            finally:
+                process.kill()
+                process.wait()
+        assert status == -sent
+        assert seconds < 2
+        assert (folder / "errors").read_text() == ""
+        assert (folder / "page.prom").read_text() == "old"
+        assert not list(folder.glob(".page.prom*"))
 
     def test_hup_takes_a_good_configuration(self, folder: Path) -> None:
         configuration = folder / "exporter.yml"
@@ -270,6 +414,31 @@ class TestDump:
         assert target.read_text() == "old"
         assert not list(folder.glob(".parsl.prom*"))
 
+    def test_an_output_that_is_a_link_stays_one_and_leads_to_the_new_page(self, folder: Path) -> None:
+        (folder / "real").mkdir()
+        link = folder / "parsl.prom"
+        link.symlink_to("real/page.prom")
+        for _ in ("the file is made", "the file is replaced"):
+            done = run("dump", "runinfo", "--output", link, cwd=folder)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert link.is_symlink()
+            assert "parsl_tasks{" in (folder / "real" / "page.prom").read_text()
+            assert [path.name for path in (folder / "real").iterdir()] == ["page.prom"]
+
+    def test_an_output_that_is_no_regular_file_is_refused_and_stays(self, folder: Path) -> None:
+        os.mkfifo(folder / "pipe")
+        (folder / "link").symlink_to("pipe")
+        (folder / "round").symlink_to("round")
+        for name, fault in [
+            ("pipe", "is no regular file; give the name of a file to write"),
+            ("link", "is no regular file; give the name of a file to write"),
+            ("runinfo", "is no regular file; give the name of a file to write"),
+            ("round", "cannot be written: Too many levels of symbolic links"),
+        ]:
+            done = run("dump", "runinfo", "--output", name, cwd=folder)
+            assert (done.returncode, done.stderr) == (1, f"parsl-exporter: {name}: {fault}\n")
+        assert (folder / "pipe").is_fifo()
+
     def test_settings_of_a_configured_source_hold(self, folder: Path) -> None:
         (folder / "exporter.yml").write_text("sources: [{path: runinfo, name: mine, hide_labels: [user]}]\n")
         done = run("dump", "runinfo", "--config.file", "exporter.yml", cwd=folder)
@@ -280,6 +449,25 @@ class TestDump:
 
 def _reading(landing: str) -> str | None:
     return landing if "first read:" in landing else None
+
+
+def _to(where: str, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of the exporter whose output goes to where the shell sends it; a pipe has no reader any more."""
+    wait = "sleep 0.5; " if where.startswith("|") else ""
+    script = f"set -o pipefail; {{ {wait}{' '.join(COMMAND)} {command}; }} {where}"
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=environment(PYTHONUNBUFFERED=""),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _has_open(process: int, path: Path) -> bool:
+    return any(one.resolve() == path for one in Path(f"/proc/{process}/fd").iterdir())
 
 
 def _multiply(database: Path, times: int) -> None:

@@ -21,7 +21,9 @@ from processes import required
 from watched import unpacked
 
 from parsl_exporter.config import Overrides, load
+from parsl_exporter.daemon import _POLLS_A_SECOND
 from parsl_exporter.errors import SourceFault
+from parsl_exporter.read.sqlite import LONGEST_READ
 
 pytestmark = pytest.mark.integration
 
@@ -162,6 +164,18 @@ def test_commands_that_are_not_run_are_at_least_spelled_right(block: Block) -> N
                 assert (ROOT / word).exists(), f"{block}: {word}"
 
 
+def test_make_lists_its_targets_and_each_is_one() -> None:
+    def make(*arguments: str) -> str:
+        done = subprocess.run(["make", *arguments], cwd=ROOT, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    names = re.findall(r"^make (\S+)", make("help"), re.MULTILINE)
+    assert {"test", "nightly", "bench", "bench-memory", "bench-postgresql"} <= set(names)
+    for name in names:
+        for script in re.findall(r"tests/\S+\.py", make("--dry-run", name)):
+            assert (ROOT / script).is_file()
+
+
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
 def test_configuration_in_the_pages_is_accepted(block: Block, checkout: Path) -> None:
     target = checkout / "block.yml"
@@ -205,6 +219,23 @@ def test_the_service_is_one_that_systemd_accepts(tmp_path: Path) -> None:
         [analyze, "verify", tmp_path / "parsl-exporter.service"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_service_has_a_file_descriptor_for_each_of_many_databases_and_clients() -> None:
+    unit = (ROOT / "config" / "systemd" / "parsl-exporter.service").read_text()
+    limit = re.search(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE)
+    assert limit is not None
+    assert int(limit[1]) >= 50_000
+
+
+def test_the_pages_name_the_limits_of_the_code() -> None:
+    operations, design = (
+        " ".join((ROOT / "docs" / name).read_text(encoding="utf-8").split())
+        for name in ("operations.md", "design.md")
+    )
+    milliseconds = f"about {LONGEST_READ * 1e3:.0f} ms"
+    assert [milliseconds in page for page in (operations, design)] == [True, True]
+    assert f"{_POLLS_A_SECOND} polls a second at most" in operations
 
 
 def _need_port(port: int) -> None:

@@ -16,7 +16,8 @@ from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from cases import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from web_serving import (
     CLOSING_SCRAPE,
@@ -344,13 +345,24 @@ def test_a_client_that_expects_to_be_asked_for_its_body_is_asked() -> None:
         "\\metrics",
         "/etc/passwd",
         "metrics",
-        "http://x/metrics",
-        "http://example.org/metrics",
+        "http:/metrics",
+        "http:///metrics",
+        "ftp://x/metrics",
+        "http://x//metrics",
     ],
 )
 def test_a_path_is_taken_as_it_stands(target: str) -> None:
     with serving() as port:
         assert statuses(ask(port, f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())) == [404]
+
+
+@pytest.mark.parametrize(
+    "target", ["http://x/metrics", "HTTPS://example.org:80/metrics?name[]=a", "http://x", "http://x/"]
+)
+def test_a_whole_url_is_taken_for_its_path(target: str) -> None:
+    with serving() as port:
+        request = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+        assert statuses(ask(port, request)) == [200]
 
 
 PIECES = st.sampled_from(
@@ -379,7 +391,7 @@ def standing_port() -> Iterator[int]:
         yield port
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@cases(300)
 @given(data=st.one_of(st.binary(max_size=300), st.lists(PIECES, max_size=15).map(b"".join)))
 def test_no_bytes_bring_the_server_down(standing_port: int, data: bytes) -> None:
     ask(standing_port, data)

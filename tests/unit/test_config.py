@@ -178,6 +178,20 @@ class TestOverrides:
             "DATABASE 3: the same database is given already by DATABASE 1",
         ]
 
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "postgresql://reader:a%40b%2Fc@db.example.org/parsl",
+            "postgresql://reader:a/b?c@db.example.org/parsl",
+            "sqlite:////scratch/a:b@c/monitoring.db",
+            "/scratch/a:b@c/monitoring.db",
+            "./a:b@c/monitoring.db",
+            "a@b/10:30/monitoring.db",
+        ],
+    )
+    def test_a_login_or_a_path_that_is_beyond_doubt_is_taken(self, target: str) -> None:
+        assert load(None, Overrides((target,))).sources == (SourceSettings(target),)
+
     def test_a_file_name_may_hold_bytes_that_are_no_text(self) -> None:
         name = os.fsdecode(b"run-\xff.db")
         assert load(None, Overrides((name,))).sources == (SourceSettings(name),)

@@ -204,7 +204,9 @@ class TestFaults:
             ("hello", ":1: expected a mapping (key: value), found text"),
             ("web: {a\n", ":2: not valid YAML: "),
             ("web: 'a", ":1: not valid YAML: "),
-            ("\tweb: 1", ":1: not valid YAML: "),
+            ("\tweb: 1", ":1: not valid YAML: a tab stands where only spaces may; indent with spaces"),
+            ("web:\n\t- a", ":2: not valid YAML: a tab stands where only spaces may; indent with spaces"),
+            ("web: @x", ":1: not valid YAML: found character '@' that cannot start any token"),
             ("a: 1\nb: \x07", ":2: not valid YAML: the character '\\x07' is not allowed"),
             ('a: "\\UFFFFFFFF"', ": not valid YAML: an escape or a %YAML version has no meaning"),
             ('a: "\\U00110000"', ": not valid YAML: an escape or a %YAML version has no meaning"),
@@ -232,6 +234,37 @@ class TestFaults:
     ) -> None:
         (line,) = faults(file, text)
         assert line.startswith(f"exporter.yml{fault}")
+
+    @pytest.mark.parametrize(
+        "login",
+        [
+            "postgresql://reader:s3cr@t@127.0.0.1:1/db",
+            "postgresql://reader:s3c@r3t/s3c@127.0.0.1:1/db",
+            "postgresql://reader:r3t@h/db?options=s3c@x",
+            "postgresql://read/er:s3cr3t@h/db",
+            "postgresql://h/db?user=x:s3cr3t@y",
+        ],
+    )
+    def test_a_url_whose_login_may_end_elsewhere_is_not_shown(self, file: Path, login: str) -> None:
+        fault = "this URL has an @ that does not end its login: write @ as %40 and / as %2F"
+        assert faults_of(None, Overrides((login,))) == [f"DATABASE 1: {fault}"]
+        assert faults(file, f"sources: [{{url: '{login}'}}]") == [f"exporter.yml:1: sources[0].url: {fault}"]
+
+    @pytest.mark.parametrize(
+        "login",
+        [
+            "postgresql:/reader:s3cr3t@h/db",
+            "postgresql:reader:s3cr3t@h/db",
+            "//reader:s3cr3t@h/db",
+            "reader:s3c/r3t@h/db",
+        ],
+    )
+    def test_a_path_that_may_be_a_url_with_a_login_is_not_shown(self, file: Path, login: str) -> None:
+        fault = "looks like a URL with a login, which begins as postgresql://; write ./ before a path"
+        assert faults_of(None, Overrides((login,))) == [f"DATABASE 1: {fault}"]
+        assert faults(file, f"sources: [{{path: '{login}'}}]") == [
+            f"exporter.yml:1: sources[0].path: {fault}"
+        ]
 
     def test_aliases_that_would_grow_to_gigabytes_are_refused_at_once(self, file: Path) -> None:
         bomb = "a0: &a0 [x]\n" + "".join(

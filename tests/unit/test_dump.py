@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from datetime import timezone
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from oracle import BYTES, SECONDS, differences, expected, parse
 from telling import EPOCH, Told, attempt, lifecycle, node, status, task, workflow, write
 from watched import DATA, unpacked
 
-from parsl_exporter.dump import dump
+from parsl_exporter.dump import dump, write
 from parsl_exporter.metrics.families import FAMILIES
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES
 from parsl_exporter.model.groups import Buckets
@@ -85,6 +87,21 @@ def test_a_dump_says_what_rows_say_that_are_seldom_written(story: list[Told], fo
 def test_both_formats_say_the_same(name: str, folder: Path) -> None:
     text, openmetrics = (parse(page(name, folder, openmetrics=o)) for o in (False, True))
     assert differences(text, openmetrics) == []
+
+
+def test_a_signal_that_comes_while_a_file_is_written_waits_until_it_is_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[dict[str, bytes]] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: signal.raise_signal(signal.SIGHUP))
+    before = signal.signal(
+        signal.SIGHUP, lambda *_: found.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    )
+    try:
+        write(b"page", folder / "page.prom")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert found == [{"page.prom": b"page"}]
 
 
 @pytest.fixture(scope="module")

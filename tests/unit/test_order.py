@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cases import TIMES
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
@@ -232,7 +233,7 @@ def read(polls: Sequence[Sequence[Numbered]], *, pause: float = 0) -> Reading:
 
 
 quick = settings(
-    max_examples=int(os.environ.get("ORDER_EXAMPLES", "25")),
+    max_examples=int(os.environ.get("ORDER_EXAMPLES", "25")) * TIMES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),

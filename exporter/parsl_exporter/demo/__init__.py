@@ -27,7 +27,8 @@ from parsl_exporter.demo.programs import Programs
 from parsl_exporter.demo.prometheus import alerts_line, start_prometheus
 from parsl_exporter.demo.summary import Counts, Screen, counts_of, line, table
 from parsl_exporter.duration import duration as seconds_of
-from parsl_exporter.errors import ConfigurationError, ExporterError
+from parsl_exporter.errors import ConfigurationError, ExporterError, UsageError
+from parsl_exporter.listen_address import split_address
 from parsl_exporter.settings import WebSettings
 from parsl_exporter.web.listen import listen, url_of
 
@@ -57,8 +58,8 @@ def demo(
     Without `listen_address` the exporter takes its usual one, or any free port where that is taken. `out` is
     where to show what goes on, by default standard output.
 
-    Raises ConfigurationError for arguments that cannot be used, ExporterError without Parsl, below a TMPDIR too
-    long for sockets, or when one of the programs ends by itself.
+    Raises UsageError for arguments that cannot be used, ConfigurationError for an address that is taken,
+    ExporterError without Parsl, below a TMPDIR too long for sockets, or when one of the programs ends by itself.
     """
     seconds = _seconds(duration)
     where = _address(listen_address)
@@ -91,11 +92,16 @@ def _seconds(duration: str | None) -> float:
     try:
         return float("inf") if duration is None else seconds_of(duration)
     except ValueError as error:
-        raise ConfigurationError([f"--duration: {error}"]) from None
+        raise UsageError([f"--duration: {error}"]) from None
 
 
 def _address(given: str | None) -> _Address:
     """Find the address to serve on; its port is free now. Raises ConfigurationError when a given one is not."""
+    if given is not None:
+        try:
+            split_address(given)
+        except ValueError as error:
+            raise UsageError([f"--web.listen-address: {error}"]) from None
     usual = WebSettings().listen_address[0]
     note = ""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from parsl_exporter.metrics.share import Drawn, Share
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, SOURCE_FAMILIES
 
 _GZIP_LEVEL = 1
+_FAMILY = re.compile(rb"(^# HELP (\S+).*\n(?:(?!# HELP ).*\n)*)", re.MULTILINE)
 _EOF = b"# EOF\n"
 
 
@@ -56,7 +58,7 @@ class Page:
         plain = self._bodies.get((openmetrics, False))
         if plain is None:
             chunks = self._chunks[openmetrics] = self._families(openmetrics)
-            plain = b"".join([*chunks.values(), self._others(openmetrics), _EOF if openmetrics else b""])
+            plain = b"".join([*chunks.values(), _EOF if openmetrics else b""])
             self._bodies[openmetrics, False] = plain
         if not gzipped:
             return plain
@@ -76,11 +78,13 @@ class Page:
             *_columns(of_sources, len(SOURCE_FAMILIES)),
             *_columns(of_process, len(PROCESS_FAMILIES)),
         ]
-        return {
+        own = {
             family.name: (header(family, openmetrics=openmetrics) + text).encode("utf-8", "backslashreplace")
             for family, text in zip(FAMILIES, texts, strict=True)
             if text
         }
+        others = _FAMILY.findall(self._others(openmetrics))
+        return own | {name.decode(): chunk for chunk, name in others}
 
 
 def _columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -89,4 +93,4 @@ def _columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
 
 def _aliases(name: str) -> set[str]:
     base: Any = name.removesuffix("_total")
-    return {name, base, f"{base}_created", f"{name}_bucket", f"{name}_count", f"{name}_sum"}
+    return {name, base, f"{base}_total", f"{base}_created", f"{name}_bucket", f"{name}_count", f"{name}_sum"}

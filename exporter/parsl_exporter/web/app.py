@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
@@ -31,6 +32,8 @@ READY = "/-/ready"
 _METHODS = ("GET", "HEAD")
 _PLAIN = "text/plain; charset=utf-8"
 _CHUNK = 64 * 1024
+# A request may give its whole URL, as those to a proxy do (RFC 9112, 3.2.2).
+_ORIGIN = re.compile(r"^https?://[^/]+", re.IGNORECASE)
 
 
 class Site(Protocol):
@@ -106,12 +109,13 @@ class Application:
 
     async def _guarded_answer(self, scope: Scope) -> _Answer:
         configuration = self._configuration()
+        path = _ORIGIN.sub("", scope["path"]) or "/"
         try:
-            answer = await self._refusal(configuration, scope) or await self._answer(scope)
-            self._faults.ended(scope["path"], path=scope["path"])
+            answer = await self._refusal(configuration, scope) or await self._answer(scope, path)
+            self._faults.ended(path, path=path)
             return answer._replace(headers=answer.headers + configuration.headers)
         except Exception as fault:
-            self._faults.failed(scope["path"], "request failed", path=scope["path"], error=repr(fault))
+            self._faults.failed(path, "request failed", path=path, error=repr(fault))
             log.debug("request failed", exc_info=True)
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the exporter's log says more")
 
@@ -124,8 +128,7 @@ class Application:
             return _plain(status, "unauthorized")._replace(headers=(challenge,))
         return _plain(status, "too many log-ins at a time; try again") if status else None
 
-    async def _answer(self, scope: Scope) -> _Answer:
-        path = scope["path"]
+    async def _answer(self, scope: Scope, path: str) -> _Answer:
         if path not in (self._telemetry_path, "/", HEALTHY, READY):
             return _plain(HTTPStatus.NOT_FOUND, "not found")
         if scope["method"] not in _METHODS:

@@ -87,6 +87,36 @@ def test_a_counter_is_selected_with_and_without_total() -> None:
         assert families(text(page(), name, openmetrics=True)) == ["parsl_task_transitions"]
 
 
+OTHERS = {
+    False: b"""# HELP python_info Python platform information
+# TYPE python_info gauge
+python_info{version="3"} 1.0
+# HELP process_cpu_seconds_total Seconds
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total 2.0
+""",
+    True: b"""# HELP python_info Python platform information
+# TYPE python_info gauge
+python_info{version="3"} 1.0
+# HELP process_cpu_seconds Seconds
+# TYPE process_cpu_seconds counter
+process_cpu_seconds_total 2.0
+""",
+}
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_what_other_collectors_hold_is_whole_on_the_page_and_selected_by_family(openmetrics: bool) -> None:
+    one = Page([], None, OTHERS.__getitem__)
+    whole = OTHERS[openmetrics].decode()
+    end = "# EOF\n" if openmetrics else ""
+    assert text(one, openmetrics=openmetrics) == whole + end
+    cut = whole.index("# HELP process")
+    assert text(one, "python_info", openmetrics=openmetrics) == whole[:cut] + end
+    for name in ("process_cpu_seconds_total", "process_cpu_seconds"):
+        assert text(one, name, openmetrics=openmetrics) == whole[cut:] + end
+
+
 def test_what_counts_since_the_run_began_says_so() -> None:
     created = [
         line
