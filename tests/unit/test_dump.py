@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from oracle import BYTES, SECONDS, differences, expected, parse
-from telling import EPOCH, Told, attempt, lifecycle, node, status, task, workflow, write
+from telling import EPOCH, Told, attempt, lifecycle, node, status, task, workflow
+from telling import write as write_database
 from watched import DATA, unpacked
 
 from parsl_exporter.dump import dump, write
@@ -77,7 +78,7 @@ REPEATED = [
     ],
 )
 def test_a_dump_says_what_rows_say_that_are_seldom_written(story: list[Told], folder: Path) -> None:
-    path = write(folder / "monitoring.db", story)
+    path = write_database(folder / "monitoring.db", story)
     found = parse(dump(SqliteReader(path), OPTIONS, openmetrics=False, clock=Clock()).decode())
     truth = expected(path, source="s", timezone="UTC", failure_reasons=REASONS)
     assert differences(truth, found) == []
