@@ -53,7 +53,9 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
     if not finished:
         return False
     # On a server a run's last rows may lie on pages already passed: that it has ended meanwhile is for the next poll.
-    reading.read_new([table for table in TABLES if not (reading.reader.keyed and table is WORKFLOW)])
+    tables = [table for table in TABLES if not (reading.reader.keyed and table is WORKFLOW)]
+    while not reading.read_new(tables) and not reading.stopping():
+        show()
     with reading.baton:
         runs.finish_first_read(reading.steady(), wall(), whole=reading.options.whole)
     seconds = round(reading.steady() - begin, 3)

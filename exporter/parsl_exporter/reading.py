@@ -25,6 +25,8 @@ from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW,
 
 _ASKED_AT_ONCE = 500
 """Tries whose rows are read again in one transaction."""
+_LONGEST = 2.0
+"""Seconds of reading after which what was read is shown, though there is more: a writer may be faster."""
 _TASK_TABLES = (TASK, TRY, STATUS, RESOURCE)
 
 _log = logging.getLogger(__name__)
@@ -162,14 +164,28 @@ class Reading:
 
     # --- what a poll reads ----------------------------------------------------------------------------------
 
-    def read_new(self, tables: Sequence[Table] = TABLES) -> None:
-        """Read tables to their ends, and the runs that were dropped as abandoned and have written again."""
+    def read_new(self, tables: Sequence[Table] = TABLES) -> bool:
+        """Read tables to their ends, and the runs that were dropped as abandoned and have written again.
+
+        Gives False when there was more than a few seconds' worth in a table: the rest is for the next call.
+        """
+        until = self.steady() + _LONGEST
+        behind = False
         for table in tables:
-            while self.batch(table).more and not self.stopping():
-                pass
-            self.backlog[table.name] = 0
+            more = True
+            while more and not self.stopping():
+                more = self.batch(table).more
+                if self.steady() > until:
+                    break
+            self.backlog[table.name] = self._left(table) if more else 0
+            behind |= more
         for run_id in list(self.runs.awakened):
             self._read_run(run_id)
+        return not behind
+
+    def _left(self, table: Table) -> int:
+        with self.turn:
+            return max(0, self.reader.last_rowid(table) - self.positions[table.name].rowid)
 
     def read_again(self) -> None:
         """Read rows that Parsl updates in place: of runs, and of tries whose host must still come."""

@@ -27,6 +27,7 @@ from parsl_exporter.reading import Reading, SourceOptions
 LOCKED_PATIENCE = 10.0
 """Seconds for which a locked database is no failed poll."""
 _RETRY_LOCKED = 0.05
+_GO_ON = 0.01
 _RETRY_INTERNAL = 60.0
 _REPLACED_AT_MOST = 5
 """How often a dump begins anew because the database was replaced under it."""
@@ -91,6 +92,7 @@ class Source:
         self._reading = self._begin_reading()
         self._drawing = Drawing(options.name, runs=options.runs)
         self._caught_up = False
+        self._behind = False
         self._up = False
         self._message = "not read yet"
         self._busy_since: float | None = None
@@ -160,6 +162,7 @@ class Source:
             again = self._failed_unexpectedly(error)
         else:
             self._succeed()
+            again = _GO_ON if self._behind else 0.0
         if not self._caught_up and begin > self._stale_at:
             self._drawn_runs = ()
         self._longest = self._reader.longest
@@ -198,6 +201,8 @@ class Source:
         self._busy_since = None
         self._up = self.attempted = True
         self._message = "up to date"
+        if self._behind:
+            self._message = f"behind: {sum(self._reading.backlog.values()):,} rows to read"
         self._last_success = self._clock.wall()
         for reason in SourceFault.REASONS:
             self._faults.ended(reason, source=self.name)
@@ -263,7 +268,7 @@ class Source:
         self._before = self._before.plus(runs, self._drawing)
         self._reading = self._begin_reading()
         self._drawing = Drawing(self._options.name, runs=self._options.runs)
-        self._caught_up = self._drawn = False
+        self._caught_up = self._drawn = self._behind = False
         self._stale_at = self._clock.steady() + self._options.limits.retention
         self._reported.clear()
         self._reader.look_again()
@@ -290,7 +295,9 @@ class Source:
             self.ready = True
         elif changed:
             try:
-                reading.read_new()
+                self._behind = not reading.read_new()
+                if self._behind:
+                    self._reader.look_again()
             except BaseException:
                 self._reader.look_again()
                 raise

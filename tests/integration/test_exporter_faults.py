@@ -399,6 +399,39 @@ def test_a_folder_that_hangs_holds_no_other_source_up_and_is_read_when_it_is_bac
         back.set()
 
 
+class Slow(SqliteReader):
+    """Takes a second for three rows."""
+
+    def __init__(self, path: Path, hands: Hands) -> None:
+        super().__init__(path)
+        self.hands = hands
+        self._limits = dict.fromkeys(self._limits, 3)
+
+    def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+        self.hands.go_on(1.0)
+        return super().tail(table, after, skip=skip)
+
+    def _adapt(self, table: Table, limit: int, taken: float, count: int) -> None:
+        pass
+
+
+def test_who_falls_behind_shows_how_far_and_how_much_is_left(folder: Path) -> None:
+    hands = Hands()
+    path = write(folder / "a.db", [workflow(), task(0), attempt(0)])
+    watched = Watched(path, hands=hands, reader=Slow(path, hands)).poll()
+    assert watched.again == 0
+    insert(path, [status(0, "pending", i) for i in range(40)])
+    counted = []
+    while not counted or watched.again:
+        watched.poll()
+        counted.append(40 - watched.own("backlog_rows", table="status"))
+        assert f'executor="htex",state="pending"}} {counted[-1]:.0f}' in watched.page()
+    assert len(counted) > 3
+    assert counted == sorted(counted)
+    assert watched.condition.message == "up to date"
+    assert watched.wrong() == []
+
+
 def test_the_page_is_not_late_for_having_waited_for_others(folder: Path) -> None:
     path = write(folder / "a.db", [workflow(), task(0), attempt(0)])
     settings = Settings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import sqlite3
 from collections.abc import Sequence
@@ -95,11 +96,11 @@ class Halted(SqliteReader):
         self.left = at
         self.writer = sqlite3.connect(path, isolation_level=None)
 
-    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    def fetch(self, sql: str, parameters: Sequence[Any] = (), cut_off: float = math.inf) -> list[Row]:
         self.left -= 1
         if self.left == 0:
             self.writer.execute("BEGIN EXCLUSIVE")
-        return super().fetch(sql, parameters)
+        return super().fetch(sql, parameters, cut_off)
 
 
 def test_a_database_read_half_is_not_published(folder: Path) -> None:

@@ -6,6 +6,7 @@ equals the oracle.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -408,11 +409,11 @@ class LockComes(SqliteReader):
     def _adapt(self, table: Table, limit: int, taken: float, count: int) -> None:
         """Batches stay small."""
 
-    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    def fetch(self, sql: str, parameters: Sequence[Any] = (), cut_off: float = math.inf) -> list[Row]:
         self.statements += 1
         comes = self.statements == self.at or (self._every and self.statements % self._every == 0)
         with locked(self.path) if comes else nullcontext():
-            return super().fetch(sql, parameters)
+            return super().fetch(sql, parameters, cut_off)
 
 
 def test_short_locks_in_a_long_first_read_are_no_failed_polls(folder: Path, log: Log) -> None:
