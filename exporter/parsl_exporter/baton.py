@@ -7,11 +7,14 @@ that hangs in the kernel (a network file system) uses no processor time: after `
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections import deque
 from types import TracebackType
 
+_WITHOUT_WATCH = 10
+"""Patiences after which each that waits looks at the holder itself: the watching thread may be gone."""
 _IDLE = 0.01
 """The part of the time of which a holder that still works uses more."""
 
@@ -52,8 +55,11 @@ class Baton:
                 self._hand_on()
             elif not self._watched:
                 self._watched = True
-                threading.Thread(target=self._watch, name="baton", daemon=True).start()
-        turn.gate.acquire()
+                # Unlike Thread.start it does not wait for the thread, which may never come where memory is short.
+                _thread.start_new_thread(self._watch, ())
+        while not turn.gate.acquire(timeout=_WITHOUT_WATCH * self._patience):
+            with self._changing:
+                self._pass_by()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -77,17 +83,24 @@ class Baton:
                 if not self._line:
                     self._watched = False
                     return
-                if time.monotonic() >= self._due and not self._works():
-                    self._hand_on()
+                self._pass_by()
                 due = self._due
             time.sleep(max(0.0, due - time.monotonic()))
+
+    def _pass_by(self) -> None:
+        """Hand on past a holder that hangs."""
+        if time.monotonic() >= self._due and not self._works():
+            self._hand_on()
 
     def _works(self) -> bool:
         """Say whether the holder, which is overdue, has worked since the last look; it has more time then."""
         holder = self._holder
         if holder is None:
             return False
-        before, holder.used = holder.used, time.clock_gettime(holder.cpu_clock)
+        try:
+            before, holder.used = holder.used, time.clock_gettime(holder.cpu_clock)
+        except OSError:  # its thread has ended with the baton
+            return False
         works = holder.used - before > _IDLE * self._patience
         if works:
             self._due = time.monotonic() + self._patience

@@ -42,6 +42,7 @@ _PUBLISHING_SHARE = 0.1
 """The part of the time that may go into putting the page together."""
 _PUBLISH_AT_LEAST_EVERY = 15.0
 _PATIENCE_AT_END = 0.5
+_RETRY = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -250,7 +251,13 @@ class Daemon:
 
     def _work(self, source: Source, stop: threading.Event) -> None:
         while not stop.is_set():
-            again = source.poll()
+            try:
+                again = source.poll()
+            except Exception as error:  # not even the failure could be told: no memory, most likely
+                again = _RETRY
+                self._faults.failed(source, f"polling failed: {error!r}; trying on", source=source.name)
+            else:
+                self._faults.ended(source, source=source.name)
             self._count_series(source, source.series)
             self._dirty.set()
             stop.wait(again or max(self._settings.poll_interval, len(self._workers) / _POLLS_A_SECOND))

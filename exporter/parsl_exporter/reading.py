@@ -170,18 +170,15 @@ class Reading:
         Gives False when there was more than a few seconds' worth in a table: the rest is for the next call.
         """
         until = self.steady() + _LONGEST
-        behind = False
-        for table in tables:
-            more = True
-            while more and not self.stopping():
-                more = self.batch(table).more
-                if self.steady() > until:
-                    break
-            self.backlog[table.name] = self._left(table) if more else 0
-            behind |= more
+        left = list(tables)
+        while left and not self.stopping():
+            left = [table for table in left if self.batch(table).more]
+            if self.steady() > until:
+                break
+        self.backlog = {table.name: self._left(table) if table in left else 0 for table in TABLES}
         for run_id in list(self.runs.awakened):
             self._read_run(run_id)
-        return not behind
+        return not left
 
     def _left(self, table: Table) -> int:
         with self.turn:

@@ -236,11 +236,11 @@ class Source:
 
     def _failed_unexpectedly(self, error: Exception) -> float:
         """What was counted may be counted in part: all is read anew, not so often that it costs much."""
+        self._begin_anew()  # first of all, as memory may be what is missing
         what = f"unexpected {type(error).__name__}: {error}"
         if what != self._unexpected:
             self._unexpected = what
             _log.error("source %s: unexpected error", self.name, exc_info=error)
-        self._begin_anew()
         self._fail("internal", f"{what}; please report it with the log")
         return _RETRY_INTERNAL
 
