@@ -108,19 +108,21 @@ def tasks_failed() -> stat.Panel:
     )
 
 
-def _busy(by: str = "") -> str:
+def _busy() -> str:
     running = f"parsl_block_tasks_running{{{SOURCE}}}"
     served = f"(parsl_manager_active{{{SOURCE}}} == 1)"
-    grouped = f"by ({by}) " if by else ""
-    return (
-        f"sum {grouped}({promql.of_runs(f'{running} and on (source, run_id, executor, block_id) {served}')})"
+    # With several HTEX executors on a host, a manager's executor may be unknown: its block's number is not.
+    unknown = f'(parsl_manager_active{{{SOURCE}, executor="unknown"}} == 1)'
+    busy = (
+        f"{running} and on (source, run_id, executor, block_id) {served} "
+        f"or {running} and on (source, run_id, block_id) {unknown}"
     )
+    return f"sum ({promql.of_runs(f'({busy})')})"
 
 
-def _connected(by: str = "") -> str:
+def _connected() -> str:
     workers = f"parsl_manager_workers{{{SOURCE}}} and (parsl_manager_active{{{SOURCE}}} == 1)"
-    grouped = f"by ({by}) " if by else ""
-    return f"sum {grouped}({promql.of_runs(workers)})"
+    return f"sum ({promql.of_runs(workers)})"
 
 
 def workers_busy() -> stat.Panel:

@@ -20,7 +20,11 @@ _STATES = {str(i): (state, color) for i, (state, color) in enumerate(style.BLOCK
 
 _ACTIVE = f"(parsl_manager_active{{{POOL}}} == 1)"
 _CONNECTED = f"parsl_manager_workers{{{POOL}}} and {_ACTIVE}"
-_BUSY = f"parsl_block_tasks_running{{{POOL}}} and on (executor, block_id) {_ACTIVE}"
+_RUNNING = f"parsl_block_tasks_running{{{POOL}}}"
+# With several HTEX executors on a host, a manager's executor may be unknown: its block's number is not.
+_UNKNOWN = f'{POOL}, executor="unknown"'
+_BUSY_UNKNOWN = f"{_RUNNING} and on (block_id) (parsl_manager_active{{{_UNKNOWN}}} == 1)"
+_BUSY = f"{_RUNNING} and on (executor, block_id) {_ACTIVE} or {_BUSY_UNKNOWN}"
 _BLOCK = "executor, block_id"
 
 
@@ -245,11 +249,15 @@ def demand() -> timeseries.Panel:
 
 
 def idle_by_executor() -> timeseries.Panel:
+    known = f"sum by (executor) ({_CONNECTED}) - sum by (executor) ({_BUSY})"
+    workers = f"parsl_manager_workers{{{_UNKNOWN}}} and {_ACTIVE}"
+    unknown = f'label_replace(sum ({workers}) - sum ({_BUSY_UNKNOWN}), "executor", "unknown", "", "")'
     return panels.lines(
         "Idle workers by executor",
-        "Connected workers that run nothing.",
+        "Connected workers that run nothing. Where several HTEX executors have managers on one host, it may be "
+        "unknown whose they are.",
         NO_MANAGERS,
-        Query(f"sum by (executor) ({_CONNECTED}) - sum by (executor) ({_BUSY})", "{{executor}}"),
+        Query(f"{known} or {unknown}", "{{executor}}"),
         axis="workers",
     )
 

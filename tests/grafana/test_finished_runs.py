@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from grafana import inventory
+from panel_queries import expression, promtool
 
 pytestmark = pytest.mark.stack
 
 RUN = 'source="s", run_id="r"'
-VALUES = {"source": ".*", "workflow": ".*", "run": "r", "executor": ".*", "app": ".*", "__range": "3h"}
 
 # A sample a minute: a run of 25 minutes, whose series end 15 minutes later. In the tenth minute a task's row came
 # before its app was known.
@@ -44,24 +38,6 @@ EXPECTED = {
 }
 
 
-def expression(board: str, title: str) -> str:
-    (ask,) = (a for a in inventory.all_asks() if (a.board, a.kind, a.title) == (board, "panel", title))
-    return inventory.fill(ask.expr, VALUES)
-
-
-def promtool(tmp_path: Path, checks: list[dict[str, object]], samples: Mapping[str, str] = SERIES) -> None:
-    program = shutil.which("promtool")
-    if program is None:
-        assert not os.environ.get("CI"), "promtool is not installed"
-        pytest.skip("promtool is not installed")
-    series = [{"series": name, "values": values} for name, values in samples.items()]
-    test = {"interval": "1m", "input_series": series, "promql_expr_test": checks}
-    file = tmp_path / "test.yml"
-    file.write_text(json.dumps({"rule_files": [], "evaluation_interval": "1m", "tests": [test]}))
-    done = subprocess.run([program, "test", "rules", file], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr + done.stdout
-
-
 @pytest.mark.parametrize(
     ("panel", "expected"), EXPECTED.items(), ids=[f"{board}: {title}" for board, title in EXPECTED]
 )
@@ -70,6 +46,7 @@ def test_a_number_is_right_while_the_run_lives_and_stays_when_it_is_gone(
 ) -> None:
     promtool(
         tmp_path,
+        SERIES,
         [
             {
                 "expr": expression(*panel),
@@ -93,4 +70,4 @@ def test_a_run_without_an_end_and_without_news_is_silent_and_ran_to_its_last_new
         }
         for title, value in (("State", 1), ("Runtime", 1440))
     ]
-    promtool(tmp_path, checks, series)
+    promtool(tmp_path, series, checks)

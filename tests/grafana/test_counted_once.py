@@ -1,0 +1,54 @@
+"""What panels add up is all that is there, and each thing once: the panels' own queries in promtool's unit tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from panel_queries import expression, promtool
+
+pytestmark = pytest.mark.stack
+
+RUN = 'source="s", run_id="r"'
+INFO = f'parsl_workflow_info{{{RUN}, workflow_name="w", user="u", host="h"}}'
+
+
+def managers(executor: str, block: str, *names: str, workers: int) -> dict[str, str]:
+    labels = [f'{RUN}, manager="{name}", executor="{executor}", block_id="{block}"' for name in names]
+    active = {f"parsl_manager_active{{{label}}}": "1x60" for label in labels}
+    return active | {f"parsl_manager_workers{{{label}}}": f"{workers}x60" for label in labels}
+
+
+def test_workers_of_an_unknown_executor_are_busy_with_the_tasks_of_blocks_of_their_number(
+    tmp_path: Path,
+) -> None:
+    """As with two HTEX executors on one host; a third one, on another, is known."""
+    series = {INFO: "1x60"}
+    series |= managers("unknown", "0", "m1", "m2", workers=4)
+    series |= managers("c", "1", "m3", workers=8)
+    running = {("a", "0"): 3, ("b", "0"): 1, ("c", "1"): 2, ("threadless", "7"): 9}
+    for (executor, block), tasks in running.items():
+        labels = f'{RUN}, executor="{executor}", block_id="{block}"'
+        series[f"parsl_block_tasks_running{{{labels}}}"] = f"{tasks}x60"
+    shown = {
+        ("parsl-worker-pools", "Workers busy", "A"): {"{}": 6 / 16},
+        ("parsl-worker-pools", "Workers: busy and connected", "B"): {"{}": 6},
+        ("parsl-worker-pools", "Idle workers by executor", "A"): {
+            '{executor="unknown"}': 4,
+            '{executor="c"}': 6,
+        },
+        ("parsl-overview", "Workers busy", "A"): {"{}": 6 / 16},
+        ("parsl-overview", "Workers: busy and connected", "B"): {"{}": 6},
+    }
+    promtool(
+        tmp_path,
+        series,
+        [
+            {
+                "expr": expression(*panel),
+                "eval_time": "10m",
+                "exp_samples": [{"labels": labels, "value": value} for labels, value in answer.items()],
+            }
+            for panel, answer in shown.items()
+        ],
+    )
