@@ -66,8 +66,12 @@ def rate(series: str, by: str = "", per: int = 1) -> str:
 
 
 def gained(series: str, by: str) -> str:
-    """What the counters gained since the point before, summed by the labels in `by`."""
-    return f"sum by ({by}) (increase({series}[$__rate_interval]))"
+    """What the counters gained since the point before, summed by the labels in `by`.
+
+    The difference of two points, for what `increase` gives is neither whole nor counted once: its range is longer
+    than the step from point to point.
+    """
+    return f"sum by ({by}) ({series}) - sum by ({by}) ({series} offset $__interval)"
 
 
 def quantile(q: float, buckets: str, by: str = "") -> str:

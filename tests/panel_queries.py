@@ -19,6 +19,7 @@ VALUES = {
     "executor": ".*",
     "app": ".*",
     "__range": "3h",
+    "__interval": "1m",
     "__rate_interval": "4m",
 }
 

@@ -52,3 +52,32 @@ def test_workers_of_an_unknown_executor_are_busy_with_the_tasks_of_blocks_of_the
             for panel, answer in shown.items()
         ],
     )
+
+
+@pytest.mark.parametrize(
+    ("board", "title"),
+    [
+        ("parsl-task-states", "Failed tries over time"),
+        ("parsl-overview", "Failed tries by run"),
+    ],
+)
+def test_a_failed_try_is_in_one_bar(tmp_path: Path, board: str, title: str) -> None:
+    series = {
+        INFO: "1x60",
+        f'parsl_task_failures_total{{{RUN}, app="a", executor="x", reason="ValueError"}}': "0x9 2x50",
+        f'parsl_task_failures_total{{{RUN}, app="b", executor="x", reason="ValueError"}}': "3x60",
+    }
+    bars = f"sum (sum_over_time(({expression(board, title)})[50m:1m]))"
+    answer = [{"labels": "{}", "value": 2}]
+    promtool(tmp_path, series, [{"expr": bars, "eval_time": "55m", "exp_samples": answer}])
+
+
+def test_a_try_is_in_one_column_of_a_heatmap(tmp_path: Path) -> None:
+    running = f'{RUN}, app="a", executor="x", state="running"'
+    series = {
+        f'parsl_task_state_duration_seconds_bucket{{{running}, le="{le}"}}': f"5x9 {n}x50"
+        for le, n in (("1", 5), ("10", 7), ("+Inf", 8))
+    }
+    columns = f"sum_over_time(({expression('parsl-task-states', 'Time running')})[50m:1m])"
+    answer = [{"labels": f'{{le="{le}"}}', "value": n} for le, n in (("1", 0), ("10", 2), ("+Inf", 3))]
+    promtool(tmp_path, series, [{"expr": columns, "eval_time": "55m", "exp_samples": answer}])

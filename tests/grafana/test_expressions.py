@@ -29,6 +29,7 @@ VALUES = {
     "executor": "htex",
     "app": "add",
     "__range": "6h",
+    "__interval": "15s",
     "__rate_interval": "1m",
 }
 

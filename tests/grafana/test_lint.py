@@ -212,6 +212,9 @@ def test_rates_are_over_the_rate_interval(board: Board) -> None:
     for ask in inventory.asks(board):
         windows = re.findall(r"\b(?:i?rate|increase|delta|deriv)\([^\[\]]*\[([^\]]+)\]", ask.expr)
         assert set(windows) <= {"$__rate_interval"}, ask.place
+        assert "increase(" not in ask.expr, (
+            "its range is longer than a step, so that bars show each event often"
+        )
         assert len(windows) == len(re.findall(r"\b(?:i?rate|increase|delta|deriv)\(", ask.expr)), ask.place
 
 
@@ -219,7 +222,7 @@ def test_rates_are_over_the_rate_interval(board: Board) -> None:
 def test_histogram_panels_show_exemplars(board: Board) -> None:
     for panel in inventory.panels(board):
         for query in panel["targets"]:
-            over_time = "_bucket" in query["expr"] and "rate_interval" in query["expr"]
+            over_time = "_bucket" in query["expr"] and "_interval" in query["expr"]
             assert query.get("exemplar", False) is over_time, panel["title"]
             if over_time:
                 assert panel["type"] in ("heatmap", "timeseries")

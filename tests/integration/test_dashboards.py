@@ -77,6 +77,7 @@ class World(NamedTuple):
             "app": ".*",
             "run": self.run_id,
             "__range": f"{math.ceil(at - self.began) + 60}s",
+            "__interval": f"{SCRAPE_INTERVAL}s",
             "__rate_interval": f"{4 * SCRAPE_INTERVAL}s",
         }
         return inventory.fill(expr, values)
