@@ -25,6 +25,10 @@ _READ = f"parsl_task_io_read_bytes_total{{{TASK}}}"
 _WRITTEN = f"parsl_task_io_written_bytes_total{{{TASK}}}"
 _CPU_USAGE = f"parsl_task_cpu_usage_seconds_bucket{{{TASK}}}"
 _PEAK = f"parsl_task_memory_peak_bytes_bucket{{{TASK}}}"
+# A node's series stay for a while when its managers have gone.
+_CONNECTED = f"on (source, run_id, hostname) (parsl_manager_active{{{RUN}}} == 1)"
+_CORES = f"sum (parsl_node_cpus{{{RUN}}} and {_CONNECTED})"
+_NODE_MEMORY = f"sum (parsl_node_memory_bytes{{{RUN}}} and {_CONNECTED})"
 _FULL = ((None, style.BLUE), (0.8, style.AMBER), (0.95, style.RED))
 
 
@@ -103,7 +107,7 @@ def cpu_used_part() -> stat.Panel:
         "CPU in use",
         "CPU time that tasks used lately, as part of all cores of connected nodes.",
         "no node",
-        Query(f"{promql.rate(_CPU)} / sum (parsl_node_cpus{{{RUN}}})"),
+        Query(f"{promql.rate(_CPU)} / {_CORES}"),
         unit=style.PERCENT,
         decimals=0,
         steps=((None, style.BLUE),),
@@ -115,7 +119,7 @@ def memory_used_part() -> stat.Panel:
         "Memory in use",
         "Resident memory of running tasks, as part of the memory of connected nodes.",
         "no node",
-        Query(f"sum ({_RESIDENT}) / sum (parsl_node_memory_bytes{{{RUN}}})"),
+        Query(f"sum ({_RESIDENT}) / {_NODE_MEMORY}"),
         unit=style.PERCENT,
         decimals=0,
         steps=_FULL,
@@ -168,7 +172,7 @@ def cpu_against_cores() -> timeseries.Panel:
         "Cores that tasks keep busy, against all cores of nodes with an active manager. The nodes may be "
         "shared with other work, and a manager may use part of a node.",
         NO_SAMPLES,
-        Query(f"sum (parsl_node_cpus{{{RUN}}})", "cores of connected nodes"),
+        Query(_CORES, "cores of connected nodes"),
         Query(promql.rate(_CPU), "used by tasks"),
         colors={"cores of connected nodes": style.GREY, "used by tasks": style.BLUE},
         axis="cores",
@@ -203,7 +207,7 @@ def memory_against_nodes() -> timeseries.Panel:
         "Resident memory of running tasks, against the memory of nodes with an active manager. Pages that "
         "processes share count once for each.",
         NO_SAMPLES,
-        Query(f"sum (parsl_node_memory_bytes{{{RUN}}})", "memory of connected nodes"),
+        Query(_NODE_MEMORY, "memory of connected nodes"),
         Query(f"sum ({_RESIDENT})", "resident in tasks"),
         unit=style.BYTES,
         colors={"memory of connected nodes": style.GREY, "resident in tasks": style.BLUE},

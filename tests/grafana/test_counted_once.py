@@ -81,3 +81,26 @@ def test_a_try_is_in_one_column_of_a_heatmap(tmp_path: Path) -> None:
     columns = f"sum_over_time(({expression('parsl-task-states', 'Time running')})[50m:1m])"
     answer = [{"labels": f'{{le="{le}"}}', "value": n} for le, n in (("1", 0), ("10", 2), ("+Inf", 3))]
     promtool(tmp_path, series, [{"expr": columns, "eval_time": "55m", "exp_samples": answer}])
+
+
+def test_nodes_count_while_a_manager_on_them_is_connected(tmp_path: Path) -> None:
+    series = {f'parsl_node_cpus{{{RUN}, hostname="{host}"}}': "64x60" for host in ("n0", "n1")}
+    series |= {f'parsl_node_memory_bytes{{{RUN}, hostname="{host}"}}': "1e9x60" for host in ("n0", "n1")}
+    for host, active in (("n0", "1x60"), ("n1", "1x9 0x50")):
+        series[f'parsl_manager_active{{{RUN}, manager="{host}", hostname="{host}"}}'] = active
+    series[f'parsl_task_memory_resident_bytes{{{RUN}, app="a", executor="x"}}'] = "5e8x60"
+    shown = {
+        "CPU: used and there": (128, 64),
+        "Memory: used and there": (2e9, 1e9),
+        "Memory in use": (0.25, 0.5),
+    }
+    checks = [
+        {
+            "expr": expression("parsl-cpu-memory", title),
+            "eval_time": at,
+            "exp_samples": [{"labels": "{}", "value": value}],
+        }
+        for title, values in shown.items()
+        for at, value in zip(("9m", "10m"), values, strict=True)
+    ]
+    promtool(tmp_path, series, checks)
