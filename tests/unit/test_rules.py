@@ -108,7 +108,7 @@ def labels_used(text: str) -> set[str]:
 def test_a_recorded_series_carries_the_labels_of_its_level(record: Rule) -> None:
     labels = SERIES[record.name]
     assert level(record) <= labels
-    assert labels <= level(record) | {"workflow_name", "user", "state"}
+    assert labels <= level(record) | {"workflow_name", "user", "host", "state"}
 
 
 @each_alert
