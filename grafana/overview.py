@@ -93,7 +93,7 @@ def tasks_live() -> stat.Panel:
         "Tasks in progress",
         "Tasks that have not come to a final state, over all runs that are published now.",
         "no task",
-        Query(f"sum ({promql.of_runs(live)})"),
+        Query(promql.added(promql.of_runs(live))),
     )
 
 
@@ -117,12 +117,12 @@ def _busy() -> str:
         f"{running} and on (source, run_id, executor, block_id) {served} "
         f"or {running} and on (source, run_id, block_id) {unknown}"
     )
-    return f"sum ({promql.of_runs(f'({busy})')})"
+    return promql.added(promql.of_runs(f"({busy})"))
 
 
 def _connected() -> str:
     workers = f"parsl_manager_workers{{{SOURCE}}} and (parsl_manager_active{{{SOURCE}}} == 1)"
-    return f"sum ({promql.of_runs(workers)})"
+    return promql.added(promql.of_runs(workers))
 
 
 def workers_busy() -> stat.Panel:
@@ -218,7 +218,7 @@ def tasks_by_state() -> timeseries.Panel:
         "Tasks by state, all runs",
         "Tasks of all published runs by their state now. A run's tasks leave 15 minutes after it ended.",
         NO_RUNS,
-        Query(f"sum by (state) ({tasks}) > 0", "{{state}}"),
+        Query(f"{promql.added(tasks, 'state')} > 0", "{{state}}"),
         colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks",
@@ -232,7 +232,7 @@ def throughput() -> timeseries.Panel:
         "Tasks finished a minute, by outcome",
         "How many tasks come to a final state in a minute, over all runs.",
         NO_RUNS,
-        Query(f"60 * sum by (state) ({rate})", "{{state}}"),
+        Query(f"60 * {promql.added(rate, 'state')}", "{{state}}"),
         colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks a minute",
@@ -283,7 +283,7 @@ def blocks() -> timeseries.Panel:
         "Blocks (batch jobs) by the state of their latest row. Parsl writes no row for a block whose "
         "submission raised.",
         "No run in this time range has blocks",
-        Query(f"sum by (state) ({counted}) > 0", "{{state}}"),
+        Query(f"{promql.added(counted, 'state')} > 0", "{{state}}"),
         colors=style.BLOCK_COLORS,
         stacked=True,
         axis="blocks",

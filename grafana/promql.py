@@ -55,14 +55,19 @@ def _if_any(expr: str) -> str:
     return f"({expr} >= 0)"
 
 
+def added(expr: str, by: str = "") -> str:
+    """The series added up by the labels in `by`, each once though two exporters publish it."""
+    return f"sum {f'by ({by}) ' if by else ''}(max without (job, instance) ({expr}))"
+
+
 def _sum(series: str, by: str) -> str:
-    return f"sum by ({_RUN_KEYS}{f', {by}' if by else ''}) ({series})"
+    return added(series, f"{_RUN_KEYS}, {by}" if by else _RUN_KEYS)
 
 
 def rate(series: str, by: str = "", per: int = 1) -> str:
     """What the counters gained in `per` seconds, summed by the labels in `by`."""
     times = f"{per} * " if per != 1 else ""
-    return f"{times}sum {f'by ({by}) ' if by else ''}(rate({series}[$__rate_interval]))"
+    return f"{times}{added(f'rate({series}[$__rate_interval])', by)}"
 
 
 def gained(series: str, by: str) -> str:
@@ -71,7 +76,7 @@ def gained(series: str, by: str) -> str:
     The difference of two points, for what `increase` gives is neither whole nor counted once: its range is longer
     than the step from point to point.
     """
-    return f"sum by ({by}) ({series}) - sum by ({by}) ({series} offset $__interval)"
+    return f"{added(series, by)} - {added(f'{series} offset $__interval', by)}"
 
 
 def quantile(q: float, buckets: str, by: str = "") -> str:
@@ -104,8 +109,9 @@ def with_workflow(expr: str) -> str:
 
 
 def run_info(selector: str, *labels: str) -> str:
-    """One series a run, with these labels of parsl_workflow_info."""
-    return f"max by ({', '.join((_RUN_KEYS, *labels))}) ({seen(f'parsl_workflow_info{{{selector}}}')})"
+    """One series a run, with these labels of parsl_workflow_info, which one of its exporters may hide."""
+    one = f"topk by ({_RUN_KEYS}) (1, {seen(f'parsl_workflow_info{{{selector}}}')})"
+    return f"max by ({', '.join((_RUN_KEYS, *labels))}) ({one})"
 
 
 def run_time(event: str, selector: str) -> str:

@@ -160,7 +160,7 @@ def all_states() -> timeseries.Panel:
         "Tasks by state",
         "All tasks of the run, by the state they are in.",
         NO_TASKS,
-        Query(f"sum by (state) ({_tasks()}) > 0", "{{state}}"),
+        Query(f"{promql.added(_tasks(), 'state')} > 0", "{{state}}"),
         colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks",
@@ -173,7 +173,7 @@ def live_states() -> timeseries.Panel:
         "The same without the tasks that are through. Pending: waits for others. Launched: given to an "
         "executor, waits for a worker.",
         "No task is in progress",
-        Query(f"sum by (state) ({_tasks(FINAL, negate=True)}) > 0", "{{state}}"),
+        Query(f"{promql.added(_tasks(FINAL, negate=True), 'state')} > 0", "{{state}}"),
         colors=_LIVE,
         stacked=True,
         axis="tasks",
@@ -254,7 +254,7 @@ def running_by_app() -> timeseries.Panel:
         "Running tasks by app",
         "Which apps hold the workers.",
         "No task is running",
-        Query(f"sum by (app) ({_tasks('running')}) > 0", "{{app}}"),
+        Query(f"{promql.added(_tasks('running'), 'app')} > 0", "{{app}}"),
         stacked=True,
         axis="tasks",
     )

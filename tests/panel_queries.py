@@ -34,13 +34,23 @@ def expression(board: str, title: str, ref: str = "A") -> str:
     return inventory.fill(ask.expr, VALUES)
 
 
-def promtool(tmp_path: Path, samples: Mapping[str, str], checks: Sequence[Mapping[str, object]]) -> None:
-    """Hold queries to what they must answer of these series, which have a sample a minute."""
+each_number_of_exporters = pytest.mark.parametrize("exporters", [1, 2])
+"""That publish a run. What panels show of it is the same."""
+
+
+def promtool(
+    tmp_path: Path, samples: Mapping[str, str], checks: Sequence[Mapping[str, object]], exporters: int = 1
+) -> None:
+    """Hold queries to what they must answer of these series, which have a sample a minute in each exporter."""
     program = shutil.which("promtool")
     if program is None:
         assert not os.environ.get("CI"), "promtool is not installed"
         pytest.skip("promtool is not installed")
-    series = [{"series": name, "values": values} for name, values in samples.items()]
+    series = [
+        {"series": name.replace("{", f'{{instance="e{i}", ', 1), "values": values}
+        for name, values in samples.items()
+        for i in range(exporters)
+    ]
     test = {"interval": "1m", "input_series": series, "promql_expr_test": checks}
     file = tmp_path / "test.yml"
     file.write_text(json.dumps({"rule_files": [], "evaluation_interval": "1m", "tests": [test]}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from panel_queries import expression, promtool
+from panel_queries import each_number_of_exporters, expression, promtool
 
 pytestmark = pytest.mark.stack
 
@@ -19,8 +19,9 @@ def managers(executor: str, block: str, *names: str, workers: int) -> dict[str, 
     return active | {f"parsl_manager_workers{{{label}}}": f"{workers}x60" for label in labels}
 
 
+@each_number_of_exporters
 def test_workers_of_an_unknown_executor_are_busy_with_the_tasks_of_blocks_of_their_number(
-    tmp_path: Path,
+    tmp_path: Path, exporters: int
 ) -> None:
     """As with two HTEX executors on one host; a third one, on another, is known."""
     series = {INFO: "1x60"}
@@ -51,6 +52,7 @@ def test_workers_of_an_unknown_executor_are_busy_with_the_tasks_of_blocks_of_the
             }
             for panel, answer in shown.items()
         ],
+        exporters,
     )
 
 
@@ -61,7 +63,8 @@ def test_workers_of_an_unknown_executor_are_busy_with_the_tasks_of_blocks_of_the
         ("parsl-overview", "Failed tries by run"),
     ],
 )
-def test_a_failed_try_is_in_one_bar(tmp_path: Path, board: str, title: str) -> None:
+@each_number_of_exporters
+def test_a_failed_try_is_in_one_bar(tmp_path: Path, exporters: int, board: str, title: str) -> None:
     series = {
         INFO: "1x60",
         f'parsl_task_failures_total{{{RUN}, app="a", executor="x", reason="ValueError"}}': "0x9 2x50",
@@ -69,10 +72,11 @@ def test_a_failed_try_is_in_one_bar(tmp_path: Path, board: str, title: str) -> N
     }
     bars = f"sum (sum_over_time(({expression(board, title)})[50m:1m]))"
     answer = [{"labels": "{}", "value": 2}]
-    promtool(tmp_path, series, [{"expr": bars, "eval_time": "55m", "exp_samples": answer}])
+    promtool(tmp_path, series, [{"expr": bars, "eval_time": "55m", "exp_samples": answer}], exporters)
 
 
-def test_a_try_is_in_one_column_of_a_heatmap(tmp_path: Path) -> None:
+@each_number_of_exporters
+def test_a_try_is_in_one_column_of_a_heatmap(tmp_path: Path, exporters: int) -> None:
     running = f'{RUN}, app="a", executor="x", state="running"'
     series = {
         f'parsl_task_state_duration_seconds_bucket{{{running}, le="{le}"}}': f"5x9 {n}x50"
@@ -80,10 +84,11 @@ def test_a_try_is_in_one_column_of_a_heatmap(tmp_path: Path) -> None:
     }
     columns = f"sum_over_time(({expression('parsl-task-states', 'Time running')})[50m:1m])"
     answer = [{"labels": f'{{le="{le}"}}', "value": n} for le, n in (("1", 0), ("10", 2), ("+Inf", 3))]
-    promtool(tmp_path, series, [{"expr": columns, "eval_time": "55m", "exp_samples": answer}])
+    promtool(tmp_path, series, [{"expr": columns, "eval_time": "55m", "exp_samples": answer}], exporters)
 
 
-def test_nodes_count_while_a_manager_on_them_is_connected(tmp_path: Path) -> None:
+@each_number_of_exporters
+def test_nodes_count_while_a_manager_on_them_is_connected(tmp_path: Path, exporters: int) -> None:
     series = {f'parsl_node_cpus{{{RUN}, hostname="{host}"}}': "64x60" for host in ("n0", "n1")}
     series |= {f'parsl_node_memory_bytes{{{RUN}, hostname="{host}"}}': "1e9x60" for host in ("n0", "n1")}
     for host, active in (("n0", "1x60"), ("n1", "1x9 0x50")):
@@ -103,4 +108,4 @@ def test_nodes_count_while_a_manager_on_them_is_connected(tmp_path: Path) -> Non
         for title, values in shown.items()
         for at, value in zip(("9m", "10m"), values, strict=True)
     ]
-    promtool(tmp_path, series, checks)
+    promtool(tmp_path, series, checks, exporters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from panel_queries import expression, promtool
+from panel_queries import each_number_of_exporters, expression, promtool
 
 pytestmark = pytest.mark.stack
 
@@ -41,8 +41,9 @@ EXPECTED = {
 @pytest.mark.parametrize(
     ("panel", "expected"), EXPECTED.items(), ids=[f"{board}: {title}" for board, title in EXPECTED]
 )
+@each_number_of_exporters
 def test_a_number_is_right_while_the_run_lives_and_stays_when_it_is_gone(
-    tmp_path: Path, panel: tuple[str, str], expected: dict[str, float]
+    tmp_path: Path, exporters: int, panel: tuple[str, str], expected: dict[str, float]
 ) -> None:
     promtool(
         tmp_path,
@@ -55,10 +56,14 @@ def test_a_number_is_right_while_the_run_lives_and_stays_when_it_is_gone(
             }
             for at, value in expected.items()
         ],
+        exporters,
     )
 
 
-def test_a_run_without_an_end_and_without_news_is_silent_and_ran_to_its_last_news(tmp_path: Path) -> None:
+@each_number_of_exporters
+def test_a_run_without_an_end_and_without_news_is_silent_and_ran_to_its_last_news(
+    tmp_path: Path, exporters: int
+) -> None:
     series = {name: "1x60" for name in SERIES if "info" in name}
     series |= {name: "0x60" for name in SERIES if "_start_" in name}
     series |= {name: "0+60x24 1440x36" for name in SERIES if "_event_" in name}
@@ -70,4 +75,4 @@ def test_a_run_without_an_end_and_without_news_is_silent_and_ran_to_its_last_new
         }
         for title, value in (("State", 1), ("Runtime", 1440))
     ]
-    promtool(tmp_path, series, checks)
+    promtool(tmp_path, series, checks, exporters)
