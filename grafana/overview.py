@@ -69,7 +69,7 @@ def _life_link(title: str, uid: str) -> Link:
 def runs_running() -> stat.Panel:
     return panels.number(
         "Running",
-        "Runs that have not ended and wrote something in the last 15 minutes.",
+        "Runs that have not ended and are not silent.",
         "no run",
         Query(_count_of_state(0)),
         steps=((None, style.NEUTRAL), (1, style.BLUE)),
@@ -79,8 +79,9 @@ def runs_running() -> stat.Panel:
 def runs_silent() -> stat.Panel:
     return panels.number(
         "Silent",
-        "Runs without an end that wrote nothing for 15 minutes: their submitting process was killed, or "
-        "nothing in them changes. Parsl records no end when its process dies.",
+        "Runs without an end that write no more what they should: their submitting process was probably "
+        "killed, of which Parsl records nothing. The same as in the alerts. Without their rules: nothing was "
+        "written for 15 minutes.",
         "no run",
         Query(_count_of_state(1)),
         steps=((None, style.GREEN), (1, style.AMBER)),
@@ -161,8 +162,8 @@ def runs() -> table.Panel:
     return rows(
         "Runs",
         "Every run of the time range, newest first. A run leads to its task states, over its own life time. "
-        "Progress counts the tasks that Parsl knows: a workflow may submit more. Silent: no end and no news "
-        "for 15 minutes.",
+        "Progress counts the tasks that Parsl knows: a workflow may submit more. Silent: no end, and probably "
+        "killed.",
         NO_RUNS,
         Column(
             "Workflow",

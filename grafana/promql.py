@@ -19,7 +19,7 @@ FAILED = "failed|dep_fail"
 FINAL = f"{DONE}|{FAILED}"
 
 SILENT_AFTER = 900
-"""Seconds without any new row after which a run without an end is called silent."""
+"""Seconds without any new row after which a run without an end is called silent, where no rules are loaded."""
 
 _RUN_KEYS = "source, run_id"
 _NAMED = f'parsl_workflow_info{{{SOURCE}, workflow_name=~"$workflow"}}'
@@ -120,15 +120,17 @@ def run_time(event: str, selector: str) -> str:
 
 
 def run_state(selector: str) -> str:
-    """0 running, 1 silent, 2 ended, for each run."""
-    silent = f"time() - {run_time('last_event', selector)} > bool {SILENT_AFTER}"
-    return f"0 * {run_time('end', selector)} + 2 or ({silent})"
+    """0 running, 1 silent, 2 ended, for each run: silent is what the alerts' rules call so, where they are loaded."""
+    silent = f"0 * max by ({_RUN_KEYS}) (parsl:run:silent_seconds{{{selector}}}) + 1"
+    live = f"0 * max by ({_RUN_KEYS}) (parsl:run:live{{{selector}}})"
+    quiet = f"time() - {run_time('last_event', selector)} > bool {SILENT_AFTER}"
+    return f"0 * {run_time('end', selector)} + 2 or {silent} or {live} or ({quiet})"
 
 
 def run_duration(selector: str) -> str:
     """Seconds from a run's start to its end; to now while it runs, to its last news when it is silent."""
     end, last = run_time("end", selector), run_time("last_event", selector)
-    running = f"0 * ({last} > time() - {SILENT_AFTER}) + time()"
+    running = f"0 * (({run_state(selector)}) == 0) + time()"
     return f"({end} or {running} or {last}) - {run_time('start', selector)}"
 
 

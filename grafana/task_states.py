@@ -95,7 +95,8 @@ def run() -> table.Panel:
 def state() -> stat.Panel:
     return panels.number(
         "State",
-        "Ended: Parsl recorded an end. Silent: no end and no new row for 15 minutes.",
+        "Ended: Parsl recorded an end. Silent: no end, and it writes no more what it should, as in the alerts "
+        "(without their rules: nothing for 15 minutes).",
         "no run",
         Query(promql.run_state(RUN)),
         words=style.RUN_STATES,

@@ -76,3 +76,37 @@ def test_a_run_without_an_end_and_without_news_is_silent_and_ran_to_its_last_new
         for title, value in (("State", 1), ("Runtime", 1440))
     ]
     promtool(tmp_path, series, checks, exporters)
+
+
+@each_number_of_exporters
+def test_a_run_is_silent_that_the_alerts_call_so_and_long_tasks_are_not(
+    tmp_path: Path, exporters: int
+) -> None:
+    """As the rules record it: a crash shows before any time without news is over, and quiet alone is none."""
+    series: dict[str, str] = {}
+    for run, news in (("crashed", "0+60x60"), ("long", "0x60")):
+        series |= {
+            f'parsl_workflow_info{{source="s", run_id="{run}", workflow_name="w", user="u", host="h"}}': "1x60",
+            f'parsl_workflow_start_timestamp_seconds{{source="s", run_id="{run}"}}': "0x60",
+            f'parsl_workflow_last_event_timestamp_seconds{{source="s", run_id="{run}"}}': news,
+        }
+    rules = {
+        'parsl:run:silent_seconds{source="s", run_id="crashed"}': "_x40 660+60x20",
+        'parsl:run:live{source="s", run_id="crashed", workflow_name="w", user="u"}': "1x39 stale",
+        'parsl:run:live{source="s", run_id="long", workflow_name="w", user="u"}': "1x60",
+    }
+    expected = {
+        ("Running", "39m"): 2,
+        ("Running", "41m"): 1,
+        ("Silent", "39m"): 0,
+        ("Silent", "41m"): 1,
+    }
+    checks = [
+        {
+            "expr": expression("parsl-overview", title),
+            "eval_time": at,
+            "exp_samples": [{"labels": "{}", "value": n}],
+        }
+        for (title, at), n in expected.items()
+    ]
+    promtool(tmp_path, series | rules, checks, exporters)
