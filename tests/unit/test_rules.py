@@ -27,6 +27,7 @@ LEVELS = {
     "executor": RUN | {"executor"},
     "block": RUN | {"executor", "block_id"},
     "app": RUN | {"app"},
+    "source": frozenset({"job", "instance", "source"}),
 }
 """What the middle of a recorded series' name says of its labels, as recording.yml has it."""
 
