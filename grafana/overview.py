@@ -99,7 +99,7 @@ def tasks_live() -> stat.Panel:
 
 
 def tasks_failed() -> stat.Panel:
-    failed = promql.total(f'parsl_tasks{{{SOURCE}, state=~"{FAILED}"}}', selector=SOURCE)
+    failed = promql.run_tasks(SOURCE, f'=~"{FAILED}"')
     return panels.number(
         "Tasks failed",
         "Tasks that ended in failed or dep_fail, over all runs of the time range.",
@@ -153,11 +153,10 @@ def runs() -> table.Panel:
     def of(expr: str) -> str:
         return promql.of_runs_seen(f"({expr})")
 
-    def tasks(states: str) -> str:
-        return f"parsl_tasks{{{SOURCE}, state{states}}}"
-
     def count(states: str) -> str:
-        return of(promql.total(tasks(states), selector=SOURCE))
+        return of(promql.run_tasks(SOURCE, states))
+
+    final, every = count(f'=~"{FINAL}"'), count('=~".*"')
 
     return rows(
         "Runs",
@@ -190,7 +189,7 @@ def runs() -> table.Panel:
         Column("In progress", expr=count(f'!~"{FINAL}"'), width=90),
         Column(
             "Progress",
-            expr=of(promql.ratio(tasks(f'=~"{FINAL}"'), tasks('=~".*"'), selector=SOURCE)),
+            expr=f"({final}) / ({every}) >= 0",
             unit=style.PERCENT,
             bar=1,
             width=100,

@@ -30,24 +30,24 @@ def seen(series: str) -> str:
     return f"last_over_time({series}[$__range])"
 
 
-def lasting(expr: str, selector: str = RUN) -> str:
+def lasting(expr: str) -> str:
     """`expr` as it is; for runs that are gone, as it was last within the time range.
 
     `expr` has the labels source and run_id. The step of 5 minutes is well within the retention time, so that it
     meets a run's final numbers however long the time range is.
     """
-    gone = f"unless on ({_RUN_KEYS}) parsl_workflow_info{{{selector}}}"
+    gone = f"unless on ({_RUN_KEYS}) parsl_workflow_info{{{RUN}}}"
     return f"{expr} or last_over_time(({expr})[$__range:5m]) {gone}"
 
 
-def total(series: str, by: str = "", selector: str = RUN) -> str:
+def total(series: str, by: str = "") -> str:
     """The series added up for each run and each value of the labels in `by`; of gone runs, what it came to."""
-    return lasting(_sum(series, by), selector)
+    return lasting(_sum(series, by))
 
 
-def ratio(part: str, whole: str, by: str = "", selector: str = RUN) -> str:
+def ratio(part: str, whole: str, by: str = "") -> str:
     """The sum of some series divided by that of others, as in `total`."""
-    return lasting(_if_any(f"{_sum(part, by)} / {_sum(whole, by)}"), selector)
+    return lasting(_if_any(f"{_sum(part, by)} / {_sum(whole, by)}"))
 
 
 def _if_any(expr: str) -> str:
@@ -106,6 +106,17 @@ def with_workflow(expr: str) -> str:
     """
     names = f"max by ({_RUN_KEYS}, workflow_name) ({_NAMED})"
     return f"({expr}) * on ({_RUN_KEYS}) group_left (workflow_name) {names}"
+
+
+def run_tasks(selector: str, states: str) -> str:
+    """How many tasks each run has in some states (a matcher); of gone runs, as it was last.
+
+    For lists of many runs, where `total` would add up all series of all of them at hundreds of moments of a long time
+    range. It is read from what the rules record; without them, gone runs have none.
+    """
+    recorded = seen(f"parsl:run:tasks{{{selector}, state{states}}}")
+    now = added(f"parsl_tasks{{{selector}, state{states}}}", f"{_RUN_KEYS}, state")
+    return f"sum by ({_RUN_KEYS}) ({recorded} or {now})"
 
 
 def run_info(selector: str, *labels: str) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from grafana import inventory
 
+RULES = Path(__file__).parents[1] / "config/rules"
+
 VALUES = {
     "source": ".*",
     "workflow": ".*",
@@ -22,6 +24,20 @@ VALUES = {
     "__interval": "1m",
     "__rate_interval": "4m",
 }
+
+
+def column(board: str, title: str, name: str) -> str:
+    """The query of a table's column."""
+    (panel,) = (
+        panel
+        for found in inventory.boards()
+        if found["uid"] == board
+        for panel in inventory.panels(found)
+        if panel["title"] == title
+    )
+    fields = panel["transformations"][-1]["options"]["renameByName"]
+    (field,) = (field for field, shown in fields.items() if shown == name)
+    return expression(board, title, field.removeprefix("Value #"))
 
 
 def expression(board: str, title: str, ref: str = "A") -> str:
@@ -39,9 +55,17 @@ each_number_of_exporters = pytest.mark.parametrize("exporters", [1, 2])
 
 
 def promtool(
-    tmp_path: Path, samples: Mapping[str, str], checks: Sequence[Mapping[str, object]], exporters: int = 1
+    tmp_path: Path,
+    samples: Mapping[str, str],
+    checks: Sequence[Mapping[str, object]],
+    exporters: int = 1,
+    *,
+    rules: bool = False,
 ) -> None:
-    """Hold queries to what they must answer of these series, which have a sample a minute in each exporter."""
+    """Hold queries to what they must answer of these series, which have a sample a minute in each exporter.
+
+    With `rules`, what these record is there too.
+    """
     program = shutil.which("promtool")
     if program is None:
         assert not os.environ.get("CI"), "promtool is not installed"
@@ -53,6 +77,16 @@ def promtool(
     ]
     test = {"interval": "1m", "input_series": series, "promql_expr_test": checks}
     file = tmp_path / "test.yml"
-    file.write_text(json.dumps({"rule_files": [], "evaluation_interval": "1m", "tests": [test]}))
+    files = [str(RULES / name) for name in ("thresholds.yml", "recording.yml")] if rules else []
+    file.write_text(
+        json.dumps(
+            {
+                "rule_files": files,
+                "evaluation_interval": "1m",
+                "group_eval_order": ["parsl-thresholds", "parsl-recording"] if rules else [],
+                "tests": [test],
+            }
+        )
+    )
     done = subprocess.run([program, "test", "rules", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout

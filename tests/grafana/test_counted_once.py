@@ -31,7 +31,7 @@ def test_workers_of_an_unknown_executor_are_busy_with_the_tasks_of_blocks_of_the
     for (executor, block), tasks in running.items():
         labels = f'{RUN}, executor="{executor}", block_id="{block}"'
         series[f"parsl_block_tasks_running{{{labels}}}"] = f"{tasks}x60"
-    shown = {
+    shown: dict[tuple[str, str, str], dict[str, float]] = {
         ("parsl-worker-pools", "Workers busy", "A"): {"{}": 6 / 16},
         ("parsl-worker-pools", "Workers: busy and connected", "B"): {"{}": 6},
         ("parsl-worker-pools", "Idle workers by executor", "A"): {

@@ -41,6 +41,7 @@ SERIES = scraped(FAMILIES) | {
     "ALERTS": ALERT,
     "parsl:run:live": RUN | {"workflow_name", "user"},
     "parsl:run:silent_seconds": RUN,
+    "parsl:run:tasks": RUN | {"state"},
     "process_resident_memory_bytes": TARGET,
     "process_cpu_seconds_total": TARGET,
     "process_start_time_seconds": TARGET,

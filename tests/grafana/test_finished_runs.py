@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from panel_queries import each_number_of_exporters, expression, promtool
+from panel_queries import column, each_number_of_exporters, expression, promtool
 
 pytestmark = pytest.mark.stack
 
@@ -58,6 +58,45 @@ def test_a_number_is_right_while_the_run_lives_and_stays_when_it_is_gone(
         ],
         exporters,
     )
+
+
+LISTED = {
+    "Done": {MIDDLE: 0, AFTER: 15, LONG_AFTER: 15},
+    "Failed": {MIDDLE: 0, AFTER: 5, LONG_AFTER: 5},
+    "In progress": {MIDDLE: 3, AFTER: 0, LONG_AFTER: 0},
+    "Progress": {MIDDLE: 0, AFTER: 1, LONG_AFTER: 1},
+    "State": {MIDDLE: 0, AFTER: 2, LONG_AFTER: 2},
+}
+
+
+@each_number_of_exporters
+@pytest.mark.parametrize(
+    ("rules", "moments"),
+    [(True, (MIDDLE, AFTER, LONG_AFTER)), (False, (MIDDLE, AFTER))],
+    ids=["rules", "no rules"],
+)
+def test_the_list_of_runs_keeps_its_numbers_by_what_the_rules_record(
+    tmp_path: Path, exporters: int, rules: bool, moments: tuple[str, ...]
+) -> None:
+    series = SERIES | {'parsl_exporter_source_up{source="s"}': "1x180"}
+    checks = [
+        {
+            "expr": column("parsl-overview", "Runs", name),
+            "eval_time": at,
+            "exp_samples": [{"labels": f"{{{RUN}}}", "value": values[at]}],
+        }
+        for name, values in LISTED.items()
+        for at in moments
+    ]
+    checks += [
+        {
+            "expr": expression("parsl-overview", "Tasks failed"),
+            "eval_time": at,
+            "exp_samples": [{"labels": "{}", "value": LISTED["Failed"][at]}],
+        }
+        for at in moments
+    ]
+    promtool(tmp_path, series, checks, exporters, rules=rules)
 
 
 @each_number_of_exporters

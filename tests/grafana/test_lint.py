@@ -70,6 +70,11 @@ def links(board: Board) -> Iterator[tuple[str, str]]:
                 yield panel["title"], one["url"]
 
 
+def windows(ask: inventory.Ask) -> list[str]:
+    """The ranges in a query; one with a colon is a subquery's."""
+    return re.findall(r"\[([^\]]+)\]", ask.expr)
+
+
 def test_there_are_the_five_dashboards() -> None:
     assert sorted(BOARDS) == [
         "parsl-cpu-memory",
@@ -216,6 +221,11 @@ def test_rates_are_over_the_rate_interval(board: Board) -> None:
             "its range is longer than a step, so that bars show each event often"
         )
         assert len(windows) == len(re.findall(r"\b(?:i?rate|increase|delta|deriv)\(", ask.expr)), ask.place
+
+
+def test_the_overview_asks_nothing_at_many_moments_of_a_long_time_range() -> None:
+    """Over all series of all runs that would be slow; see promql.run_tasks."""
+    assert not [ask.place for ask in inventory.asks(BOARDS["parsl-overview"]) if ":" in "".join(windows(ask))]
 
 
 @each_board()

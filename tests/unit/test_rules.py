@@ -138,9 +138,11 @@ def test_an_expression_that_could_only_be_empty_is_found(expr: str) -> None:
         labels_of(ast.parse(expr), SERIES)
 
 
-def test_every_recorded_series_is_read_by_an_alert_or_another_rule() -> None:
+def test_every_recorded_series_is_read_by_an_alert_another_rule_or_a_panel() -> None:
+    panels = "".join(path.read_text() for path in (ROOT / "grafana/dashboards").glob("*.json"))
     for record in RECORDED:
-        assert any(rule.uses(record.name) for rule in (*ALERTS, *RECORDED) if rule is not record), record.name
+        rules = [rule for rule in (*ALERTS, *RECORDED) if rule is not record and rule.uses(record.name)]
+        assert rules or f"{record.name}{{" in panels, record.name
 
 
 # --- thresholds -------------------------------------------------------------------------------------------------
