@@ -52,7 +52,7 @@ def build() -> dm.Dashboard:
                 [(12, tasks_by_state()), (12, throughput()), (12, throughput_by_run()), (12, failures())],
             ),
             shell.Row("Workers", 9, [(12, workers()), (12, blocks())]),
-            shell.Row("Alerts and exporter", 9, [(16, alerts()), (8, sources())]),
+            shell.Row("Alerts and exporter", 8, [(24, alerts()), (24, sources())]),
         ],
     )
 
@@ -291,10 +291,11 @@ def blocks() -> timeseries.Panel:
 
 
 def alerts() -> table.Panel:
-    labels = "alertname, severity, source, run_id, executor, block_id, app"
+    labels = "alertname, severity, source, run_id, executor, block_id, app, hostname, manager"
     return rows(
         "Firing alerts",
-        "Alerts of Parsl's rules that fire at the end of the time range.",
+        "Alerts of Parsl's rules that fire at the end of the time range. docs/runbooks.md says of each what to "
+        "check and what to do; Alertmanager's page has the link.",
         "No alert is firing",
         Column("Alert", label="alertname"),
         Column(
@@ -307,6 +308,8 @@ def alerts() -> table.Panel:
         Column("Executor", label="executor", width=110),
         Column("Block", label="block_id", width=70),
         Column("App", label="app"),
+        Column("Host", label="hostname", width=120),
+        Column("Manager", label="manager", width=120),
         Column("Source", label="source"),
         Column(
             "Firing",
@@ -321,19 +324,20 @@ def _pools_of_row() -> str:
 
 
 def sources() -> table.Panel:
-    def of(name: str) -> str:
-        return f"max by (source) (parsl_exporter_{name}{{{SOURCE}}})"
+    def worst(name: str) -> str:
+        return f"min by (source) (parsl_exporter_{name}{{{SOURCE}}})"
 
     return rows(
         "Sources",
-        "The condition of each monitoring database. Behind: rows that are there and not read yet.",
+        "The condition of each monitoring database, in the exporter that is worse off if several read it. Behind: rows "
+        "that are there and not read yet.",
         "No exporter is scraped",
         Column("Source", label="source", links=[Link("Exporter", shell.link("parsl-exporter"))]),
-        Column("Reads", expr=of("source_up"), words=style.UP, width=65),
-        Column("Caught up", expr=of("source_ready"), words=style.YES, width=85),
+        Column("Reads", expr=worst("source_up"), words=style.UP, width=65),
+        Column("Caught up", expr=worst("source_ready"), words=style.YES, width=85),
         Column(
             "Last read",
-            expr=f"time() - {of('source_last_success_timestamp_seconds')}",
+            expr=f"time() - {worst('source_last_success_timestamp_seconds')}",
             unit=style.SECONDS,
             width=80,
         ),

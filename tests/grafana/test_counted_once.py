@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from panel_queries import each_number_of_exporters, expression, promtool
+from panel_queries import column, each_number_of_exporters, expression, promtool
 
 pytestmark = pytest.mark.stack
 
@@ -109,3 +109,25 @@ def test_nodes_count_while_a_manager_on_them_is_connected(tmp_path: Path, export
         for at, value in zip(("9m", "10m"), values, strict=True)
     ]
     promtool(tmp_path, series, checks, exporters)
+
+
+@pytest.mark.parametrize("board", ["parsl-overview", "parsl-exporter"])
+def test_a_source_is_as_its_worse_exporter_says(tmp_path: Path, board: str) -> None:
+    series = {
+        f'parsl_exporter_source_{what}{{job="{job}", source="s"}}': values
+        for job, up in (("good", 1), ("bad", 0))
+        for what, values in (
+            ("up", f"{up}x60"),
+            ("ready", f"{up}x60"),
+            ("last_success_timestamp_seconds", f"0+{60 * up}x60"),
+        )
+    }
+    checks = [
+        {
+            "expr": column(board, "Sources", name),
+            "eval_time": "10m",
+            "exp_samples": [{"labels": '{source="s"}', "value": value}],
+        }
+        for name, value in {"Reads": 0, "Caught up": 0, "Last read": 600}.items()
+    ]
+    promtool(tmp_path, series, checks)

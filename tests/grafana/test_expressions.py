@@ -33,7 +33,20 @@ VALUES = {
     "__rate_interval": "1m",
 }
 
-ALERT = Labels({"alertname", "alertstate", "severity", "source", "run_id", "executor", "block_id", "app"})
+ALERT = Labels(
+    {
+        "alertname",
+        "alertstate",
+        "severity",
+        "source",
+        "run_id",
+        "executor",
+        "block_id",
+        "app",
+        "hostname",
+        "manager",
+    }
+)
 
 RUN = Labels({"source", "run_id"})
 
