@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 from grafana import inventory
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
@@ -39,6 +40,21 @@ CANNOT_SHOW = {
     "parsl-exporter: panel 'Late rows' A": "no row comes later than close_after",
 }
 """What a run without a fault of the exporter cannot show, and why."""
+
+CHOSEN = {"executor": "htex", "app": "boom"}
+"""An executor and an app of the run: its tries run, use CPU, are retried and fail."""
+
+CHOSEN_CANNOT_SHOW = {
+    **{f"parsl-task-states: panel 'Time joining, quantiles' {ref}": "only join apps join" for ref in "ABC"},
+    "parsl-worker-pools: panel 'Blocks that broke' A": "it is the other executor's block that breaks",
+}
+"""What these cannot show, and why."""
+
+NEVER_RECORDED = {
+    "parsl:run:silent_seconds": "the run writes until its end",
+    "parsl:source:first_read_start_timestamp_seconds": "the database is new, and read at once",
+}
+"""What the rules do not record of a healthy run, and why. promtool's tests have these."""
 
 
 class Prometheus(NamedTuple):
@@ -69,12 +85,12 @@ class World(NamedTuple):
     began: float
     ended: float
 
-    def fill(self, expr: str, at: float) -> str:
+    def fill(self, expr: str, at: float, executor: str = ".*", app: str = ".*") -> str:
         values = {
             "source": ".*",
             "workflow": ".*",
-            "executor": ".*",
-            "app": ".*",
+            "executor": executor,
+            "app": app,
             "run": self.run_id,
             "__range": f"{math.ceil(at - self.began) + 60}s",
             "__interval": f"{SCRAPE_INTERVAL}s",
@@ -217,19 +233,22 @@ def stamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def answered(world: World, ask: inventory.Ask) -> bool:
+def answers(world: World, ask: inventory.Ask, **chosen: str) -> Iterator[float]:
+    """The numbers that a query gives while the run lives and after it."""
+    if ask.instant:
+        for at in world.moments():
+            yield from world.prometheus.instant(world.fill(ask.expr, at, **chosen), at).values()
+    else:
+        expr = world.fill(ask.expr, world.after, **chosen)
+        yield from world.prometheus.over_time(expr, world.began, world.after)
+
+
+def answered(world: World, ask: inventory.Ask, **chosen: str) -> bool:
     if ask.label:
-        wanted: dict[str, str | float] = {"match[]": world.fill(ask.expr, world.after)}
+        wanted: dict[str, str | float] = {"match[]": world.fill(ask.expr, world.after, **chosen)}
         wanted |= {"start": world.began, "end": world.after}
         return bool(world.prometheus.get(f"label/{ask.label}/values", **wanted))
-    if ask.instant:
-        return any(
-            math.isfinite(value)
-            for at in world.moments()
-            for value in world.prometheus.instant(world.fill(ask.expr, at), at).values()
-        )
-    values = world.prometheus.over_time(world.fill(ask.expr, world.after), world.began, world.after)
-    return any(math.isfinite(value) for value in values)
+    return any(math.isfinite(value) for value in answers(world, ask, **chosen))
 
 
 @pytest.mark.parametrize("ask", inventory.all_asks(), ids=lambda ask: ask.place)
@@ -237,8 +256,34 @@ def test_every_query_returns_data_of_a_real_run(world: World, ask: inventory.Ask
     assert answered(world, ask) is (ask.place not in CANNOT_SHOW), CANNOT_SHOW.get(ask.place)
 
 
+def of_choice() -> list[inventory.Ask]:
+    return [ask for ask in inventory.all_asks() if inventory.used(ask.expr) & {"executor", "app"}]
+
+
+@pytest.mark.parametrize("ask", of_choice(), ids=lambda ask: ask.place)
+def test_a_query_shows_what_is_chosen_and_nothing_else(world: World, ask: inventory.Ask) -> None:
+    found = answered(world, ask, **CHOSEN)
+    assert found is (ask.place not in CHOSEN_CANNOT_SHOW), CHOSEN_CANNOT_SHOW.get(ask.place)
+    for name in inventory.used(ask.expr) & {"executor", "app"}:
+        nothing = {name: "no such thing"}
+        assert not (answered(world, ask, **nothing) if ask.label else any(answers(world, ask, **nothing))), (
+            name
+        )
+
+
 def test_what_cannot_be_shown_names_queries_that_exist() -> None:
-    assert CANNOT_SHOW.keys() <= {ask.place for ask in inventory.all_asks()}
+    places = {ask.place for ask in inventory.all_asks()}
+    assert CANNOT_SHOW.keys() | CHOSEN_CANNOT_SHOW.keys() <= places
+
+
+def test_the_rules_record_all_that_they_should_of_a_real_run(world: World) -> None:
+    groups = yaml.safe_load((ROOT / "config/rules/recording.yml").read_text())["groups"]
+    names = {rule["record"] for group in groups for rule in group["rules"]}
+    asked = world.fill(
+        'group by (__name__) (last_over_time({__name__=~"parsl:.+:.+"}[$__range]))', world.after
+    )
+    found = {dict(labels)["__name__"] for labels in world.prometheus.instant(asked, world.after)}
+    assert names - found == NEVER_RECORDED.keys()
 
 
 def test_the_run_variable_offers_the_run_by_name_and_id(world: World) -> None:
