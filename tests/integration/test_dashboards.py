@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -350,6 +351,47 @@ class Numbers:
         assert len(found) == len(self.apps)
         return dict(found)
 
+    def steady(self) -> float:
+        """A moment at which tries have run on workers for the longest time without any change of a task."""
+        found = [
+            (stamp(at), state) for at, state in self.rows("SELECT timestamp, task_status_name FROM status")
+        ]
+        busy = self.rows(
+            "SELECT min(status.timestamp), max(status.timestamp) FROM status JOIN try USING (task_id, try_id) "
+            "WHERE task_executor = 'htex' AND task_status_name IN ('running', 'running_ended') "
+            "GROUP BY task_id, try_id"
+        )
+        gaps = [
+            (end - begin, end - 0.5)
+            for (begin, _), (end, _) in pairwise(sorted(found))
+            if any(stamp(first) <= begin and end <= stamp(last) for first, last in busy)
+        ]
+        length, moment = max(gaps)
+        assert length > 3, "the exporter and Prometheus need time to see it"
+        return moment
+
+    def states_at(self, moment: float) -> dict[int, str]:
+        """Each task's state then: at a steady moment the newest row, where clocks agree."""
+        found = self.rows("SELECT task_id, task_status_name, timestamp FROM status ORDER BY timestamp")
+        return {task: state for task, state, at in found if stamp(at) <= moment}
+
+    def running_on_blocks(self, moment: float) -> dict[str, float]:
+        """Tries that run then on each block of htex that has some."""
+        counted: dict[str, float] = defaultdict(float)
+        for task, block in self.rows("SELECT task_id, block_id FROM try WHERE task_executor = 'htex'"):
+            counted[block] += self.states_at(moment).get(task) == "running"
+        return {block: tries for block, tries in counted.items() if tries}
+
+    def managers_at(self, moment: float) -> dict[str, tuple[str, bool, int, float]]:
+        """Block, whether it is active, workers and heartbeat of each manager, by its newest row then."""
+        columns = "uid, block_id, active, worker_count, last_heartbeat, timestamp"
+        found = self.rows(f"SELECT {columns} FROM node ORDER BY id")
+        return {
+            uid: (block, bool(active), workers, stamp(heartbeat))
+            for uid, block, active, workers, heartbeat, at in found
+            if stamp(at) <= moment
+        }
+
     def by_app(self, states: str) -> dict[str, float]:
         wanted = states.split("|")
         counted = dict.fromkeys(self.apps.values(), 0.0)
@@ -402,7 +444,7 @@ class Numbers:
 
 
 class Shown:
-    """What panels show after the run's end."""
+    """What panels show after the run's end, or at another moment."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -412,23 +454,32 @@ class Shown:
             for panel in inventory.panels(board)
         }
 
-    def ask(self, query: Mapping[str, Any]) -> dict[frozenset[tuple[str, str]], float]:
-        return self.world.prometheus.instant(
-            self.world.fill(query["expr"], self.world.after), self.world.after
-        )
+    def ask(
+        self, query: Mapping[str, Any], at: float | None = None
+    ) -> dict[frozenset[tuple[str, str]], float]:
+        at = self.world.after if at is None else at
+        return self.world.prometheus.instant(self.world.fill(query["expr"], at), at)
 
-    def number(self, board: str, title: str, which: int = 0) -> float:
-        (value,) = self.ask(self.panels[board, title]["targets"][which]).values()
-        return value
-
-    def column(self, board: str, title: str, name: str, label: str) -> dict[str, float]:
-        """A table's column, by the rows' `label`."""
+    def query(self, board: str, title: str, name: str) -> Mapping[str, Any]:
+        """The query of a table's column."""
         panel = self.panels[board, title]
         names = panel["transformations"][-1]["options"]["renameByName"]
         (raw,) = (raw for raw, shown in names.items() if shown == name)
-        ref = raw.removeprefix("Value #")
-        (query,) = (query for query in panel["targets"] if query["refId"] == ref)
-        return {dict(labels)[label]: value for labels, value in self.ask(query).items()}
+        found: list[Mapping[str, Any]] = [
+            query for query in panel["targets"] if query["refId"] == raw.removeprefix("Value #")
+        ]
+        return found[0]
+
+    def number(self, board: str, title: str, which: int = 0, at: float | None = None) -> float:
+        (value,) = self.ask(self.panels[board, title]["targets"][which], at).values()
+        return value
+
+    def column(
+        self, board: str, title: str, name: str, label: str, at: float | None = None
+    ) -> dict[str, float]:
+        """A table's column, by the rows' `label`."""
+        query = self.query(board, title, name)
+        return {dict(labels)[label]: value for labels, value in self.ask(query, at).items()}
 
     def bars(self, board: str, title: str, label: str) -> dict[str, float]:
         return {
@@ -448,6 +499,7 @@ def numbers(world: World) -> Numbers:
 
 
 DONE, FAILED = "exec_done|memo_done", "failed|dep_fail"
+OVERVIEW = "parsl-overview"
 STATES = "parsl-task-states"
 USAGE = "parsl-cpu-memory"
 POOLS = "parsl-worker-pools"
@@ -481,6 +533,52 @@ def test_the_list_of_runs_equals_sql(world: World, shown: Shown, numbers: Number
     assert of_run("In progress") == 0
     assert of_run("Progress") == 1
     assert of_run("Last news") == pytest.approx(world.after - world.ended, abs=1)
+    assert shown.number(OVERVIEW, "Tasks failed") == sum(numbers.by_app(FAILED).values())
+    assert shown.number(OVERVIEW, "Running") == shown.number(OVERVIEW, "Silent") == 0
+
+
+def test_what_is_going_on_equals_sql(shown: Shown, numbers: Numbers) -> None:
+    moment = numbers.steady()
+    states = list(numbers.states_at(moment).values())
+    live = sum(state not in f"{DONE}|{FAILED}".split("|") for state in states)
+    blocks = numbers.running_on_blocks(moment)
+    managers = {uid: one for uid, one in numbers.managers_at(moment).items() if one[0] in blocks}
+    workers = sum(count for _, active, count, _ in managers.values() if active)
+    busy = sum(blocks.values())
+    assert live and busy and workers
+    assert shown.number(OVERVIEW, "Running", at=moment) == 1
+    assert shown.number(OVERVIEW, "Silent", at=moment) == 0
+    assert shown.number(OVERVIEW, "Tasks in progress", at=moment) == live
+    for board in (OVERVIEW, POOLS):
+        assert shown.number(board, "Workers busy", at=moment) == busy / workers
+    assert shown.number(POOLS, "Workers connected", at=moment) == workers
+    assert shown.number(POOLS, "Tasks waiting for a worker", at=moment) == states.count("launched")
+
+    def of_blocks(column: str) -> dict[str, float]:
+        query = shown.query(POOLS, "Blocks", column)
+        found = {frozenset(labels): value for labels, value in shown.ask(query, moment).items()}
+        return {
+            dict(labels)["block_id"]: value
+            for labels, value in found.items()
+            if ("executor", "htex") in labels
+        }
+
+    for block, running in blocks.items():
+        mine = [manager for manager in managers.values() if manager[0] == block and manager[1]]
+        assert of_blocks("Running tasks")[block] == running
+        assert of_blocks("Managers")[block] == len(mine)
+        assert of_blocks("Workers")[block] == sum(count for _, _, count, _ in mine)
+        ((began,),) = numbers.rows(
+            "SELECT min(timestamp) FROM block WHERE executor_label = 'htex' AND block_id = ? AND status = 'RUNNING'",
+            block,
+        )
+        assert of_blocks("In it for")[block] == pytest.approx(moment - stamp(began), abs=0.01)
+
+    for name, which in {"Active": 1, "Workers": 2, "Heartbeat before": 3}.items():
+        found = shown.column(POOLS, "Managers", name, "manager", moment)
+        for uid, manager in managers.items():
+            expected = moment - manager[3] if which == 3 else float(manager[which])
+            assert found[uid] == pytest.approx(expected, abs=0.01), (name, uid)
 
 
 def test_a_run_links_to_its_own_life_time(world: World, shown: Shown) -> None:
@@ -541,6 +639,15 @@ def test_the_cpu_and_memory_numbers_equal_sql(shown: Shown, numbers: Numbers) ->
         shown.column(USAGE, "Apps", "CPU time", "app").items()
         >= {app: pytest.approx(used) for app, used in used_by_app.items()}.items()
     )
+    for column, tries in {
+        "Wasted": wasted,
+        "Read": numbers.spread("psutil_process_disk_read"),
+        "Written": numbers.spread("psutil_process_disk_write"),
+    }.items():
+        shown_by_app = shown.column(USAGE, "Apps", column, "app")
+        assert {app: used for app, used in shown_by_app.items() if used} == {
+            app: pytest.approx(used) for app, used in numbers.sum_by_app(tries).items() if used
+        }
     burned = numbers.sum_by_app({tried: s for tried, s in ran.items() if numbers.apps[tried[0]] == "burn"})[
         "burn"
     ]
