@@ -10,8 +10,10 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 # An environment without pip, at the path where it will live.
 FROM python:3.12.8-slim-bookworm AS exporter-environment
 COPY --from=wheel /wheels /wheels
+# hadolint ignore=DL3013 # the wheel that was just built, whatever its version; pyproject.toml bounds the others
 RUN python3 -m venv --without-pip /opt/parsl-exporter \
-    && pip --python /opt/parsl-exporter install --no-cache-dir /wheels/parsl_exporter-*.whl
+    && wheel=$(echo /wheels/parsl_exporter-*.whl) \
+    && pip --python /opt/parsl-exporter install --no-cache-dir "${wheel}[postgresql,web,fast]"
 
 FROM exporter-environment AS demo-environment
 # hadolint ignore=DL3013 # the wheel that was just built, whatever its version; pyproject.toml bounds the others

@@ -25,6 +25,10 @@ _READ = f"parsl_task_io_read_bytes_total{{{TASK}}}"
 _WRITTEN = f"parsl_task_io_written_bytes_total{{{TASK}}}"
 _CPU_USAGE = f"parsl_task_cpu_usage_seconds_bucket{{{TASK}}}"
 _PEAK = f"parsl_task_memory_peak_bytes_bucket{{{TASK}}}"
+# A node's series stay for a while when its managers have gone.
+_CONNECTED = f"on (source, run_id, hostname) (parsl_manager_active{{{RUN}}} == 1)"
+_CORES = promql.added(f"parsl_node_cpus{{{RUN}}} and {_CONNECTED}")
+_NODE_MEMORY = promql.added(f"parsl_node_memory_bytes{{{RUN}}} and {_CONNECTED}")
 _FULL = ((None, style.BLUE), (0.8, style.AMBER), (0.95, style.RED))
 
 
@@ -103,7 +107,7 @@ def cpu_used_part() -> stat.Panel:
         "CPU in use",
         "CPU time that tasks used lately, as part of all cores of connected nodes.",
         "no node",
-        Query(f"{promql.rate(_CPU)} / sum (parsl_node_cpus{{{RUN}}})"),
+        Query(f"{promql.rate(_CPU)} / {_CORES}"),
         unit=style.PERCENT,
         decimals=0,
         steps=((None, style.BLUE),),
@@ -115,7 +119,7 @@ def memory_used_part() -> stat.Panel:
         "Memory in use",
         "Resident memory of running tasks, as part of the memory of connected nodes.",
         "no node",
-        Query(f"sum ({_RESIDENT}) / sum (parsl_node_memory_bytes{{{RUN}}})"),
+        Query(f"{promql.added(_RESIDENT)} / {_NODE_MEMORY}"),
         unit=style.PERCENT,
         decimals=0,
         steps=_FULL,
@@ -168,7 +172,7 @@ def cpu_against_cores() -> timeseries.Panel:
         "Cores that tasks keep busy, against all cores of nodes with an active manager. The nodes may be "
         "shared with other work, and a manager may use part of a node.",
         NO_SAMPLES,
-        Query(f"sum (parsl_node_cpus{{{RUN}}})", "cores of connected nodes"),
+        Query(_CORES, "cores of connected nodes"),
         Query(promql.rate(_CPU), "used by tasks"),
         colors={"cores of connected nodes": style.GREY, "used by tasks": style.BLUE},
         axis="cores",
@@ -203,8 +207,8 @@ def memory_against_nodes() -> timeseries.Panel:
         "Resident memory of running tasks, against the memory of nodes with an active manager. Pages that "
         "processes share count once for each.",
         NO_SAMPLES,
-        Query(f"sum (parsl_node_memory_bytes{{{RUN}}})", "memory of connected nodes"),
-        Query(f"sum ({_RESIDENT})", "resident in tasks"),
+        Query(_NODE_MEMORY, "memory of connected nodes"),
+        Query(promql.added(_RESIDENT), "resident in tasks"),
         unit=style.BYTES,
         colors={"memory of connected nodes": style.GREY, "resident in tasks": style.BLUE},
     )
@@ -215,14 +219,14 @@ def memory_by(label: str) -> timeseries.Panel:
         f"Resident memory by {label}",
         f"Resident memory of the running tasks of each {label}.",
         NO_SAMPLES,
-        Query(f"sum by ({label}) ({_RESIDENT})", f"{{{{{label}}}}}"),
+        Query(promql.added(_RESIDENT, label), f"{{{{{label}}}}}"),
         unit=style.BYTES,
         stacked=True,
     )
 
 
 def memory_by_node() -> timeseries.Panel:
-    used = f"sum by (hostname) (parsl_node_task_memory_resident_bytes{{{RUN}}})"
+    used = promql.added(f"parsl_node_task_memory_resident_bytes{{{RUN}}}", "hostname")
     return panels.lines(
         "Memory by node",
         "The part of each node's memory that is resident in the run's tasks. A node near its limit kills "
@@ -379,7 +383,7 @@ def processes() -> timeseries.Panel:
         "Processes of running tasks",
         "Worker processes of running tasks and their children, by app.",
         NO_SAMPLES,
-        Query(f"sum by (app) (parsl_task_processes{{{TASK}}})", "{{app}}"),
+        Query(promql.added(f"parsl_task_processes{{{TASK}}}", "app"), "{{app}}"),
         stacked=True,
         axis="processes",
     )
@@ -390,7 +394,7 @@ def virtual() -> timeseries.Panel:
         "Virtual memory by app",
         "Address space of running tasks. It counts against memory limits that are set with ulimit.",
         NO_SAMPLES,
-        Query(f"sum by (app) (parsl_task_memory_virtual_bytes{{{TASK}}})", "{{app}}"),
+        Query(promql.added(f"parsl_task_memory_virtual_bytes{{{TASK}}}", "app"), "{{app}}"),
         unit=style.BYTES,
         stacked=True,
     )

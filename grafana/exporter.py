@@ -58,6 +58,11 @@ def _own(name: str) -> str:
     return f"parsl_exporter_{name}{{{SOURCE}}}"
 
 
+def _gained(name: str, by: str) -> str:
+    """As `promql.gained`, but of several exporters each has faults of its own."""
+    return f"sum by ({by}) ({_own(name)}) - sum by ({by}) ({_own(name)} offset $__interval)"
+
+
 def up() -> stat.Panel:
     return panels.number(
         "Sources up",
@@ -121,30 +126,33 @@ def series_now() -> stat.Panel:
 
 
 def sources_table() -> table.Panel:
-    def of(name: str) -> str:
+    def most(name: str) -> str:
         return f"max by (source) ({_own(name)})"
+
+    def least(name: str) -> str:
+        return f"min by (source) ({_own(name)})"
 
     def added(name: str) -> str:
         return f"sum by (source) ({_own(name)})"
 
     return rows(
         "Sources",
-        "One row for each database. Read lock: how long the longest read of the last poll held it; Parsl's "
-        "writer waits up to 5 seconds for that.",
+        "One row for each database, in the worse condition if several exporters read it. Read lock: how long "
+        "the longest read of the last poll held it; Parsl's writer waits up to 5 seconds for that.",
         NO_EXPORTER,
         Column("Source", label="source"),
         Column("Kind", label="dialect", width=80),
         Column("Database", label="database"),
-        Column("Reads", expr=of("source_up"), words=style.UP, width=65),
-        Column("Caught up", expr=of("source_ready"), words=style.YES, width=85),
+        Column("Reads", expr=least("source_up"), words=style.UP, width=65),
+        Column("Caught up", expr=least("source_ready"), words=style.YES, width=85),
         Column(
             "Last read",
-            expr=f"time() - {of('source_last_success_timestamp_seconds')}",
+            expr=f"time() - {least('source_last_success_timestamp_seconds')}",
             unit=style.SECONDS,
             width=80,
         ),
-        Column("Poll", expr=of("poll_duration_seconds"), unit=style.SECONDS, width=75),
-        Column("Read lock", expr=of("longest_read_seconds"), unit=style.SECONDS, width=85),
+        Column("Poll", expr=most("poll_duration_seconds"), unit=style.SECONDS, width=75),
+        Column("Read lock", expr=most("longest_read_seconds"), unit=style.SECONDS, width=85),
         Column("Behind", expr=added("backlog_rows"), width=70),
         Column(
             "Failed polls",
@@ -159,7 +167,7 @@ def sources_table() -> table.Panel:
             steps=((None, style.NEUTRAL), (1, style.AMBER)),
         ),
         Column("Late", expr=added("late_rows_total"), width=60),
-        Column("Series", expr=of("series"), width=75),
+        Column("Series", expr=most("series"), width=75),
         Column(
             "Folded",
             expr=added("series_folded_total"),
@@ -175,9 +183,9 @@ def sources_table() -> table.Panel:
 def condition() -> statetimeline.Panel:
     return panels.timeline(
         "Condition of each source",
-        "When each database could be read.",
+        "When each database could be read, by all exporters that should.",
         NO_EXPORTER,
-        Query(f"max by (source) ({_own('source_up')})", "{{source}}"),
+        Query(f"min by (source) ({_own('source_up')})", "{{source}}"),
         words=style.UP,
     )
 
@@ -231,7 +239,7 @@ def errors() -> timeseries.Panel:
         "Failed polls",
         "Polls that failed, by database and reason.",
         "No poll has failed",
-        Query(f"{promql.gained(_own('errors_total'), 'source, reason')} > 0", "{{source}}: {{reason}}"),
+        Query(f"{_gained('errors_total', 'source, reason')} > 0", "{{source}}: {{reason}}"),
         bars=True,
         axis="polls",
     )
@@ -242,7 +250,7 @@ def rejected() -> timeseries.Panel:
         "Rejected rows",
         "Rows that could not be used, by table and reason.",
         "No row was rejected",
-        Query(f"{promql.gained(_own('rows_rejected_total'), 'table, reason')} > 0", "{{table}}: {{reason}}"),
+        Query(f"{_gained('rows_rejected_total', 'table, reason')} > 0", "{{table}}: {{reason}}"),
         bars=True,
         axis="rows",
     )
@@ -254,7 +262,7 @@ def late() -> timeseries.Panel:
         "Rows of tries that were closed already: counters take them, histograms do not. Many of them: raise "
         "close_after.",
         "No row came late",
-        Query(f"{promql.gained(_own('late_rows_total'), 'table')} > 0", "{{table}}"),
+        Query(f"{_gained('late_rows_total', 'table')} > 0", "{{table}}"),
         bars=True,
         axis="rows",
     )

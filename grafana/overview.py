@@ -52,7 +52,7 @@ def build() -> dm.Dashboard:
                 [(12, tasks_by_state()), (12, throughput()), (12, throughput_by_run()), (12, failures())],
             ),
             shell.Row("Workers", 9, [(12, workers()), (12, blocks())]),
-            shell.Row("Alerts and exporter", 9, [(16, alerts()), (8, sources())]),
+            shell.Row("Alerts and exporter", 8, [(24, alerts()), (24, sources())]),
         ],
     )
 
@@ -69,7 +69,7 @@ def _life_link(title: str, uid: str) -> Link:
 def runs_running() -> stat.Panel:
     return panels.number(
         "Running",
-        "Runs that have not ended and wrote something in the last 15 minutes.",
+        "Runs that have not ended and are not silent.",
         "no run",
         Query(_count_of_state(0)),
         steps=((None, style.NEUTRAL), (1, style.BLUE)),
@@ -79,8 +79,9 @@ def runs_running() -> stat.Panel:
 def runs_silent() -> stat.Panel:
     return panels.number(
         "Silent",
-        "Runs without an end that wrote nothing for 15 minutes: their submitting process was killed, or "
-        "nothing in them changes. Parsl records no end when its process dies.",
+        "Runs without an end that write no more what they should: their submitting process was probably "
+        "killed, of which Parsl records nothing. The same as in the alerts. Without their rules: nothing was "
+        "written for 15 minutes.",
         "no run",
         Query(_count_of_state(1)),
         steps=((None, style.GREEN), (1, style.AMBER)),
@@ -93,12 +94,12 @@ def tasks_live() -> stat.Panel:
         "Tasks in progress",
         "Tasks that have not come to a final state, over all runs that are published now.",
         "no task",
-        Query(f"sum ({promql.of_runs(live)})"),
+        Query(promql.added(promql.of_runs(live))),
     )
 
 
 def tasks_failed() -> stat.Panel:
-    failed = promql.total(f'parsl_tasks{{{SOURCE}, state=~"{FAILED}"}}', selector=SOURCE)
+    failed = promql.run_tasks(SOURCE, f'=~"{FAILED}"')
     return panels.number(
         "Tasks failed",
         "Tasks that ended in failed or dep_fail, over all runs of the time range.",
@@ -108,19 +109,21 @@ def tasks_failed() -> stat.Panel:
     )
 
 
-def _busy(by: str = "") -> str:
+def _busy() -> str:
     running = f"parsl_block_tasks_running{{{SOURCE}}}"
     served = f"(parsl_manager_active{{{SOURCE}}} == 1)"
-    grouped = f"by ({by}) " if by else ""
-    return (
-        f"sum {grouped}({promql.of_runs(f'{running} and on (source, run_id, executor, block_id) {served}')})"
+    # With several HTEX executors on a host, a manager's executor may be unknown: its block's number is not.
+    unknown = f'(parsl_manager_active{{{SOURCE}, executor="unknown"}} == 1)'
+    busy = (
+        f"{running} and on (source, run_id, executor, block_id) {served} "
+        f"or {running} and on (source, run_id, block_id) {unknown}"
     )
+    return promql.added(promql.of_runs(f"({busy})"))
 
 
-def _connected(by: str = "") -> str:
+def _connected() -> str:
     workers = f"parsl_manager_workers{{{SOURCE}}} and (parsl_manager_active{{{SOURCE}}} == 1)"
-    grouped = f"by ({by}) " if by else ""
-    return f"sum {grouped}({promql.of_runs(workers)})"
+    return promql.added(promql.of_runs(workers))
 
 
 def workers_busy() -> stat.Panel:
@@ -150,17 +153,16 @@ def runs() -> table.Panel:
     def of(expr: str) -> str:
         return promql.of_runs_seen(f"({expr})")
 
-    def tasks(states: str) -> str:
-        return f"parsl_tasks{{{SOURCE}, state{states}}}"
-
     def count(states: str) -> str:
-        return of(promql.total(tasks(states), selector=SOURCE))
+        return of(promql.run_tasks(SOURCE, states))
+
+    final, every = count(f'=~"{FINAL}"'), count('=~".*"')
 
     return rows(
         "Runs",
         "Every run of the time range, newest first. A run leads to its task states, over its own life time. "
-        "Progress counts the tasks that Parsl knows: a workflow may submit more. Silent: no end and no news "
-        "for 15 minutes.",
+        "Progress counts the tasks that Parsl knows: a workflow may submit more. Silent: no end, and probably "
+        "killed.",
         NO_RUNS,
         Column(
             "Workflow",
@@ -187,7 +189,7 @@ def runs() -> table.Panel:
         Column("In progress", expr=count(f'!~"{FINAL}"'), width=90),
         Column(
             "Progress",
-            expr=of(promql.ratio(tasks(f'=~"{FINAL}"'), tasks('=~".*"'), selector=SOURCE)),
+            expr=f"({final}) / ({every}) >= 0",
             unit=style.PERCENT,
             bar=1,
             width=100,
@@ -216,7 +218,7 @@ def tasks_by_state() -> timeseries.Panel:
         "Tasks by state, all runs",
         "Tasks of all published runs by their state now. A run's tasks leave 15 minutes after it ended.",
         NO_RUNS,
-        Query(f"sum by (state) ({tasks}) > 0", "{{state}}"),
+        Query(f"{promql.added(tasks, 'state')} > 0", "{{state}}"),
         colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks",
@@ -230,7 +232,7 @@ def throughput() -> timeseries.Panel:
         "Tasks finished a minute, by outcome",
         "How many tasks come to a final state in a minute, over all runs.",
         NO_RUNS,
-        Query(f"60 * sum by (state) ({rate})", "{{state}}"),
+        Query(f"60 * {promql.added(rate, 'state')}", "{{state}}"),
         colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks a minute",
@@ -251,7 +253,7 @@ def throughput_by_run() -> timeseries.Panel:
 
 def failures() -> timeseries.Panel:
     failed = f"parsl_task_failures_total{{{SOURCE}}}"
-    tries = promql.with_workflow(f"sum by (source, run_id) (increase({failed}[$__rate_interval]))")
+    tries = promql.with_workflow(promql.gained(failed, "source, run_id"))
     return panels.lines(
         "Failed tries by run",
         "Tries that failed, retried ones included. The reasons are on the run's task states.",
@@ -281,7 +283,7 @@ def blocks() -> timeseries.Panel:
         "Blocks (batch jobs) by the state of their latest row. Parsl writes no row for a block whose "
         "submission raised.",
         "No run in this time range has blocks",
-        Query(f"sum by (state) ({counted}) > 0", "{{state}}"),
+        Query(f"{promql.added(counted, 'state')} > 0", "{{state}}"),
         colors=style.BLOCK_COLORS,
         stacked=True,
         axis="blocks",
@@ -289,10 +291,11 @@ def blocks() -> timeseries.Panel:
 
 
 def alerts() -> table.Panel:
-    labels = "alertname, severity, source, run_id, executor, block_id, app"
+    labels = "alertname, severity, source, run_id, executor, block_id, app, hostname, manager"
     return rows(
         "Firing alerts",
-        "Alerts of Parsl's rules that fire at the end of the time range.",
+        "Alerts of Parsl's rules that fire at the end of the time range. docs/runbooks.md says of each what to "
+        "check and what to do; Alertmanager's page has the link.",
         "No alert is firing",
         Column("Alert", label="alertname"),
         Column(
@@ -305,6 +308,8 @@ def alerts() -> table.Panel:
         Column("Executor", label="executor", width=110),
         Column("Block", label="block_id", width=70),
         Column("App", label="app"),
+        Column("Host", label="hostname", width=120),
+        Column("Manager", label="manager", width=120),
         Column("Source", label="source"),
         Column(
             "Firing",
@@ -319,19 +324,20 @@ def _pools_of_row() -> str:
 
 
 def sources() -> table.Panel:
-    def of(name: str) -> str:
-        return f"max by (source) (parsl_exporter_{name}{{{SOURCE}}})"
+    def worst(name: str) -> str:
+        return f"min by (source) (parsl_exporter_{name}{{{SOURCE}}})"
 
     return rows(
         "Sources",
-        "The condition of each monitoring database. Behind: rows that are there and not read yet.",
+        "The condition of each monitoring database, in the exporter that is worse off if several read it. Behind: rows "
+        "that are there and not read yet.",
         "No exporter is scraped",
         Column("Source", label="source", links=[Link("Exporter", shell.link("parsl-exporter"))]),
-        Column("Reads", expr=of("source_up"), words=style.UP, width=65),
-        Column("Caught up", expr=of("source_ready"), words=style.YES, width=85),
+        Column("Reads", expr=worst("source_up"), words=style.UP, width=65),
+        Column("Caught up", expr=worst("source_ready"), words=style.YES, width=85),
         Column(
             "Last read",
-            expr=f"time() - {of('source_last_success_timestamp_seconds')}",
+            expr=f"time() - {worst('source_last_success_timestamp_seconds')}",
             unit=style.SECONDS,
             width=80,
         ),

@@ -19,7 +19,7 @@ FAILED = "failed|dep_fail"
 FINAL = f"{DONE}|{FAILED}"
 
 SILENT_AFTER = 900
-"""Seconds without any new row after which a run without an end is called silent."""
+"""Seconds without any new row after which a run without an end is called silent, where no rules are loaded."""
 
 _RUN_KEYS = "source, run_id"
 _NAMED = f'parsl_workflow_info{{{SOURCE}, workflow_name=~"$workflow"}}'
@@ -30,24 +30,24 @@ def seen(series: str) -> str:
     return f"last_over_time({series}[$__range])"
 
 
-def lasting(expr: str, selector: str = RUN) -> str:
+def lasting(expr: str) -> str:
     """`expr` as it is; for runs that are gone, as it was last within the time range.
 
     `expr` has the labels source and run_id. The step of 5 minutes is well within the retention time, so that it
     meets a run's final numbers however long the time range is.
     """
-    gone = f"unless on ({_RUN_KEYS}) parsl_workflow_info{{{selector}}}"
+    gone = f"unless on ({_RUN_KEYS}) parsl_workflow_info{{{RUN}}}"
     return f"{expr} or last_over_time(({expr})[$__range:5m]) {gone}"
 
 
-def total(series: str, by: str = "", selector: str = RUN) -> str:
+def total(series: str, by: str = "") -> str:
     """The series added up for each run and each value of the labels in `by`; of gone runs, what it came to."""
-    return lasting(_sum(series, by), selector)
+    return lasting(_sum(series, by))
 
 
-def ratio(part: str, whole: str, by: str = "", selector: str = RUN) -> str:
+def ratio(part: str, whole: str, by: str = "") -> str:
     """The sum of some series divided by that of others, as in `total`."""
-    return lasting(_if_any(f"{_sum(part, by)} / {_sum(whole, by)}"), selector)
+    return lasting(_if_any(f"{_sum(part, by)} / {_sum(whole, by)}"))
 
 
 def _if_any(expr: str) -> str:
@@ -55,19 +55,28 @@ def _if_any(expr: str) -> str:
     return f"({expr} >= 0)"
 
 
+def added(expr: str, by: str = "") -> str:
+    """The series added up by the labels in `by`, each once though two exporters publish it."""
+    return f"sum {f'by ({by}) ' if by else ''}(max without (job, instance) ({expr}))"
+
+
 def _sum(series: str, by: str) -> str:
-    return f"sum by ({_RUN_KEYS}{f', {by}' if by else ''}) ({series})"
+    return added(series, f"{_RUN_KEYS}, {by}" if by else _RUN_KEYS)
 
 
 def rate(series: str, by: str = "", per: int = 1) -> str:
     """What the counters gained in `per` seconds, summed by the labels in `by`."""
     times = f"{per} * " if per != 1 else ""
-    return f"{times}sum {f'by ({by}) ' if by else ''}(rate({series}[$__rate_interval]))"
+    return f"{times}{added(f'rate({series}[$__rate_interval])', by)}"
 
 
 def gained(series: str, by: str) -> str:
-    """What the counters gained since the point before, summed by the labels in `by`."""
-    return f"sum by ({by}) (increase({series}[$__rate_interval]))"
+    """What the counters gained since the point before, summed by the labels in `by`.
+
+    The difference of two points, for what `increase` gives is neither whole nor counted once: its range is longer
+    than the step from point to point.
+    """
+    return f"{added(series, by)} - {added(f'{series} offset $__interval', by)}"
 
 
 def quantile(q: float, buckets: str, by: str = "") -> str:
@@ -99,9 +108,21 @@ def with_workflow(expr: str) -> str:
     return f"({expr}) * on ({_RUN_KEYS}) group_left (workflow_name) {names}"
 
 
+def run_tasks(selector: str, states: str) -> str:
+    """How many tasks each run has in some states (a matcher); of gone runs, as it was last.
+
+    For lists of many runs, where `total` would add up all series of all of them at hundreds of moments of a long time
+    range. It is read from what the rules record; without them, gone runs have none.
+    """
+    recorded = seen(f"parsl:run:tasks{{{selector}, state{states}}}")
+    now = added(f"parsl_tasks{{{selector}, state{states}}}", f"{_RUN_KEYS}, state")
+    return f"sum by ({_RUN_KEYS}) ({recorded} or {now})"
+
+
 def run_info(selector: str, *labels: str) -> str:
-    """One series a run, with these labels of parsl_workflow_info."""
-    return f"max by ({', '.join((_RUN_KEYS, *labels))}) ({seen(f'parsl_workflow_info{{{selector}}}')})"
+    """One series a run, with these labels of parsl_workflow_info, which one of its exporters may hide."""
+    one = f"topk by ({_RUN_KEYS}) (1, {seen(f'parsl_workflow_info{{{selector}}}')})"
+    return f"max by ({', '.join((_RUN_KEYS, *labels))}) ({one})"
 
 
 def run_time(event: str, selector: str) -> str:
@@ -110,15 +131,17 @@ def run_time(event: str, selector: str) -> str:
 
 
 def run_state(selector: str) -> str:
-    """0 running, 1 silent, 2 ended, for each run."""
-    silent = f"time() - {run_time('last_event', selector)} > bool {SILENT_AFTER}"
-    return f"0 * {run_time('end', selector)} + 2 or ({silent})"
+    """0 running, 1 silent, 2 ended, for each run: silent is what the alerts' rules call so, where they are loaded."""
+    silent = f"0 * max by ({_RUN_KEYS}) (parsl:run:silent_seconds{{{selector}}}) + 1"
+    live = f"0 * max by ({_RUN_KEYS}) (parsl:run:live{{{selector}}})"
+    quiet = f"time() - {run_time('last_event', selector)} > bool {SILENT_AFTER}"
+    return f"0 * {run_time('end', selector)} + 2 or {silent} or {live} or ({quiet})"
 
 
 def run_duration(selector: str) -> str:
     """Seconds from a run's start to its end; to now while it runs, to its last news when it is silent."""
     end, last = run_time("end", selector), run_time("last_event", selector)
-    running = f"0 * ({last} > time() - {SILENT_AFTER}) + time()"
+    running = f"0 * (({run_state(selector)}) == 0) + time()"
     return f"({end} or {running} or {last}) - {run_time('start', selector)}"
 
 

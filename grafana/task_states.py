@@ -95,7 +95,8 @@ def run() -> table.Panel:
 def state() -> stat.Panel:
     return panels.number(
         "State",
-        "Ended: Parsl recorded an end. Silent: no end and no new row for 15 minutes.",
+        "Ended: Parsl recorded an end. Silent: no end, and it writes no more what it should, as in the alerts "
+        "(without their rules: nothing for 15 minutes).",
         "no run",
         Query(promql.run_state(RUN)),
         words=style.RUN_STATES,
@@ -160,7 +161,7 @@ def all_states() -> timeseries.Panel:
         "Tasks by state",
         "All tasks of the run, by the state they are in.",
         NO_TASKS,
-        Query(f"sum by (state) ({_tasks()}) > 0", "{{state}}"),
+        Query(f"{promql.added(_tasks(), 'state')} > 0", "{{state}}"),
         colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks",
@@ -173,7 +174,7 @@ def live_states() -> timeseries.Panel:
         "The same without the tasks that are through. Pending: waits for others. Launched: given to an "
         "executor, waits for a worker.",
         "No task is in progress",
-        Query(f"sum by (state) ({_tasks(FINAL, negate=True)}) > 0", "{{state}}"),
+        Query(f"{promql.added(_tasks(FINAL, negate=True), 'state')} > 0", "{{state}}"),
         colors=_LIVE,
         stacked=True,
         axis="tasks",
@@ -254,7 +255,7 @@ def running_by_app() -> timeseries.Panel:
         "Running tasks by app",
         "Which apps hold the workers.",
         "No task is running",
-        Query(f"sum by (app) ({_tasks('running')}) > 0", "{{app}}"),
+        Query(f"{promql.added(_tasks('running'), 'app')} > 0", "{{app}}"),
         stacked=True,
         axis="tasks",
     )

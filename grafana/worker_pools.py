@@ -20,7 +20,11 @@ _STATES = {str(i): (state, color) for i, (state, color) in enumerate(style.BLOCK
 
 _ACTIVE = f"(parsl_manager_active{{{POOL}}} == 1)"
 _CONNECTED = f"parsl_manager_workers{{{POOL}}} and {_ACTIVE}"
-_BUSY = f"parsl_block_tasks_running{{{POOL}}} and on (executor, block_id) {_ACTIVE}"
+_RUNNING = f"parsl_block_tasks_running{{{POOL}}}"
+# With several HTEX executors on a host, a manager's executor may be unknown: its block's number is not.
+_UNKNOWN = f'{POOL}, executor="unknown"'
+_BUSY_UNKNOWN = f"{_RUNNING} and on (block_id) (parsl_manager_active{{{_UNKNOWN}}} == 1)"
+_BUSY = f"{_RUNNING} and on (executor, block_id) {_ACTIVE} or {_BUSY_UNKNOWN}"
 _BLOCK = "executor, block_id"
 
 
@@ -64,7 +68,7 @@ def build() -> dm.Dashboard:
 
 
 def _blocks_in(states: str) -> str:
-    return f'sum (parsl_blocks{{{POOL}, state=~"{states}"}})'
+    return promql.added(f'parsl_blocks{{{POOL}, state=~"{states}"}}')
 
 
 def blocks_running() -> stat.Panel:
@@ -102,7 +106,7 @@ def workers_connected() -> stat.Panel:
         "Workers connected",
         "Worker slots of active managers.",
         "no worker",
-        Query(f"sum ({_CONNECTED})"),
+        Query(promql.added(_CONNECTED)),
     )
 
 
@@ -111,7 +115,7 @@ def workers_busy() -> stat.Panel:
         "Workers busy",
         "The part of the connected workers that runs a try.",
         "no worker",
-        Query(f"sum ({_BUSY}) / (sum ({_CONNECTED}) > 0)"),
+        Query(f"{promql.added(_BUSY)} / ({promql.added(_CONNECTED)} > 0)"),
         unit=style.PERCENT,
         decimals=0,
     )
@@ -122,7 +126,7 @@ def tasks_queued() -> stat.Panel:
         "Tasks waiting for a worker",
         "Tasks that were given to an executor (launched) and do not run yet.",
         "no task",
-        Query(f'sum (parsl_tasks{{{POOL}, state="launched"}})'),
+        Query(promql.added(f'parsl_tasks{{{POOL}, state="launched"}}')),
     )
 
 
@@ -131,7 +135,7 @@ def blocks_by_state() -> timeseries.Panel:
         "Blocks by state",
         "Blocks of the run by the state of their latest row; ended ones stay counted.",
         NO_BLOCKS,
-        Query(f"sum by (state) (parsl_blocks{{{POOL}}}) > 0", "{{state}}"),
+        Query(f"{promql.added(f'parsl_blocks{{{POOL}}}', 'state')} > 0", "{{state}}"),
         colors=style.BLOCK_COLORS,
         stacked=True,
         axis="blocks",
@@ -158,7 +162,7 @@ def block_timeline() -> statetimeline.Panel:
 
 def blocks() -> table.Panel:
     def by_block(expr: str) -> str:
-        return f"sum by ({_BLOCK}) ({expr})"
+        return promql.added(expr, _BLOCK)
 
     state = f"max by ({_BLOCK}) (parsl_block_state_timestamp_seconds{{{POOL}}})"
     activity = f"max by ({_BLOCK}) (parsl_block_last_activity_timestamp_seconds{{{POOL}}})"
@@ -174,7 +178,7 @@ def blocks() -> table.Panel:
         Column("In it for", expr=f"time() - {state}", unit=style.DURATION, width=150),
         Column("Managers", expr=by_block(f"parsl_manager_active{{{POOL}}}"), width=100),
         Column("Workers", expr=by_block(_CONNECTED), width=100),
-        Column("Running tasks", expr=by_block(f"parsl_block_tasks_running{{{POOL}}}"), width=130),
+        Column("Running tasks", expr=by_block(_RUNNING), width=130),
         Column("Last sign of life", expr=f"time() - {activity}", unit=style.DURATION, width=160),
         keys=[f"max by ({_BLOCK}, job_id) (parsl_block_info{{{POOL}}})"],
         sort="In it for",
@@ -226,8 +230,8 @@ def workers() -> timeseries.Panel:
         "Workers: busy and connected",
         "Workers of active managers, and how many of them run a try.",
         NO_MANAGERS,
-        Query(f"sum ({_CONNECTED})", "connected"),
-        Query(f"sum ({_BUSY})", "busy"),
+        Query(promql.added(_CONNECTED), "connected"),
+        Query(promql.added(_BUSY), "busy"),
         colors={"connected": style.GREY, "busy": style.BLUE},
         axis="workers",
     )
@@ -239,17 +243,22 @@ def demand() -> timeseries.Panel:
         "Tasks that were given to each executor and do not run yet. Waiting tasks beside idle workers point "
         "at a stalled block or manager.",
         "No task of these executors",
-        Query(f'sum by (executor) (parsl_tasks{{{POOL}, state="launched"}})', "{{executor}}"),
+        Query(promql.added(f'parsl_tasks{{{POOL}, state="launched"}}', "executor"), "{{executor}}"),
         axis="tasks",
     )
 
 
 def idle_by_executor() -> timeseries.Panel:
+    known = f"{promql.added(_CONNECTED, 'executor')} - {promql.added(_BUSY, 'executor')}"
+    workers = f"parsl_manager_workers{{{_UNKNOWN}}} and {_ACTIVE}"
+    unknown = f"{promql.added(workers)} - {promql.added(_BUSY_UNKNOWN)}"
+    unknown = f'label_replace({unknown}, "executor", "unknown", "", "")'
     return panels.lines(
         "Idle workers by executor",
-        "Connected workers that run nothing.",
+        "Connected workers that run nothing. Where several HTEX executors have managers on one host, it may be "
+        "unknown whose they are.",
         NO_MANAGERS,
-        Query(f"sum by (executor) ({_CONNECTED}) - sum by (executor) ({_BUSY})", "{{executor}}"),
+        Query(f"{known} or {unknown}", "{{executor}}"),
         axis="workers",
     )
 
@@ -259,7 +268,7 @@ def tasks_by_block() -> timeseries.Panel:
         "Running tasks by block",
         "How many tries run in each block. A block that falls to zero while others work is idle or stalled.",
         NO_BLOCKS,
-        Query(f"sum by ({_BLOCK}) (parsl_block_tasks_running{{{POOL}}})", "{{executor}} {{block_id}}"),
+        Query(promql.added(_RUNNING, _BLOCK), "{{executor}} {{block_id}}"),
         axis="tries",
     )
 
@@ -299,7 +308,7 @@ def managers_connected() -> timeseries.Panel:
         "Managers connected",
         "Active managers by executor.",
         NO_MANAGERS,
-        Query(f"sum by (executor) (parsl_manager_active{{{POOL}}})", "{{executor}}"),
+        Query(promql.added(f"parsl_manager_active{{{POOL}}}", "executor"), "{{executor}}"),
         axis="managers",
     )
 
@@ -309,7 +318,7 @@ def node_tasks() -> timeseries.Panel:
         "Running tasks by node",
         "How many tries of the run are on each node, of all its executors.",
         NO_NODES,
-        Query(f"sum by (hostname) (parsl_node_tasks_running{{{RUN}}})", "{{hostname}}"),
+        Query(promql.added(f"parsl_node_tasks_running{{{RUN}}}", "hostname"), "{{hostname}}"),
         axis="tries",
     )
 

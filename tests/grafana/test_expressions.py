@@ -29,19 +29,39 @@ VALUES = {
     "executor": "htex",
     "app": "add",
     "__range": "6h",
+    "__interval": "15s",
     "__rate_interval": "1m",
 }
 
-ALERT = Labels({"alertname", "alertstate", "severity", "source", "run_id", "executor", "block_id", "app"})
+ALERT = Labels(
+    {
+        "alertname",
+        "alertstate",
+        "severity",
+        "source",
+        "run_id",
+        "executor",
+        "block_id",
+        "app",
+        "hostname",
+        "manager",
+    }
+)
+
+RUN = Labels({"source", "run_id"})
 
 SERIES = scraped(FAMILIES) | {
     "ALERTS": ALERT,
+    "parsl:run:live": RUN | {"workflow_name", "user"},
+    "parsl:run:silent_seconds": RUN,
+    "parsl:run:tasks": RUN | {"state"},
     "process_resident_memory_bytes": TARGET,
     "process_cpu_seconds_total": TARGET,
     "process_start_time_seconds": TARGET,
     "scrape_duration_seconds": TARGET,
 }
-"""What may be asked for: the exporter's families, those of every Python process, and Prometheus' own."""
+"""What may be asked for: the exporter's families, what the rules record, those of every Python process, and
+Prometheus' own."""
 
 ACCUMULATING = re.compile(r"_(total|bucket|sum|count)$")
 

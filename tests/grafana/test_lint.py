@@ -70,6 +70,11 @@ def links(board: Board) -> Iterator[tuple[str, str]]:
                 yield panel["title"], one["url"]
 
 
+def windows(ask: inventory.Ask) -> list[str]:
+    """The ranges in a query; one with a colon is a subquery's."""
+    return re.findall(r"\[([^\]]+)\]", ask.expr)
+
+
 def test_there_are_the_five_dashboards() -> None:
     assert sorted(BOARDS) == [
         "parsl-cpu-memory",
@@ -212,14 +217,22 @@ def test_rates_are_over_the_rate_interval(board: Board) -> None:
     for ask in inventory.asks(board):
         windows = re.findall(r"\b(?:i?rate|increase|delta|deriv)\([^\[\]]*\[([^\]]+)\]", ask.expr)
         assert set(windows) <= {"$__rate_interval"}, ask.place
+        assert "increase(" not in ask.expr, (
+            "its range is longer than a step, so that bars show each event often"
+        )
         assert len(windows) == len(re.findall(r"\b(?:i?rate|increase|delta|deriv)\(", ask.expr)), ask.place
+
+
+def test_the_overview_asks_nothing_at_many_moments_of_a_long_time_range() -> None:
+    """Over all series of all runs that would be slow; see promql.run_tasks."""
+    assert not [ask.place for ask in inventory.asks(BOARDS["parsl-overview"]) if ":" in "".join(windows(ask))]
 
 
 @each_board()
 def test_histogram_panels_show_exemplars(board: Board) -> None:
     for panel in inventory.panels(board):
         for query in panel["targets"]:
-            over_time = "_bucket" in query["expr"] and "rate_interval" in query["expr"]
+            over_time = "_bucket" in query["expr"] and "_interval" in query["expr"]
             assert query.get("exemplar", False) is over_time, panel["title"]
             if over_time:
                 assert panel["type"] in ("heatmap", "timeseries")

@@ -19,10 +19,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 from grafana import inventory
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
@@ -34,11 +36,26 @@ SCRAPE_INTERVAL = 1
 CLOSE_AFTER = 2
 
 CANNOT_SHOW = {
-    "parsl-overview: panel 'Firing alerts' A": "no rule is loaded here; the rules have tests of their own",
+    "parsl-overview: panel 'Firing alerts' A": "nothing fires on a healthy run; the rules have tests of their own",
     "parsl-exporter: panel 'Rejected rows' A": "every row can be used",
     "parsl-exporter: panel 'Late rows' A": "no row comes later than close_after",
 }
 """What a run without a fault of the exporter cannot show, and why."""
+
+CHOSEN = {"executor": "htex", "app": "boom"}
+"""An executor and an app of the run: its tries run, use CPU, are retried and fail."""
+
+CHOSEN_CANNOT_SHOW = {
+    **{f"parsl-task-states: panel 'Time joining, quantiles' {ref}": "only join apps join" for ref in "ABC"},
+    "parsl-worker-pools: panel 'Blocks that broke' A": "it is the other executor's block that breaks",
+}
+"""What these cannot show, and why."""
+
+NEVER_RECORDED = {
+    "parsl:run:silent_seconds": "the run writes until its end",
+    "parsl:source:first_read_start_timestamp_seconds": "the database is new, and read at once",
+}
+"""What the rules do not record of a healthy run, and why. promtool's tests have these."""
 
 
 class Prometheus(NamedTuple):
@@ -69,14 +86,15 @@ class World(NamedTuple):
     began: float
     ended: float
 
-    def fill(self, expr: str, at: float) -> str:
+    def fill(self, expr: str, at: float, executor: str = ".*", app: str = ".*") -> str:
         values = {
             "source": ".*",
             "workflow": ".*",
-            "executor": ".*",
-            "app": ".*",
+            "executor": executor,
+            "app": app,
             "run": self.run_id,
             "__range": f"{math.ceil(at - self.began) + 60}s",
+            "__interval": f"{SCRAPE_INTERVAL}s",
             "__rate_interval": f"{4 * SCRAPE_INTERVAL}s",
         }
         return inventory.fill(expr, values)
@@ -166,9 +184,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         f"sources:\n  - {{path: {json.dumps(str(database))}, name: {SOURCE}}}\n"
     )
     (folder / "prometheus.yml").write_text(
-        f"global: {{scrape_interval: {SCRAPE_INTERVAL}s}}\n"
+        f"global: {{scrape_interval: {SCRAPE_INTERVAL}s, evaluation_interval: {SCRAPE_INTERVAL}s}}\n"
+        f"rule_files: [{json.dumps(str(ROOT / 'config/rules/*.yml'))}]\n"
         "scrape_configs:\n"
-        f"  - {{job_name: parsl, static_configs: [{{targets: ['127.0.0.1:{page}']}}]}}\n"
+        f"  - {{job_name: parsl-exporter, static_configs: [{{targets: ['127.0.0.1:{page}']}}]}}\n"
     )
     prometheus = Prometheus(f"http://127.0.0.1:{api}")
 
@@ -215,19 +234,22 @@ def stamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def answered(world: World, ask: inventory.Ask) -> bool:
+def answers(world: World, ask: inventory.Ask, **chosen: str) -> Iterator[float]:
+    """The numbers that a query gives while the run lives and after it."""
+    if ask.instant:
+        for at in world.moments():
+            yield from world.prometheus.instant(world.fill(ask.expr, at, **chosen), at).values()
+    else:
+        expr = world.fill(ask.expr, world.after, **chosen)
+        yield from world.prometheus.over_time(expr, world.began, world.after)
+
+
+def answered(world: World, ask: inventory.Ask, **chosen: str) -> bool:
     if ask.label:
-        wanted: dict[str, str | float] = {"match[]": world.fill(ask.expr, world.after)}
+        wanted: dict[str, str | float] = {"match[]": world.fill(ask.expr, world.after, **chosen)}
         wanted |= {"start": world.began, "end": world.after}
         return bool(world.prometheus.get(f"label/{ask.label}/values", **wanted))
-    if ask.instant:
-        return any(
-            math.isfinite(value)
-            for at in world.moments()
-            for value in world.prometheus.instant(world.fill(ask.expr, at), at).values()
-        )
-    values = world.prometheus.over_time(world.fill(ask.expr, world.after), world.began, world.after)
-    return any(math.isfinite(value) for value in values)
+    return any(math.isfinite(value) for value in answers(world, ask, **chosen))
 
 
 @pytest.mark.parametrize("ask", inventory.all_asks(), ids=lambda ask: ask.place)
@@ -235,8 +257,34 @@ def test_every_query_returns_data_of_a_real_run(world: World, ask: inventory.Ask
     assert answered(world, ask) is (ask.place not in CANNOT_SHOW), CANNOT_SHOW.get(ask.place)
 
 
+def of_choice() -> list[inventory.Ask]:
+    return [ask for ask in inventory.all_asks() if inventory.used(ask.expr) & {"executor", "app"}]
+
+
+@pytest.mark.parametrize("ask", of_choice(), ids=lambda ask: ask.place)
+def test_a_query_shows_what_is_chosen_and_nothing_else(world: World, ask: inventory.Ask) -> None:
+    found = answered(world, ask, **CHOSEN)
+    assert found is (ask.place not in CHOSEN_CANNOT_SHOW), CHOSEN_CANNOT_SHOW.get(ask.place)
+    for name in inventory.used(ask.expr) & {"executor", "app"}:
+        nothing = {name: "no such thing"}
+        assert not (answered(world, ask, **nothing) if ask.label else any(answers(world, ask, **nothing))), (
+            name
+        )
+
+
 def test_what_cannot_be_shown_names_queries_that_exist() -> None:
-    assert CANNOT_SHOW.keys() <= {ask.place for ask in inventory.all_asks()}
+    places = {ask.place for ask in inventory.all_asks()}
+    assert CANNOT_SHOW.keys() | CHOSEN_CANNOT_SHOW.keys() <= places
+
+
+def test_the_rules_record_all_that_they_should_of_a_real_run(world: World) -> None:
+    groups = yaml.safe_load((ROOT / "config/rules/recording.yml").read_text())["groups"]
+    names = {rule["record"] for group in groups for rule in group["rules"]}
+    asked = world.fill(
+        'group by (__name__) (last_over_time({__name__=~"parsl:.+:.+"}[$__range]))', world.after
+    )
+    found = {dict(labels)["__name__"] for labels in world.prometheus.instant(asked, world.after)}
+    assert names - found == NEVER_RECORDED.keys()
 
 
 def test_the_run_variable_offers_the_run_by_name_and_id(world: World) -> None:
@@ -303,6 +351,47 @@ class Numbers:
         assert len(found) == len(self.apps)
         return dict(found)
 
+    def steady(self) -> float:
+        """A moment at which tries have run on workers for the longest time without any change of a task."""
+        found = [
+            (stamp(at), state) for at, state in self.rows("SELECT timestamp, task_status_name FROM status")
+        ]
+        busy = self.rows(
+            "SELECT min(status.timestamp), max(status.timestamp) FROM status JOIN try USING (task_id, try_id) "
+            "WHERE task_executor = 'htex' AND task_status_name IN ('running', 'running_ended') "
+            "GROUP BY task_id, try_id"
+        )
+        gaps = [
+            (end - begin, end - 0.5)
+            for (begin, _), (end, _) in pairwise(sorted(found))
+            if any(stamp(first) <= begin and end <= stamp(last) for first, last in busy)
+        ]
+        length, moment = max(gaps)
+        assert length > 3, "the exporter and Prometheus need time to see it"
+        return moment
+
+    def states_at(self, moment: float) -> dict[int, str]:
+        """Each task's state then: at a steady moment the newest row, where clocks agree."""
+        found = self.rows("SELECT task_id, task_status_name, timestamp FROM status ORDER BY timestamp")
+        return {task: state for task, state, at in found if stamp(at) <= moment}
+
+    def running_on_blocks(self, moment: float) -> dict[str, float]:
+        """Tries that run then on each block of htex that has some."""
+        counted: dict[str, float] = defaultdict(float)
+        for task, block in self.rows("SELECT task_id, block_id FROM try WHERE task_executor = 'htex'"):
+            counted[block] += self.states_at(moment).get(task) == "running"
+        return {block: tries for block, tries in counted.items() if tries}
+
+    def managers_at(self, moment: float) -> dict[str, tuple[str, bool, int, float]]:
+        """Block, whether it is active, workers and heartbeat of each manager, by its newest row then."""
+        columns = "uid, block_id, active, worker_count, last_heartbeat, timestamp"
+        found = self.rows(f"SELECT {columns} FROM node ORDER BY id")
+        return {
+            uid: (block, bool(active), workers, stamp(heartbeat))
+            for uid, block, active, workers, heartbeat, at in found
+            if stamp(at) <= moment
+        }
+
     def by_app(self, states: str) -> dict[str, float]:
         wanted = states.split("|")
         counted = dict.fromkeys(self.apps.values(), 0.0)
@@ -355,7 +444,7 @@ class Numbers:
 
 
 class Shown:
-    """What panels show after the run's end."""
+    """What panels show after the run's end, or at another moment."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -365,23 +454,32 @@ class Shown:
             for panel in inventory.panels(board)
         }
 
-    def ask(self, query: Mapping[str, Any]) -> dict[frozenset[tuple[str, str]], float]:
-        return self.world.prometheus.instant(
-            self.world.fill(query["expr"], self.world.after), self.world.after
-        )
+    def ask(
+        self, query: Mapping[str, Any], at: float | None = None
+    ) -> dict[frozenset[tuple[str, str]], float]:
+        at = self.world.after if at is None else at
+        return self.world.prometheus.instant(self.world.fill(query["expr"], at), at)
 
-    def number(self, board: str, title: str, which: int = 0) -> float:
-        (value,) = self.ask(self.panels[board, title]["targets"][which]).values()
-        return value
-
-    def column(self, board: str, title: str, name: str, label: str) -> dict[str, float]:
-        """A table's column, by the rows' `label`."""
+    def query(self, board: str, title: str, name: str) -> Mapping[str, Any]:
+        """The query of a table's column."""
         panel = self.panels[board, title]
         names = panel["transformations"][-1]["options"]["renameByName"]
         (raw,) = (raw for raw, shown in names.items() if shown == name)
-        ref = raw.removeprefix("Value #")
-        (query,) = (query for query in panel["targets"] if query["refId"] == ref)
-        return {dict(labels)[label]: value for labels, value in self.ask(query).items()}
+        found: list[Mapping[str, Any]] = [
+            query for query in panel["targets"] if query["refId"] == raw.removeprefix("Value #")
+        ]
+        return found[0]
+
+    def number(self, board: str, title: str, which: int = 0, at: float | None = None) -> float:
+        (value,) = self.ask(self.panels[board, title]["targets"][which], at).values()
+        return value
+
+    def column(
+        self, board: str, title: str, name: str, label: str, at: float | None = None
+    ) -> dict[str, float]:
+        """A table's column, by the rows' `label`."""
+        query = self.query(board, title, name)
+        return {dict(labels)[label]: value for labels, value in self.ask(query, at).items()}
 
     def bars(self, board: str, title: str, label: str) -> dict[str, float]:
         return {
@@ -401,6 +499,7 @@ def numbers(world: World) -> Numbers:
 
 
 DONE, FAILED = "exec_done|memo_done", "failed|dep_fail"
+OVERVIEW = "parsl-overview"
 STATES = "parsl-task-states"
 USAGE = "parsl-cpu-memory"
 POOLS = "parsl-worker-pools"
@@ -434,6 +533,52 @@ def test_the_list_of_runs_equals_sql(world: World, shown: Shown, numbers: Number
     assert of_run("In progress") == 0
     assert of_run("Progress") == 1
     assert of_run("Last news") == pytest.approx(world.after - world.ended, abs=1)
+    assert shown.number(OVERVIEW, "Tasks failed") == sum(numbers.by_app(FAILED).values())
+    assert shown.number(OVERVIEW, "Running") == shown.number(OVERVIEW, "Silent") == 0
+
+
+def test_what_is_going_on_equals_sql(shown: Shown, numbers: Numbers) -> None:
+    moment = numbers.steady()
+    states = list(numbers.states_at(moment).values())
+    live = sum(state not in f"{DONE}|{FAILED}".split("|") for state in states)
+    blocks = numbers.running_on_blocks(moment)
+    managers = {uid: one for uid, one in numbers.managers_at(moment).items() if one[0] in blocks}
+    workers = sum(count for _, active, count, _ in managers.values() if active)
+    busy = sum(blocks.values())
+    assert live and busy and workers
+    assert shown.number(OVERVIEW, "Running", at=moment) == 1
+    assert shown.number(OVERVIEW, "Silent", at=moment) == 0
+    assert shown.number(OVERVIEW, "Tasks in progress", at=moment) == live
+    for board in (OVERVIEW, POOLS):
+        assert shown.number(board, "Workers busy", at=moment) == busy / workers
+    assert shown.number(POOLS, "Workers connected", at=moment) == workers
+    assert shown.number(POOLS, "Tasks waiting for a worker", at=moment) == states.count("launched")
+
+    def of_blocks(column: str) -> dict[str, float]:
+        query = shown.query(POOLS, "Blocks", column)
+        found = {frozenset(labels): value for labels, value in shown.ask(query, moment).items()}
+        return {
+            dict(labels)["block_id"]: value
+            for labels, value in found.items()
+            if ("executor", "htex") in labels
+        }
+
+    for block, running in blocks.items():
+        mine = [manager for manager in managers.values() if manager[0] == block and manager[1]]
+        assert of_blocks("Running tasks")[block] == running
+        assert of_blocks("Managers")[block] == len(mine)
+        assert of_blocks("Workers")[block] == sum(count for _, _, count, _ in mine)
+        ((began,),) = numbers.rows(
+            "SELECT min(timestamp) FROM block WHERE executor_label = 'htex' AND block_id = ? AND status = 'RUNNING'",
+            block,
+        )
+        assert of_blocks("In it for")[block] == pytest.approx(moment - stamp(began), abs=0.01)
+
+    for name, which in {"Active": 1, "Workers": 2, "Heartbeat before": 3}.items():
+        found = shown.column(POOLS, "Managers", name, "manager", moment)
+        for uid, manager in managers.items():
+            expected = moment - manager[3] if which == 3 else float(manager[which])
+            assert found[uid] == pytest.approx(expected, abs=0.01), (name, uid)
 
 
 def test_a_run_links_to_its_own_life_time(world: World, shown: Shown) -> None:
@@ -494,6 +639,15 @@ def test_the_cpu_and_memory_numbers_equal_sql(shown: Shown, numbers: Numbers) ->
         shown.column(USAGE, "Apps", "CPU time", "app").items()
         >= {app: pytest.approx(used) for app, used in used_by_app.items()}.items()
     )
+    for column, tries in {
+        "Wasted": wasted,
+        "Read": numbers.spread("psutil_process_disk_read"),
+        "Written": numbers.spread("psutil_process_disk_write"),
+    }.items():
+        shown_by_app = shown.column(USAGE, "Apps", column, "app")
+        assert {app: used for app, used in shown_by_app.items() if used} == {
+            app: pytest.approx(used) for app, used in numbers.sum_by_app(tries).items() if used
+        }
     burned = numbers.sum_by_app({tried: s for tried, s in ran.items() if numbers.apps[tried[0]] == "burn"})[
         "burn"
     ]

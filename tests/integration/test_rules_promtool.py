@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from processes import required
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
@@ -42,6 +44,40 @@ def test_promtool_finds_the_configuration_right_and_all_rule_files_in_it() -> No
 @pytest.mark.parametrize("file", RULE_TESTS, ids=lambda path: path.name)
 def test_the_rules_pass_their_unit_tests(file: Path) -> None:
     assert "SUCCESS" in run("promtool", "test", "rules", file)
+
+
+def minutes(time: str) -> int:
+    return int(time[:-1]) * {"m": 1, "h": 60}[time[-1]]
+
+
+def test_the_unit_tests_see_every_rule_give_something(tmp_path: Path) -> None:
+    """An expression that is always empty stays quiet in all tests of quiet. An alert that pends has given something."""
+    (tmp_path / "tests").mkdir()
+    for file in (CONFIG / "rules").glob("*.yml*"):
+        (tmp_path / file.name).write_text(file.read_text())
+    asked = 'group by (__name__, alertname) (last_over_time({__name__=~"ALERTS|parsl:.+:.+"}[10000m]))'
+    seen: set[str] = set()
+    for file in RULE_TESTS:
+        content = yaml.load(file.read_text(), yaml.BaseLoader)  # whose 0x200 is no number
+        for test in content["tests"]:
+            checks = [*test.get("promql_expr_test", []), *test.get("alert_rule_test", [])]
+            last = max((check["eval_time"] for check in checks), key=minutes)
+            test |= {"promql_expr_test": [{"expr": asked, "eval_time": last}], "alert_rule_test": []}
+        copy = tmp_path / "tests" / file.name
+        copy.write_text(yaml.safe_dump(content))
+        done = subprocess.run(
+            [required("promtool"), "test", "rules", copy], capture_output=True, text=True, check=False
+        )
+        for got in re.findall(r"got: (.*)", done.stdout + done.stderr):
+            seen |= set(re.findall(r'(?:__name__|alertname)="([^"]+)"', got))
+    files = [yaml.safe_load((CONFIG / f"rules/{name}.yml").read_text()) for name in ("recording", "alerts")]
+    rules = {
+        rule.get("record") or rule["alert"]
+        for file in files
+        for group in file["groups"]
+        for rule in group["rules"]
+    }
+    assert rules <= seen
 
 
 def test_amtool_finds_the_configuration_right() -> None:

@@ -27,6 +27,7 @@ LEVELS = {
     "executor": RUN | {"executor"},
     "block": RUN | {"executor", "block_id"},
     "app": RUN | {"app"},
+    "source": frozenset({"job", "instance", "source"}),
 }
 """What the middle of a recorded series' name says of its labels, as recording.yml has it."""
 
@@ -108,7 +109,7 @@ def labels_used(text: str) -> set[str]:
 def test_a_recorded_series_carries_the_labels_of_its_level(record: Rule) -> None:
     labels = SERIES[record.name]
     assert level(record) <= labels
-    assert labels <= level(record) | {"workflow_name", "user", "state"}
+    assert labels <= level(record) | {"workflow_name", "user", "host", "state"}
 
 
 @each_alert
@@ -137,9 +138,11 @@ def test_an_expression_that_could_only_be_empty_is_found(expr: str) -> None:
         labels_of(ast.parse(expr), SERIES)
 
 
-def test_every_recorded_series_is_read_by_an_alert_or_another_rule() -> None:
+def test_every_recorded_series_is_read_by_an_alert_another_rule_or_a_panel() -> None:
+    panels = "".join(path.read_text() for path in (ROOT / "grafana/dashboards").glob("*.json"))
     for record in RECORDED:
-        assert any(rule.uses(record.name) for rule in (*ALERTS, *RECORDED) if rule is not record), record.name
+        rules = [rule for rule in (*ALERTS, *RECORDED) if rule is not record and rule.uses(record.name)]
+        assert rules or f"{record.name}{{" in panels, record.name
 
 
 # --- thresholds -------------------------------------------------------------------------------------------------

@@ -35,7 +35,9 @@ class Asked(NamedTuple):
     def answers(self, ask: inventory.Ask) -> tuple[dict[str, float], dict[str, float]]:
         """What both say, by the labels of the series."""
         filled = {"source": ".*", "workflow": ".*", "executor": ".*", "app": ".*", "run": RUN}
-        expr = inventory.fill(ask.expr, {**filled, "__range": "30s", "__rate_interval": "10s"})
+        expr = inventory.fill(
+            ask.expr, {**filled, "__range": "30s", "__interval": "1s", "__rate_interval": "10s"}
+        )
         return instant(self.prometheus, expr, self.at), instant(self.store, expr, self.at)
 
 

@@ -1,0 +1,133 @@
+"""What panels add up is all that is there, and each thing once: the panels' own queries in promtool's unit tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from panel_queries import column, each_number_of_exporters, expression, promtool
+
+pytestmark = pytest.mark.stack
+
+RUN = 'source="s", run_id="r"'
+INFO = f'parsl_workflow_info{{{RUN}, workflow_name="w", user="u", host="h"}}'
+
+
+def managers(executor: str, block: str, *names: str, workers: int) -> dict[str, str]:
+    labels = [f'{RUN}, manager="{name}", executor="{executor}", block_id="{block}"' for name in names]
+    active = {f"parsl_manager_active{{{label}}}": "1x60" for label in labels}
+    return active | {f"parsl_manager_workers{{{label}}}": f"{workers}x60" for label in labels}
+
+
+@each_number_of_exporters
+def test_workers_of_an_unknown_executor_are_busy_with_the_tasks_of_blocks_of_their_number(
+    tmp_path: Path, exporters: int
+) -> None:
+    """As with two HTEX executors on one host; a third one, on another, is known."""
+    series = {INFO: "1x60"}
+    series |= managers("unknown", "0", "m1", "m2", workers=4)
+    series |= managers("c", "1", "m3", workers=8)
+    running = {("a", "0"): 3, ("b", "0"): 1, ("c", "1"): 2, ("threadless", "7"): 9}
+    for (executor, block), tasks in running.items():
+        labels = f'{RUN}, executor="{executor}", block_id="{block}"'
+        series[f"parsl_block_tasks_running{{{labels}}}"] = f"{tasks}x60"
+    shown: dict[tuple[str, str, str], dict[str, float]] = {
+        ("parsl-worker-pools", "Workers busy", "A"): {"{}": 6 / 16},
+        ("parsl-worker-pools", "Workers: busy and connected", "B"): {"{}": 6},
+        ("parsl-worker-pools", "Idle workers by executor", "A"): {
+            '{executor="unknown"}': 4,
+            '{executor="c"}': 6,
+        },
+        ("parsl-overview", "Workers busy", "A"): {"{}": 6 / 16},
+        ("parsl-overview", "Workers: busy and connected", "B"): {"{}": 6},
+    }
+    promtool(
+        tmp_path,
+        series,
+        [
+            {
+                "expr": expression(*panel),
+                "eval_time": "10m",
+                "exp_samples": [{"labels": labels, "value": value} for labels, value in answer.items()],
+            }
+            for panel, answer in shown.items()
+        ],
+        exporters,
+    )
+
+
+@pytest.mark.parametrize(
+    ("board", "title"),
+    [
+        ("parsl-task-states", "Failed tries over time"),
+        ("parsl-overview", "Failed tries by run"),
+    ],
+)
+@each_number_of_exporters
+def test_a_failed_try_is_in_one_bar(tmp_path: Path, exporters: int, board: str, title: str) -> None:
+    series = {
+        INFO: "1x60",
+        f'parsl_task_failures_total{{{RUN}, app="a", executor="x", reason="ValueError"}}': "0x9 2x50",
+        f'parsl_task_failures_total{{{RUN}, app="b", executor="x", reason="ValueError"}}': "3x60",
+    }
+    bars = f"sum (sum_over_time(({expression(board, title)})[50m:1m]))"
+    answer = [{"labels": "{}", "value": 2}]
+    promtool(tmp_path, series, [{"expr": bars, "eval_time": "55m", "exp_samples": answer}], exporters)
+
+
+@each_number_of_exporters
+def test_a_try_is_in_one_column_of_a_heatmap(tmp_path: Path, exporters: int) -> None:
+    running = f'{RUN}, app="a", executor="x", state="running"'
+    series = {
+        f'parsl_task_state_duration_seconds_bucket{{{running}, le="{le}"}}': f"5x9 {n}x50"
+        for le, n in (("1", 5), ("10", 7), ("+Inf", 8))
+    }
+    columns = f"sum_over_time(({expression('parsl-task-states', 'Time running')})[50m:1m])"
+    answer = [{"labels": f'{{le="{le}"}}', "value": n} for le, n in (("1", 0), ("10", 2), ("+Inf", 3))]
+    promtool(tmp_path, series, [{"expr": columns, "eval_time": "55m", "exp_samples": answer}], exporters)
+
+
+@each_number_of_exporters
+def test_nodes_count_while_a_manager_on_them_is_connected(tmp_path: Path, exporters: int) -> None:
+    series = {f'parsl_node_cpus{{{RUN}, hostname="{host}"}}': "64x60" for host in ("n0", "n1")}
+    series |= {f'parsl_node_memory_bytes{{{RUN}, hostname="{host}"}}': "1e9x60" for host in ("n0", "n1")}
+    for host, active in (("n0", "1x60"), ("n1", "1x9 0x50")):
+        series[f'parsl_manager_active{{{RUN}, manager="{host}", hostname="{host}"}}'] = active
+    series[f'parsl_task_memory_resident_bytes{{{RUN}, app="a", executor="x"}}'] = "5e8x60"
+    shown = {
+        "CPU: used and there": (128, 64),
+        "Memory: used and there": (2e9, 1e9),
+        "Memory in use": (0.25, 0.5),
+    }
+    checks = [
+        {
+            "expr": expression("parsl-cpu-memory", title),
+            "eval_time": at,
+            "exp_samples": [{"labels": "{}", "value": value}],
+        }
+        for title, values in shown.items()
+        for at, value in zip(("9m", "10m"), values, strict=True)
+    ]
+    promtool(tmp_path, series, checks, exporters)
+
+
+@pytest.mark.parametrize("board", ["parsl-overview", "parsl-exporter"])
+def test_a_source_is_as_its_worse_exporter_says(tmp_path: Path, board: str) -> None:
+    series = {
+        f'parsl_exporter_source_{what}{{job="{job}", source="s"}}': values
+        for job, up in (("good", 1), ("bad", 0))
+        for what, values in (
+            ("up", f"{up}x60"),
+            ("ready", f"{up}x60"),
+            ("last_success_timestamp_seconds", f"0+{60 * up}x60"),
+        )
+    }
+    checks = [
+        {
+            "expr": column(board, "Sources", name),
+            "eval_time": "10m",
+            "exp_samples": [{"labels": '{source="s"}', "value": value}],
+        }
+        for name, value in {"Reads": 0, "Caught up": 0, "Last read": 600}.items()
+    ]
+    promtool(tmp_path, series, checks)

@@ -1,0 +1,92 @@
+"""The panels' own queries on made-up series, in promtool's unit tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from grafana import inventory
+
+RULES = Path(__file__).parents[1] / "config/rules"
+
+VALUES = {
+    "source": ".*",
+    "workflow": ".*",
+    "run": "r",
+    "executor": ".*",
+    "app": ".*",
+    "__range": "3h",
+    "__interval": "1m",
+    "__rate_interval": "4m",
+}
+
+
+def column(board: str, title: str, name: str) -> str:
+    """The query of a table's column."""
+    (panel,) = (
+        panel
+        for found in inventory.boards()
+        if found["uid"] == board
+        for panel in inventory.panels(found)
+        if panel["title"] == title
+    )
+    fields = panel["transformations"][-1]["options"]["renameByName"]
+    (field,) = (field for field, shown in fields.items() if shown == name)
+    return expression(board, title, field.removeprefix("Value #"))
+
+
+def expression(board: str, title: str, ref: str = "A") -> str:
+    """A panel's query, for the run `r` and everything in it."""
+    (ask,) = (
+        ask
+        for ask in inventory.all_asks()
+        if (ask.board, ask.kind, ask.title, ask.ref) == (board, "panel", title, ref)
+    )
+    return inventory.fill(ask.expr, VALUES)
+
+
+each_number_of_exporters = pytest.mark.parametrize("exporters", [1, 2])
+"""That publish a run. What panels show of it is the same."""
+
+
+def promtool(
+    tmp_path: Path,
+    samples: Mapping[str, str],
+    checks: Sequence[Mapping[str, object]],
+    exporters: int = 1,
+    *,
+    rules: bool = False,
+) -> None:
+    """Hold queries to what they must answer of these series, which have a sample a minute in each exporter.
+
+    With `rules`, what these record is there too.
+    """
+    program = shutil.which("promtool")
+    if program is None:
+        assert not os.environ.get("CI"), "promtool is not installed"
+        pytest.skip("promtool is not installed")
+    series = [
+        {"series": name.replace("{", f'{{instance="e{i}", ', 1), "values": values}
+        for name, values in samples.items()
+        for i in range(exporters)
+    ]
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": checks}
+    file = tmp_path / "test.yml"
+    files = [str(RULES / name) for name in ("thresholds.yml", "recording.yml")] if rules else []
+    file.write_text(
+        json.dumps(
+            {
+                "rule_files": files,
+                "evaluation_interval": "1m",
+                "group_eval_order": ["parsl-thresholds", "parsl-recording"] if rules else [],
+                "tests": [test],
+            }
+        )
+    )
+    done = subprocess.run([program, "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
