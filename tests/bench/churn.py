@@ -3,7 +3,7 @@
     python tests/bench/churn.py [--runs 1000] [--tasks 1000]
 
 The exporter is a process of its own that polls at its default, keeps ended runs for 5 s, and may map no more than
-LIMIT bytes in all.
+LIMIT bytes in all. The writer is never more than two runs ahead of it.
 """
 
 from __future__ import annotations
@@ -82,8 +82,11 @@ def churn(folder: Path, runs: int, tasks: int) -> None:
         )
     try:
         url = _url(log)
+        a_run = 0
         for number in range(1, runs + 1):
             _one_run(path, tasks)
+            a_run = a_run or _rows(path)
+            _wait_for(url, (number - 2) * a_run)
             if number % max(1, runs // 10) == 0:
                 seen = _seen(url)
                 print(
@@ -101,6 +104,13 @@ def churn(folder: Path, runs: int, tasks: int) -> None:
     finally:
         exporter.terminate()
         exporter.wait(timeout=30)
+
+
+def _wait_for(url: str, rows: int) -> None:
+    """Wait until so many rows were read: runs are written much faster than any workflow writes them."""
+    deadline = time.monotonic() + 120
+    while _seen(url).rows < rows and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _rows(path: Path) -> int:
