@@ -15,7 +15,8 @@ from telling import EPOCH, RUN, Told, as_rows
 
 from parsl_exporter.metrics.family import Distribution, Value
 from parsl_exporter.metrics.page import Page
-from parsl_exporter.metrics.run_families import RUN_FAMILIES, View
+from parsl_exporter.metrics.run_families import RUN_FAMILIES
+from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.share import Drawing, Share
 from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.columns import Columns

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from parsl_exporter.daemon import options_of
 from parsl_exporter.errors import ExporterError, SourceBusy, SourceReplaced
-from parsl_exporter.metrics.run_families import RUN_FAMILIES, View
+from parsl_exporter.metrics.run_families import RUN_FAMILIES
+from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs

@@ -15,7 +15,7 @@ from parsl_exporter.baton import Baton
 from parsl_exporter.errors import SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.first_read import read_first
 from parsl_exporter.logs import RepeatedFault, event
-from parsl_exporter.metrics.run_families import View
+from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.share import Drawing, Drawn, Share
 from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.lifetimes import mark_gone

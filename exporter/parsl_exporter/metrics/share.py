@@ -12,7 +12,8 @@ from typing import Any
 
 from parsl_exporter.metrics.exposition import lines
 from parsl_exporter.metrics.family import Distribution, Family, Fold, Sample, Value
-from parsl_exporter.metrics.run_families import RUN_FAMILIES, View
+from parsl_exporter.metrics.run_families import RUN_FAMILIES
+from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.source_families import SOURCE_FAMILIES, SourceFacts
 from parsl_exporter.model.names import OTHER
 from parsl_exporter.model.stamps import MICROSECONDS

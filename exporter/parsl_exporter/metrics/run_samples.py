@@ -1,0 +1,258 @@
+"""How the samples of each run family are drawn from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from parsl_exporter.metrics.family import Distribution, Sample
+from parsl_exporter.model.blocks import BLOCK_STATES, Block
+from parsl_exporter.model.groups import TIMED, Group
+from parsl_exporter.model.histogram import Histogram
+from parsl_exporter.model.lifetimes import manager_active
+from parsl_exporter.model.managers import Host, Manager
+from parsl_exporter.model.names import HIDDEN, OTHER, UNKNOWN
+from parsl_exporter.model.run import Run
+from parsl_exporter.model.stamps import MICROSECONDS
+from parsl_exporter.model.tasks import DEPENDENCY_ERROR, STATES
+
+
+class View(NamedTuple):
+    """A run, and what of it is to be shown.
+
+    `gone_before`: blocks, managers and hosts that went before that time (the model's clock) are left out.
+    """
+
+    run: Run
+    failure_reasons: tuple[str, ...]
+    hidden: frozenset[str]
+    gone_before: float
+
+    def alive(self, gone_at: float | None) -> bool:
+        """Say whether something that went at `gone_at` is still shown."""
+        return gone_at is None or gone_at >= self.gone_before
+
+    def groups(self) -> Iterator[tuple[tuple[str, str], Group]]:
+        """Each (app, executor) that is shown; empty ones that only stood for unknown names are not."""
+        for pair, group in self.run.groups.items():
+            if UNKNOWN not in pair or not group.empty():
+                yield pair, group
+
+    def blocks(self) -> Iterator[tuple[tuple[str, str], Block]]:
+        """Each block that is shown."""
+        return ((key, b) for key, b in self.run.blocks.items() if self.alive(b.gone_at))
+
+    def managers(self) -> Iterator[tuple[tuple[str, str, str, str], Manager]]:
+        """Each manager that is shown, with manager, hostname, executor and block_id."""
+        for uid, manager in self.run.managers.items():
+            if self.alive(manager.gone_at):
+                latest = manager.latest
+                yield (uid, latest.hostname, self.run.executor_of(manager), latest.block_id), manager
+
+    def hosts(self) -> Iterator[tuple[str, Host]]:
+        """Each host that is shown."""
+        return ((key, h) for key, h in self.run.hosts.items() if self.alive(h.gone_at))
+
+
+Draw = Callable[[View], Iterable[Sample]]
+
+
+def seconds(us: float) -> float:
+    """Microseconds as seconds."""
+    return us / MICROSECONDS
+
+
+def durations(histogram: Histogram) -> Distribution:
+    """A histogram of microseconds as one of seconds."""
+    return Distribution(
+        [seconds(b) for b in histogram.bounds], list(histogram.counts), seconds(histogram.sum)
+    )
+
+
+def plain(histogram: Histogram) -> Distribution:
+    """A histogram in the unit of its observations."""
+    return Distribution(histogram.bounds, list(histogram.counts), histogram.sum)
+
+
+def workflow_info(view: View) -> Iterator[Sample]:
+    """The run's names; those that are hidden say so."""
+    info = view.run.info
+    if info is not None:
+        shown = {"host": info.host, "user": info.user, "rundir": info.rundir}
+        shown.update((label, HIDDEN) for label in view.hidden if label in shown)
+        yield (info.name, info.version, shown["host"], shown["user"], shown["rundir"]), 1
+
+
+def start(view: View) -> Iterator[Sample]:
+    """When the run began, once its workflow row is known."""
+    if view.run.info is not None:
+        yield (), seconds(view.run.info.begin_us)
+
+
+def end(view: View) -> Iterator[Sample]:
+    """When the run ended, if it has."""
+    if view.run.info is not None and view.run.info.end_us is not None:
+        yield (), seconds(view.run.info.end_us)
+
+
+def last_event(view: View) -> Iterator[Sample]:
+    """The newest of the run's rows, if it has any."""
+    if view.run.last_us:
+        yield (), seconds(view.run.last_us)
+
+
+def by_group(value: Callable[[Group], float | Distribution]) -> Draw:
+    """One value for each app and executor."""
+    return lambda view: ((pair, value(group)) for pair, group in view.groups())
+
+
+def tasks(view: View) -> Iterator[Sample]:
+    """Tasks by state: Parsl's ten, and the unknown ones that have any."""
+    for pair, group in view.groups():
+        for state in {**dict.fromkeys(STATES), **group.tasks}:
+            count = group.tasks.get(state, 0)
+            if count or state in STATES:
+                yield (*pair, state), count
+
+
+def transitions(view: View) -> Iterator[Sample]:
+    """Status rows by state: Parsl's ten, and the unknown ones seen."""
+    for pair, group in view.groups():
+        for state in {**dict.fromkeys(STATES), **group.transitions}:
+            yield (*pair, state), group.transitions.get(state, 0)
+
+
+def failures(view: View) -> Iterator[Sample]:
+    """Failed tries by reason, all reasons of the configuration among them."""
+    for pair, group in view.groups():
+        for reason in dict.fromkeys((*view.failure_reasons, DEPENDENCY_ERROR, OTHER, UNKNOWN)):
+            yield (*pair, reason), group.failures.get(reason, 0)
+
+
+def state_durations(view: View) -> Iterator[Sample]:
+    """A histogram for each state whose length is measured."""
+    for pair, group in view.groups():
+        for state in TIMED:
+            yield (*pair, state), durations(group.durations[state])
+
+
+def oldest(view: View) -> Iterator[Sample]:
+    """Since when the longest-waiting task waits, for each state that any waits in."""
+    for pair, group in view.groups():
+        for state in TIMED:
+            us = group.oldest(state)
+            if us is not None:
+                yield (*pair, state), seconds(us)
+
+
+def modes(**columns: int) -> Draw:
+    """For each app and executor one value a mode: the cumulative column of that name."""
+
+    def draw(view: View) -> Iterator[Sample]:
+        for pair, group in view.groups():
+            for mode, column in columns.items():
+                yield (*pair, mode), group.used[column]
+
+    return draw
+
+
+def by_host(value: Callable[[Host], float]) -> Draw:
+    """One value for each host that is shown."""
+    return lambda view: (((hostname,), value(host)) for hostname, host in view.hosts())
+
+
+def host_size(size: Callable[[Manager], float]) -> Draw:
+    """A size of each host: the greatest that its managers name, of active ones if there are any."""
+
+    def draw(view: View) -> Iterator[Sample]:
+        sizes: dict[str, dict[bool, float]] = {}
+        for uid, manager in view.run.managers.items():
+            if view.alive(manager.gone_at):
+                of_host = sizes.setdefault(manager.latest.hostname, {})
+                active = manager_active(view.run, uid)
+                of_host[active] = max(of_host.get(active, 0), size(manager))
+        for hostname, of_host in sizes.items():
+            yield (hostname,), of_host[True] if True in of_host else of_host[False]
+
+    return draw
+
+
+def manager_info(view: View) -> Iterator[Sample]:
+    """Each manager that is shown, and its Python."""
+    for labels, manager in view.managers():
+        yield (*labels, manager.latest.python), 1
+
+
+def by_manager(value: Callable[[View, str, Manager], float]) -> Draw:
+    """One value for each manager that is shown."""
+    return lambda view: ((labels, value(view, labels[0], manager)) for labels, manager in view.managers())
+
+
+def blocks(view: View) -> Iterator[Sample]:
+    """Blocks by executor and state: Parsl's ten, and the unknown ones that have any."""
+    counts: dict[str, dict[str, int]] = {}
+    for (executor, _), block in view.run.blocks.items():
+        if block.state is not None:
+            of_executor = counts.setdefault(executor, dict.fromkeys(BLOCK_STATES, 0))
+            of_executor[block.state] = of_executor.get(block.state, 0) + 1
+    for executor, of_executor in counts.items():
+        for state, count in of_executor.items():
+            yield (executor, state), count
+
+
+def block_transitions(view: View) -> Iterator[Sample]:
+    """Changes of state by executor and state; the first row of a block is one."""
+    counts: dict[str, dict[str, int]] = {}
+    for (executor, _), block in view.run.blocks.items():
+        if block.state is not None:
+            of_executor = counts.setdefault(executor, dict.fromkeys(BLOCK_STATES, 0))
+            for change in block.changes():
+                of_executor[change.state] = of_executor.get(change.state, 0) + 1
+    for executor, of_executor in counts.items():
+        for state, count in of_executor.items():
+            yield (executor, state), count
+
+
+def block_pending(view: View) -> Iterator[Sample]:
+    """A histogram for each executor of how long its blocks were queued."""
+    histograms: dict[str, Histogram] = {}
+    for (executor, _), block in view.run.blocks.items():
+        if block.state is not None:
+            histogram = histograms.setdefault(executor, Histogram(view.run.buckets.durations))
+            queued_us = block.queued_us()
+            if queued_us is not None:
+                histogram.observe(max(0, queued_us))
+    for executor, histogram in histograms.items():
+        yield (executor,), durations(histogram)
+
+
+def block_info(view: View) -> Iterator[Sample]:
+    """Each block that is shown, and its job."""
+    return (((*key, block.job_id), 1) for key, block in view.blocks() if block.state is not None)
+
+
+def block_state(view: View) -> Iterator[Sample]:
+    """The state of each block that is shown."""
+    return (((*key, block.state), 1) for key, block in view.blocks() if block.state is not None)
+
+
+def block_entered(view: View) -> Iterator[Sample]:
+    """When each block that is shown entered its state."""
+    return ((key, seconds(b.changes()[-1].us)) for key, b in view.blocks() if b.state is not None)
+
+
+def block_running(view: View) -> Iterator[Sample]:
+    """Running tries on each block that is shown, also on those that only tries name."""
+    return ((key, block.running) for key, block in view.blocks())
+
+
+def block_activity(view: View) -> Iterator[Sample]:
+    """The newest sign of life of each block that is shown and gave any."""
+    newest: dict[tuple[str, str], int] = {}
+    for manager in view.run.managers.values():
+        key = (view.run.executor_of(manager), manager.latest.block_id)
+        newest[key] = max(newest.get(key, 0), manager.newest_us)
+    for key, block in view.blocks():
+        us = max(block.activity, newest.get(key, 0))
+        if us:
+            yield key, seconds(us)
