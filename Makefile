@@ -33,8 +33,10 @@ lint: $(READY) ## style, types, and whether what is generated is up to date
 	$(PY) docs/build.py --check
 
 unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with the SQLAlchemy that Parsl allows and with the next one
-	$(PY) -m pytest --quiet tests/unit
-	$(SQLALCHEMY21)/bin/python -m pytest --quiet tests/unit
+	@echo "With both versions at once"; \
+	$(SQLALCHEMY21)/bin/python -m pytest --quiet -p no:cacheprovider tests/unit >$(SQLALCHEMY21)/unit.log 2>&1 & next=$$!; \
+	failed=0; $(PY) -m pytest --quiet tests/unit || failed=$$?; \
+	wait $$next || failed=$$?; cat $(SQLALCHEMY21)/unit.log; exit $$failed
 
 integration: $(READY) packages ## tests with real programs (Parsl, Prometheus, PostgreSQL, npm), and with any input
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadfile --durations 12 \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from cases import TIMES
 from hypothesis import settings
 from watched import Log, in_memory
+
+# A shell's background jobs ignore it, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "patient", deadline=None, max_examples=100 * TIMES
