@@ -101,6 +101,8 @@ def main() -> None:
             f"poll of {11 * _NEW_TASKS:,} new rows: {many * 1000:.1f} ms CPU with {options.tasks:,} tasks of history, "
             f"{few * 1000:.1f} ms with {options.small:,}: {many / few:.2f} times"
         )
+        for run_id in ("second", "third"):
+            generate(small, 1_000, run_id=run_id)
         source = source_of(small)
         source.poll()
         scrape(source)

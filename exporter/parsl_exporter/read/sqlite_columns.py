@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 from parsl_exporter.read.position import Position, position_of
 from parsl_exporter.read.sqlite import LONGEST_READ, SqliteReader
 from parsl_exporter.read.sqlite_faults import TooLarge
-from parsl_exporter.tables import NODE, STATUS, Row, StatusColumns, Table
+from parsl_exporter.tables import NODE, STATUS, TOO_LARGE, Row, StatusColumns, Table
 
 _FEWEST, _MOST = 1_000, 15_000
+_LAST_ROWID = 2**63 - 1
 _STAMP = 1 + NODE.columns.index("timestamp")
 
 
@@ -66,26 +67,35 @@ class SqliteColumns:
 
     def _status(self, after: Position) -> StatusSlice:
         begin = self._monotonic()
-        found = self._reader.fetch(
-            "SELECT max(rowid), count(*), min(run_id), max(run_id), count(run_id),"
-            " sum(typeof(task_id) <> 'integer' OR typeof(try_id) <> 'integer'), group_concat(task_id),"
-            " group_concat(try_id), group_concat(task_status_name), group_concat(timestamp, '')"
-            " FROM (SELECT rowid, * FROM status WHERE rowid > ? ORDER BY rowid LIMIT ?)",
-            (after.rowid, self._limits[STATUS.name]),
-        )
-        end, count, low, high, named, odd, *texts = found[0]
-        if end is None:
+        first = self._first(STATUS, after)
+        if first is None:
             return StatusSlice(after.rowid, after, 0, more=False, columns=None)
-        ordinary = (
-            named == count
-            and not odd
-            and isinstance(low, str)
-            and low == high
-            and all(isinstance(t, str) for t in texts)
+        run_id = first[1]
+        found = self._reader.fetch(
+            "SELECT max(rowid), count(*),"
+            " sum(run_id IS NOT ? OR typeof(task_id) <> 'integer' OR typeof(try_id) <> 'integer'),"
+            " group_concat(task_id), group_concat(try_id), group_concat(task_status_name),"
+            f" group_concat(timestamp, '') {self._slice(STATUS)}",
+            (run_id, *self._bounds(STATUS, first[0])),
         )
-        columns = StatusColumns(low, count, *texts) if ordinary and low else None
-        more = self._adapt(STATUS, count, self._monotonic() - begin)
-        return StatusSlice(after.rowid, self._position(STATUS, end), count, more, columns)
+        end, count, odd, *texts = found[0]
+        ordinary = not odd and isinstance(run_id, str) and all(isinstance(t, str) for t in texts)
+        columns = StatusColumns(run_id, count, *texts) if ordinary and run_id else None
+        self._adapt(STATUS, count, self._monotonic() - begin)
+        return StatusSlice(after.rowid, self._position(STATUS, end), count, more=True, columns=columns)
+
+    def _first(self, table: Table, after: Position) -> Row | None:
+        """The rowid and run_id of the next row."""
+        sql = f"SELECT rowid, run_id FROM {table.name} WHERE rowid > ? ORDER BY rowid LIMIT 1"
+        rows = self._reader.fetch(sql, (after.rowid,))
+        return rows[0] if rows else None
+
+    def _bounds(self, table: Table, first: int) -> tuple[int, int]:
+        return first, min(first + self._limits[table.name] - 1, _LAST_ROWID)
+
+    def _slice(self, table: Table) -> str:
+        """The rows from one rowid to another, as a scan in their order; LIMIT would cost as much again."""
+        return f"FROM {table.name} NOT INDEXED WHERE rowid BETWEEN ? AND ?"
 
     def managers(self, after: Position) -> NodeSlice:
         """Give the next node rows past `after`: the last of each manager, or all when any is not as Parsl writes it."""
@@ -97,23 +107,22 @@ class SqliteColumns:
 
     def _managers(self, after: Position) -> NodeSlice:
         begin = self._monotonic()
-        limit = self._limits[NODE.name]
-        slices = f"(SELECT rowid, {', '.join(NODE.columns)} FROM node WHERE rowid > ? ORDER BY rowid LIMIT ?)"
+        first = self._first(NODE, after)
+        if first is None:
+            return NodeSlice(after, 0, more=False, rows=[])
         found = self._reader.fetch(
             "SELECT max(rowid), count(*), max(timestamp), min(timestamp), min(last_heartbeat),"
             f" count(last_heartbeat), sum({_ODD}), group_concat(timestamp, ''), group_concat(last_heartbeat, '')"
-            f" FROM {slices} GROUP BY run_id, uid",
-            (after.rowid, limit),
+            f" {self._slice(NODE)} GROUP BY run_id, uid",
+            self._bounds(NODE, first[0]),
         )
-        if not found:
-            return NodeSlice(after, 0, more=False, rows=[])
         count = sum(row[1] for row in found)
         end = max(row[0] for row in found)
-        more = self._adapt(NODE, count, self._monotonic() - begin)
+        self._adapt(NODE, count, self._monotonic() - begin)
         rows = self._chosen(found) if all(map(_ordinary, found)) else []
         if not rows or not all(map(_has_times, rows)):
             rows = self._reader.between(NODE, after.rowid, end)
-        return NodeSlice(self._position(NODE, end), count, more, rows)
+        return NodeSlice(self._position(NODE, end), count, more=True, rows=rows)
 
     def _chosen(self, found: list[Row]) -> list[Row]:
         """The last row of each manager; before it, where an earlier one is newer, the same row with that stamp."""
@@ -125,13 +134,12 @@ class SqliteColumns:
                 rows.append(row)
         return rows
 
-    def _adapt(self, table: Table, count: int, taken: float) -> bool:
+    def _adapt(self, table: Table, count: int, taken: float) -> None:
         limit = self._limits[table.name]
         if taken > LONGEST_READ:
             self._limits[table.name] = max(_FEWEST, int(limit * LONGEST_READ / taken))
         elif count >= limit and taken < LONGEST_READ / 2:
             self._limits[table.name] = min(_MOST, limit * 2)
-        return bool(count >= limit)
 
     def _position(self, table: Table, end: Any) -> Position:
         rows = self._reader.between(table, end - 1, end)
@@ -139,7 +147,9 @@ class SqliteColumns:
 
 
 def _has_times(row: Row) -> bool:
-    """Say whether the times of a node row, digits where they should be, are in the calendar."""
+    """Say whether a node row could be read, and its times, digits where they should be, are in the calendar."""
+    if row[1] is TOO_LARGE:
+        return False
     try:
         for written in row[_STAMP : _STAMP + 2]:
             if written is not None:
