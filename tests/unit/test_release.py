@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from exporter_process import ROOT, environment
 
+import parsl_exporter
 from parsl_exporter.daemon import Daemon
 from parsl_exporter.release import VERSION
 from parsl_exporter.settings import Settings
@@ -55,3 +56,9 @@ def test_the_page_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     page = Daemon(Settings()).page(openmetrics=False, names=names, gzipped=False).decode()
     assert f'revision="{COMMIT}"' in page
     assert f'version="{VERSION}"' in page
+
+
+def test_the_package_tells_its_version_where_python_programs_look_for_it() -> None:
+    assert parsl_exporter.__version__ == VERSION
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = parsl_exporter.nothing
