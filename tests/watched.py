@@ -143,6 +143,7 @@ class Watched:
         retention: float = FOREVER,
         abandon_after: float = FOREVER,
         close_after: float = CLOSE_AFTER,
+        runs: int = 1_000,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.path = path
@@ -154,7 +155,7 @@ class Watched:
             zone=ZoneInfo(zone),
             buckets=Buckets.of(SECONDS, BYTES),
             limits=Limits(close_after, retention, abandon_after, apps=1_000),
-            runs=1_000,
+            runs=runs,
             failure_reasons=(),
             hidden=frozenset(),
         )

@@ -105,6 +105,7 @@ class Source:
         self._errors: Counter[str] = Counter()
         self._before: _Before = _Before(Counter(), Counter(), 0)
         self._reported: set[tuple[str, str]] = set()
+        self._folding_told = False
         self._drawn_runs: tuple[Drawn, ...] = ()
         self._next_drawing = 0.0
         self._next_progress = 0.0
@@ -335,6 +336,7 @@ class Source:
             views = [self._view(run, now, wall, retention) for run in reading.runs.runs.values()]
             self._drawn_runs = self._drawing.runs(views, self._series_left() + self.series)
         self._drawn = True
+        self._report_folded()
         self._next_drawing = now + (self._clock.steady() - begin) / _DRAWING_SHARE
 
     def _view(self, run: Run, now: float, wall: float, retention: float) -> View:
@@ -358,9 +360,24 @@ class Source:
             rejected=before.rejected + runs.rejected,
             late=before.late + runs.late,
             series=self.series,
-            folded=before.folded + runs.folded + self._drawing.folds,
+            folded=self._folded,
         )
         return Share(self.name, self._drawn_runs, facts, self._started)
+
+    @property
+    def _folded(self) -> int:
+        return self._before.folded + self._reading.runs.folded + self._drawing.folds
+
+    def _report_folded(self) -> None:
+        if self._folded and not self._folding_told:
+            self._folding_told = True
+            event(
+                _log,
+                logging.WARNING,
+                "more than the limits allow: the rest is shown as _other; raise limits or let finished runs go sooner",
+                source=self.name,
+                folded=self._folded,
+            )
 
     def _report_rejected(self, runs: Runs) -> None:
         for key, row in runs.first_rejected.items():

@@ -399,6 +399,18 @@ def test_a_folder_that_hangs_holds_no_other_source_up_and_is_read_when_it_is_bac
         back.set()
 
 
+def test_what_a_limit_folds_is_said_once(folder: Path, log: Log) -> None:
+    path = write(folder / "a.db", [workflow(run=f"run-{i}") for i in range(3)])
+    watched = Watched(path, runs=1).poll()
+    insert(path, [workflow(run="run-3")])
+    watched.poll()
+    assert watched.own("series_folded_total") == 3
+    assert log.new() == [
+        "warning more than the limits allow: the rest is shown as _other; raise limits or let finished runs go sooner"
+        " source=s folded=2"
+    ]
+
+
 class Slow(SqliteReader):
     """Takes a second for three rows."""
 
