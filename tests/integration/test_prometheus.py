@@ -151,13 +151,21 @@ def test_no_counter_was_ever_reset(scraped: Scraped, family: str) -> None:
 
 
 def test_increases_are_the_rows_of_the_database(scraped: Scraped) -> None:
-    # increase() extrapolates to the ends of its window: by less than half for numbers as small as these.
+    # increase() extrapolates to the ends of its window: by 1.1 times the time between two scrapes at either end
+    # (promql/functions.go, extrapolatedRate), which is more of it where a slow machine scrapes seldom.
     rows = scraped.sql("SELECT task_status_name, count(*) FROM status GROUP BY task_status_name")
     query = f"sum by (state) (increase(parsl_task_transitions_total[{scraped.window}]))"
     first = f"sum by (state) (min_over_time(parsl_task_transitions_total[{scraped.window}]))"
     before = scraped.by("state", first)
     found = {state: round(n) + before[state] for state, n in scraped.by("state", query).items()}
-    assert {state: n for state, n in found.items() if n} == pytest.approx(rows, rel=0.05)
+    scrapes = min(
+        scraped.by(
+            "state", f"min by (state) (count_over_time(parsl_task_transitions_total[{scraped.window}]))"
+        ).values()
+    )
+    assert {state: n for state, n in found.items() if n} == pytest.approx(
+        rows, rel=2.2 / (scrapes - 1), abs=0.5
+    )
 
 
 def test_failures_are_those_of_the_tries(scraped: Scraped) -> None:

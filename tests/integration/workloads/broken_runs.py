@@ -123,8 +123,10 @@ def begin(kind: str) -> list[tuple[int, int]]:
             future.exception()
         return []
     seen = [future.result() for future in [who_works(1) for _ in range(4)]]
-    if kind == "crash":
-        [work(5) for _ in range(4)]
+    if (
+        kind == "crash"
+    ):  # they go on for long enough that Prometheus sees them after the last word of the killed
+        [work(20) for _ in range(2)]
     if kind == "healthy":
         work(600)
     return sorted(set(seen))
