@@ -1,7 +1,7 @@
 """The first read of a database: everything that is there, the tables advancing together in time.
 
 Read one after the other, every try would stay open until the last table is done. With numpy installed ordinary
-tasks are read and folded in columns (`model/columns.py`, `read/sqlite_columns.py`), which is several times faster.
+tasks are read and folded in columns (`model/columns.py`, `read/sqlite_columns.py`), which is twice as fast.
 """
 
 from __future__ import annotations
