@@ -404,7 +404,9 @@ def _floats(columns: Sequence[Sequence[Any]]) -> Floats | None:
     """Columns of numbers, NULL as NaN; None when there is anything else, such as the text of a number."""
     try:
         for column in columns:
-            sum(column)
+            sum(
+                column
+            )  # raises where a value is no number; to look at each one's type costs several times as much
     except TypeError:
         if not {int, float, type(None)}.issuperset(map(type, chain(*columns))):
             return None

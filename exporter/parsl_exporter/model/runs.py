@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 from itertools import groupby
@@ -251,11 +251,10 @@ class Runs:
                 run.settle_first_read(now, wall, whole=whole)
         self.ready = True
 
-    def expire(self, now: float, drop: Callable[[Run], None] = lambda run: None) -> None:
-        """Drop the runs whose time is over; `drop` is told of each before it goes."""
+    def expire(self, now: float) -> None:
+        """Drop the runs whose time is over."""
         for run_id, run in list(self.runs.items()):
             if self._past(run, now):
-                drop(run)
                 del self.runs[run_id]
                 (self.abandoned if run.over_since is None else self.ended).add(run_id)
 
