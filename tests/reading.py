@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timezone
 from typing import NamedTuple
 
@@ -19,11 +19,10 @@ from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.share import Drawing, Share
 from parsl_exporter.metrics.source_families import SourceFacts
-from parsl_exporter.model.columns import Columns
-from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.lifetimes import mark_gone
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
+from parsl_exporter.model.sums import Buckets
 from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, Row, Table
 
 SOURCE = "s"
@@ -70,29 +69,26 @@ class Reading:
     def take(self, rows: Iterable[tuple[Table, Row]]) -> None:
         """Give rows to the model, one at a time."""
         for table, row in rows:
-            self._take(self.runs.take, table, [row])
+            self._take(table, [row])
 
-    def take_in_columns(self, columns: Columns, rows: Iterable[tuple[Table, Row]]) -> None:
-        """Give rows to a first read in columns, table by table."""
+    def take_by_tables(self, rows: Iterable[tuple[Table, Row]]) -> None:
+        """Give rows to the model as a first read does, many of a table at once."""
         batches: dict[Table, list[Row]] = {}
         for table, row in rows:
             batches.setdefault(table, []).append(row)
         for table, batch in batches.items():
-            self._take(columns.take, table, batch)
+            self._take(table, batch)
 
-    def _take(self, take: Callable[[Table, list[Row], float], None], table: Table, rows: list[Row]) -> None:
+    def _take(self, table: Table, rows: list[Row]) -> None:
         """Take rows of one table, and read the history of finished tasks that they are late for."""
-        take(table, rows, self.clock)
-        for key in self.runs.late_tasks():
+        self.runs.take(table, rows, self.clock)
+        late = set(self.runs.late_tasks())
+        if late:
             history = {
-                of.name: [
-                    past
-                    for past in self._taken[of.name].values()
-                    if past[1] == key.run_id and past[2] == key.task_id
-                ]
+                of.name: [past for past in self._taken[of.name].values() if (past[1], past[2]) in late]
                 for of in (TASK, TRY, STATUS, RESOURCE)
             }
-            self.runs.revive(key, history, (TASK, TRY, STATUS, RESOURCE), self.clock)
+            self.runs.revive(history, self.clock)
         for row in rows:
             self._taken[table.name][row[0]] = row
 

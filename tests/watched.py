@@ -18,8 +18,8 @@ from oracle import BYTES, SECONDS, Series, differences, expected, parse
 
 from parsl_exporter.baton import Baton
 from parsl_exporter.metrics.page import Page
-from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.run import Limits
+from parsl_exporter.model.sums import Buckets
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.reading import SourceOptions
 from parsl_exporter.source import Clock, Condition, Source

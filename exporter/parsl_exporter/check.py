@@ -105,9 +105,7 @@ def _series(reader: Reader, runs: Runs, reasons: tuple[str, ...]) -> int:
 
 
 def _drawn(run: Run, reasons: tuple[str, ...]) -> int:
-    for task in run.tasks.values():
-        for one in task.tries.values():
-            if task.app is not None and one.executor is not None:
-                run.group(task.app, one.executor)
+    run.settle(0.0)
+    run.show_all_groups()
     view = View(run, reasons, frozenset(), 0.0)
     return Drawn(("", ""), [list(family.draw(view)) for family in RUN_FAMILIES], None).series

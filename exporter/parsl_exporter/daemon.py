@@ -21,8 +21,8 @@ from parsl_exporter.looking import Looks
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, ProcessFacts
-from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.run import Limits
+from parsl_exporter.model.sums import Buckets
 from parsl_exporter.read.discover import Found
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.reading import SourceOptions

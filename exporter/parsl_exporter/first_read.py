@@ -7,23 +7,14 @@ tasks are read and folded in columns (`model/columns.py`, `read/sqlite_columns.p
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
-from itertools import groupby
 
 from parsl_exporter.logs import event
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.read.position import Batch, Position
-from parsl_exporter.read.sqlite import SqliteReader
-from parsl_exporter.read.sqlite_columns import SqliteColumns, StatusSlice
 from parsl_exporter.reading import Reading
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW, Row, StatusColumns, Table
-
-try:
-    from parsl_exporter.model.columns import Columns
-except ImportError:  # numpy is an extra
-    Columns = None  # type: ignore[assignment,misc]  # the one name for both cases
+from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW, Table
 
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""
@@ -45,12 +36,7 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
     runs = reading.runs
     while reading.batch(WORKFLOW).more:
         pass
-    first = _FirstRead(reading, _skip(reading, wall()))
-    try:
-        finished = first.read(show)
-    finally:
-        first.release()
-    if not finished:
+    if not _FirstRead(reading, _skip(reading, wall())).read(show):
         return False
     # On a server a run's last rows may lie on pages already passed: that it has ended meanwhile is for the next poll.
     tables = [table for table in TABLES if not (reading.reader.keyed and table is WORKFLOW)]
@@ -69,12 +55,6 @@ class _FirstRead:
     def __init__(self, reading: Reading, skip: frozenset[str]) -> None:
         self._reading = reading
         self._skip = skip
-        self._texts: SqliteColumns | None = None
-        self._columns = None
-        if isinstance(reading.reader, SqliteReader):
-            self._texts = SqliteColumns(reading.reader, monotonic=reading.steady)
-        if Columns is not None and self._texts is not None and not reading.options.run_zones:
-            self._columns = Columns(reading.runs, reading.options.limits.close_after)
         self._ends: dict[str, int] = {}
         for table in TABLES:
             with reading.turn:
@@ -93,44 +73,20 @@ class _FirstRead:
                 cursors[table.name] = max(cursors[table.name], reached)
             else:
                 del cursors[table.name]
-            if self._live_tasks() > held:
+            if runs.live_tasks() > held:
                 ahead = [cursors[t.name] for t in (STATUS, RESOURCE) if t.name in cursors]
                 with reading.baton:
-                    (self._columns.settle if self._columns else runs.settle_history)(
-                        min(ahead, default=float("inf"))
-                    )
-                held = 2 * self._live_tasks() + _HELD_TASKS
+                    runs.settle_history(min(ahead, default=float("inf")))
+                held = 2 * runs.live_tasks() + _HELD_TASKS
             reading.backlog = {n: max(0, end - reading.positions[n].rowid) for n, end in self._ends.items()}
             show()
         return not cursors
 
-    def release(self) -> None:
-        """Have all tasks in the model itself, also when reading stopped half-way."""
-        if self._columns is not None:
-            with self._reading.baton:
-                self._columns.release()
-
-    def _live_tasks(self) -> int:
-        return self._columns.live_tasks() if self._columns is not None else self._reading.runs.live_tasks()
-
     def _batch(self, table: Table) -> bool:
         """Read the next rows of a table; say whether there are more."""
         reading = self._reading
-        if self._columns is not None and not self._skip and table is STATUS:
-            return self._status_as_texts()
-        if self._texts is not None and not self._skip and table is NODE:
-            with reading.baton:
-                nodes = self._texts.managers(reading.positions[NODE.name])
-            with reading.baton:
-                reading.runs.take(NODE, nodes.rows, reading.steady())
-            reading.took(NODE, nodes.size, nodes.position)
-            return nodes.more
         batch = self._rows(table)
-        if self._columns is None:
-            reading.fold(table, batch.rows)
-        elif batch.rows:
-            with reading.baton:
-                self._columns.take(table, batch.rows, reading.steady())
+        reading.fold(table, batch.rows)
         reading.took(table, len(batch.rows), batch.position)
         return batch.more
 
@@ -145,25 +101,6 @@ class _FirstRead:
                 break
         return batch
 
-    def _status_as_texts(self) -> bool:
-        reading, texts, columns = self._reading, self._texts, self._columns
-        assert columns is not None and texts is not None
-        slices: list[StatusSlice] = []
-        while not slices or (slices[-1].more and len(slices) < _READS_AT_ONCE):
-            with reading.baton:
-                slices.append(texts.status(slices[-1].position if slices else reading.positions[STATUS.name]))
-        for _, group in groupby(slices, key=lambda one: one.columns and one.columns.run_id):
-            parts = list(group)
-            ordinary = [part.columns for part in parts if part.columns is not None]
-            rows = partial(_one_by_one, texts, parts)
-            with reading.baton:
-                if ordinary:
-                    columns.take_status(StatusColumns.joined(ordinary), rows, reading.steady())
-                else:
-                    columns.take(STATUS, rows(), reading.steady())
-            reading.took(STATUS, sum(part.size for part in parts), parts[-1].position)
-        return slices[-1].more
-
     def _reached(self, runs: Runs, table: Table, position: Position) -> int:
         """Microseconds of the stamp at a position; 0 when there is none."""
         with self._reading.turn:
@@ -172,10 +109,6 @@ class _FirstRead:
             return runs.stamps.read(stamp)
         except ValueError:
             return 0
-
-
-def _one_by_one(texts: SqliteColumns, parts: Sequence[StatusSlice]) -> list[Row]:
-    return [row for part in parts for row in texts.between(STATUS, part.after, part.position.rowid)]
 
 
 def _skip(reading: Reading, wall: float) -> frozenset[str]:

@@ -15,19 +15,17 @@ from typing import NamedTuple
 from parsl_exporter.baton import Baton
 from parsl_exporter.errors import ExporterError
 from parsl_exporter.logs import event
-from parsl_exporter.model.groups import Buckets
-from parsl_exporter.model.nameless import Nameless
 from parsl_exporter.model.run import Limits
-from parsl_exporter.model.runs import Runs, TaskKey
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.model.sums import Buckets
 from parsl_exporter.read.position import START, Batch, Position
 from parsl_exporter.read.reader import Reader
-from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.tables import TABLES, TASK, TRY, WORKFLOW, Row, Table
 
 _ASKED_AT_ONCE = 500
 """Tries whose rows are read again in one transaction."""
 _LONGEST = 2.0
 """Seconds of reading after which what was read is shown, though there is more: a writer may be faster."""
-_TASK_TABLES = (TASK, TRY, STATUS, RESOURCE)
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +89,6 @@ class Reading:
         self.backlog: dict[str, int] = {}
         self._rows_read = rows_read
         self._taken: _Taken | None = None
-        self._nameless = Nameless()
 
     @property
     def untouched(self) -> bool:
@@ -123,23 +120,24 @@ class Reading:
             self.fold(WORKFLOW, workflows)
         with self.baton:
             self.runs.take(table, rows, self.steady())
-            if self.reader.keyed and table in (STATUS, RESOURCE):
-                self._nameless.add(self.runs, rows)
 
-    def _name(self) -> None:
+    def _name(self, *, again: bool = False) -> None:
         """Read the task and try rows that are to be asked for by key, as far as they are there."""
-        nameless = self._nameless
-        for table, keys in ((TASK, nameless.tasks), (TRY, nameless.tries)):
-            if keys:
-                with self.turn:
-                    rows = (
-                        self.reader.tasks(sorted(nameless.tasks))
-                        if table is TASK
-                        else self.reader.tries(sorted(nameless.tries), self.positions[TRY.name])
-                    )
-                self.fold(table, rows)
-                self._rows_read[table.name] += len(rows)
-        nameless.asked(self.runs)
+        tasks, tries = self.runs.missing(again=again)
+        if not self.reader.keyed:
+            return
+        if tasks:
+            with self.turn:
+                rows = self.reader.tasks(tasks)
+            self._came(TASK, rows)
+        if tries:
+            with self.turn:
+                rows = self.reader.tries(tries, self.positions[TRY.name])
+            self._came(TRY, rows)
+
+    def _came(self, table: Table, rows: Sequence[Row]) -> None:
+        self.fold(table, rows)
+        self._rows_read[table.name] += len(rows)
 
     def finish_batch(self) -> None:
         """Count the late rows of the batch that was taken; begun again when a lock came between."""
@@ -147,20 +145,24 @@ class Reading:
             return
         table, count, position = self._taken
         self._name()
-        for key in self.runs.late_tasks():
-            self._revive(key)
+        self._revive()
         self._rows_read[table.name] += count
         self.positions[table.name] = position
         self._taken = None
 
-    def _revive(self, key: TaskKey) -> None:
-        tries = {
-            row[3] for table, row in self.runs.aside[key] if table is not TASK and isinstance(row[3], int)
-        }
-        with self.turn:
-            history = self.reader.history(key.run_id, key.task_id, self.positions, tries)
-        with self.baton:
-            self.runs.revive(key, history, _TASK_TABLES, self.steady())
+    def _revive(self) -> None:
+        """Read the earlier rows of finished tasks of which more have come."""
+        history: dict[str, list[Row]] = {}
+        keys = self.runs.late_tasks()
+        for key in keys:
+            tries = self.runs.late_tries(key)
+            with self.turn:
+                rows = self.reader.history(key.run_id, key.task_id, self.positions, tries)
+            for name, found in rows.items():
+                history.setdefault(name, []).extend(found)
+        if keys:
+            with self.baton:
+                self.runs.revive(history, self.steady())
 
     # --- what a poll reads ----------------------------------------------------------------------------------
 
@@ -188,8 +190,7 @@ class Reading:
         """Read rows that Parsl updates in place: of runs, and of tries whose host must still come."""
         with self.turn:
             workflows = self.reader.workflows(self.runs.known_runs())
-        self._nameless.again()
-        self._name()
+        self._name(again=True)
         keys = list(self.runs.incomplete_tries())
         for i in range(0, len(keys), _ASKED_AT_ONCE):
             with self.turn:

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from parsl_exporter.model.blocks import BLOCK_STATES
-from parsl_exporter.model.tasks import STATES
+from parsl_exporter.model.states import STATES
 
 if not os.environ.get("CI"):
     pytest.importorskip("grafana_foundation_sdk")

@@ -17,8 +17,8 @@ from watched import DATA, unpacked
 from parsl_exporter.dump import dump, write
 from parsl_exporter.metrics.families import FAMILIES
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES
-from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.run import Limits
+from parsl_exporter.model.sums import Buckets
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.source import Clock, SourceOptions
 

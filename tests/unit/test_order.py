@@ -19,7 +19,6 @@ from telling import Told, as_rows, attempt, block, node, sample, status, task, w
 from watched import Watched
 
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
-from parsl_exporter.model.columns import Columns
 from parsl_exporter.tables import BLOCK, TRY, WORKFLOW, Row, Table
 
 CLOSE_AFTER = 30.0
@@ -298,19 +297,16 @@ def test_a_first_read_takes_back_what_it_closed_too_early(telling: Telling, clos
 
 
 @quick
-@given(tellings(), close_after, st.sampled_from(["", "settle", "release"]))
-def test_a_first_read_in_columns_says_the_same(telling: Telling, close_after: float, between: str) -> None:
-    """Also when it lets go of tasks too early, and when a lock interrupts it and it is begun again."""
+@given(tellings(), close_after, st.booleans())
+def test_a_first_read_of_many_rows_at_once_says_the_same(
+    telling: Telling, close_after: float, between: bool
+) -> None:
+    """Also when it lets go of tasks too early."""
     reading = Reading(Options(close_after=close_after))
-    columns = Columns(reading.runs, close_after)
     for rows in telling.polls:
-        reading.take_in_columns(columns, rows)
-        if between == "settle":
-            columns.settle(math.inf)
-        elif between == "release":
-            columns.release()
-            columns = Columns(reading.runs, close_after)
-    columns.release()
+        reading.take_by_tables(rows)
+        if between:
+            reading.runs.settle_history(math.inf)
     reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
     assert differences(oracle(telling.story), reading.poll().series()) == []
 

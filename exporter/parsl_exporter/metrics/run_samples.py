@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 
 from parsl_exporter.metrics.family import Distribution, Sample
 from parsl_exporter.model.blocks import BLOCK_STATES, Block
-from parsl_exporter.model.groups import TIMED, Group
-from parsl_exporter.model.histogram import Histogram
+from parsl_exporter.model.groups import Group, groups_of
+from parsl_exporter.model.histogram import Histogram, Histograms
 from parsl_exporter.model.lifetimes import manager_active
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import HIDDEN, OTHER, UNKNOWN
-from parsl_exporter.model.run import Run
+from parsl_exporter.model.run import DEPENDENCY_ERROR, Run
 from parsl_exporter.model.stamps import MICROSECONDS
-from parsl_exporter.model.tasks import DEPENDENCY_ERROR, STATES
 
 
-class View(NamedTuple):
+@dataclass(frozen=True)
+class View:
     """A run, and what of it is to be shown.
 
     `gone_before`: blocks, managers and hosts that went before that time (the model's clock) are left out.
@@ -32,11 +35,10 @@ class View(NamedTuple):
         """Say whether something that went at `gone_at` is still shown."""
         return gone_at is None or gone_at >= self.gone_before
 
-    def groups(self) -> Iterator[tuple[tuple[str, str], Group]]:
+    @cached_property
+    def groups(self) -> Sequence[tuple[tuple[str, str], Group]]:
         """Each (app, executor) that is shown; empty ones that only stood for unknown names are not."""
-        for pair, group in self.run.groups.items():
-            if UNKNOWN not in pair or not group.empty():
-                yield pair, group
+        return groups_of(self.run)
 
     def blocks(self) -> Iterator[tuple[tuple[str, str], Block]]:
         """Each block that is shown."""
@@ -50,8 +52,16 @@ class View(NamedTuple):
                 yield (uid, latest.hostname, self.run.executor_of(manager), latest.block_id), manager
 
     def hosts(self) -> Iterator[tuple[str, Host]]:
-        """Each host that is shown."""
-        return ((key, h) for key, h in self.run.hosts.items() if self.alive(h.gone_at))
+        """Each host that is shown; `unknown` while tries run on it, or when a run is over that never named it."""
+        nowhere = self.run.nowhere
+        unnamed = nowhere.running > 0 or (self.run.over and nowhere.sampled > 0)
+        for key, host in self.run.hosts.items():
+            if unnamed and key == UNKNOWN:
+                yield key, host.plus(nowhere, over=self.run.over)
+            elif self.alive(host.gone_at):
+                yield key, host
+        if unnamed and UNKNOWN not in self.run.hosts:
+            yield UNKNOWN, Host().plus(nowhere, over=self.run.over)
 
 
 Draw = Callable[[View], Iterable[Sample]]
@@ -103,53 +113,49 @@ def last_event(view: View) -> Iterator[Sample]:
 
 def by_group(value: Callable[[Group], float | Distribution]) -> Draw:
     """One value for each app and executor."""
-    return lambda view: ((pair, value(group)) for pair, group in view.groups())
+    return lambda view: ((pair, value(group)) for pair, group in view.groups)
 
 
 def tasks(view: View) -> Iterator[Sample]:
     """Tasks by state: Parsl's ten, and the unknown ones that have any."""
-    for pair, group in view.groups():
-        for state in {**dict.fromkeys(STATES), **group.tasks}:
-            count = group.tasks.get(state, 0)
-            if count or state in STATES:
-                yield (*pair, state), count
+    for pair, group in view.groups:
+        for state, count in group.tasks.items():
+            yield (*pair, state), count
 
 
 def transitions(view: View) -> Iterator[Sample]:
     """Status rows by state: Parsl's ten, and the unknown ones seen."""
-    for pair, group in view.groups():
-        for state in {**dict.fromkeys(STATES), **group.transitions}:
-            yield (*pair, state), group.transitions.get(state, 0)
+    for pair, group in view.groups:
+        for state, count in group.transitions.items():
+            yield (*pair, state), count
 
 
 def failures(view: View) -> Iterator[Sample]:
     """Failed tries by reason, all reasons of the configuration among them."""
-    for pair, group in view.groups():
+    for pair, group in view.groups:
         for reason in dict.fromkeys((*view.failure_reasons, DEPENDENCY_ERROR, OTHER, UNKNOWN)):
             yield (*pair, reason), group.failures.get(reason, 0)
 
 
 def state_durations(view: View) -> Iterator[Sample]:
     """A histogram for each state whose length is measured."""
-    for pair, group in view.groups():
-        for state in TIMED:
-            yield (*pair, state), durations(group.durations[state])
+    for pair, group in view.groups:
+        for state, histogram in group.durations.items():
+            yield (*pair, state), durations(histogram)
 
 
 def oldest(view: View) -> Iterator[Sample]:
     """Since when the longest-waiting task waits, for each state that any waits in."""
-    for pair, group in view.groups():
-        for state in TIMED:
-            us = group.oldest(state)
-            if us is not None:
-                yield (*pair, state), seconds(us)
+    for pair, group in view.groups:
+        for state, us in group.oldest.items():
+            yield (*pair, state), seconds(us)
 
 
 def modes(**columns: int) -> Draw:
     """For each app and executor one value a mode: the cumulative column of that name."""
 
     def draw(view: View) -> Iterator[Sample]:
-        for pair, group in view.groups():
+        for pair, group in view.groups:
             for mode, column in columns.items():
                 yield (*pair, mode), group.used[column]
 
@@ -215,15 +221,20 @@ def block_transitions(view: View) -> Iterator[Sample]:
 
 def block_pending(view: View) -> Iterator[Sample]:
     """A histogram for each executor of how long its blocks were queued."""
-    histograms: dict[str, Histogram] = {}
+    executors: dict[str, int] = {}
+    queued: list[tuple[int, int]] = []
     for (executor, _), block in view.run.blocks.items():
         if block.state is not None:
-            histogram = histograms.setdefault(executor, Histogram(view.run.buckets.durations))
+            place = executors.setdefault(executor, len(executors))
             queued_us = block.queued_us()
             if queued_us is not None:
-                histogram.observe(max(0, queued_us))
-    for executor, histogram in histograms.items():
-        yield (executor,), durations(histogram)
+                queued.append((place, max(0, queued_us)))
+    histograms = Histograms(view.run.buckets.durations, np.int64)
+    histograms.observe(
+        np.array([p for p, _ in queued], np.int32), np.array([us for _, us in queued], np.int64)
+    )
+    for executor, place in executors.items():
+        yield (executor,), durations(histograms.at(place))
 
 
 def block_info(view: View) -> Iterator[Sample]:

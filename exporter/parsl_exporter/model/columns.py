@@ -1,106 +1,91 @@
-"""The rows of a first read, parted into those that are taken in columns and those that go the ordinary way."""
+"""Rows as columns: what a reader brings of one run and one table, an array a column.
+
+Stamps are naive microseconds: the calendar time that Parsl wrote, as if it were UTC (`model/stamps.py` makes UTC of
+it). A row that does not fit, such as one with a text where a number belongs, comes as a `Row` (`model/intake.py`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import compress
-from operator import itemgetter
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
-from parsl_exporter.model.bulk import Bulk, Mask
-from parsl_exporter.model.runs import Runs
-from parsl_exporter.model.stamps import MICROSECONDS
-from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, Row, StatusColumns, Table
+import numpy as np
+import numpy.typing as npt
 
-_RUN_ID = itemgetter(1)
+Ints: TypeAlias = npt.NDArray[np.int64]
+Codes: TypeAlias = npt.NDArray[np.int32]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
-class Columns:
-    """Takes the rows of a first read into `runs`, ordinary tasks in columns. `release` ends it.
+class Named(NamedTuple):
+    """A column of few different values: `values[codes[i]]` is that of row i, as the database has it."""
 
-    Times and what is raised are as in `Runs`.
-    """
+    codes: Codes
+    values: Sequence[object]
 
-    def __init__(self, runs: Runs, close_after: float) -> None:
-        self._runs = runs
-        self._close_after_us = close_after * MICROSECONDS
-        self._bulks: dict[str, Bulk] = {}
+    @classmethod
+    def of(cls, column: Sequence[object]) -> Named:
+        """Take a column value by value."""
+        places = {value: place for place, value in enumerate(dict.fromkeys(column))}
+        return cls(np.fromiter(map(places.__getitem__, column), np.int32, len(column)), list(places))
 
-    def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
-        """Take rows of one table."""
-        if table in (TASK, TRY, STATUS, RESOURCE):
-            by_run: dict[Any, list[Row]] = {run_id: [] for run_id in set(map(_RUN_ID, rows))}
-            if len(by_run) == 1:
-                by_run[rows[0][1]] = list(rows)
-            else:
-                for row in rows:
-                    by_run[row[1]].append(row)
-            rows = [row for run_id, part in by_run.items() for row in self._rest(table, run_id, part, now)]
-        if rows:
-            self._runs.take(table, rows, now)
+    def only(self, rows: Mask) -> Named:
+        """The same of some of the rows."""
+        return Named(self.codes[rows], self.values)
 
-    def take_status(self, text: StatusColumns, rows: Callable[[], Sequence[Row]], now: float) -> None:
-        """Take status rows as texts; `rows` gives the same rows in the same order, should they be needed.
 
-        When `rows` raises, none has been taken.
-        """
-        bulk = self._bulk(text.run_id, now)
-        if bulk is None:
-            return
-        rest: list[Row] = []
+class TaskColumns(NamedTuple):
+    """Task rows."""
 
-        def read_rest(mask: Mask) -> None:
-            if mask.any():
-                rest.extend(compress(rows(), mask.tolist()))
+    task_ids: Ints
+    apps: Named
 
-        texts = text.task_ids, text.try_ids, text.states, text.stamps
-        if bulk.take_status(*texts, text.size, before=read_rest) is None:
-            rest.extend(rows())
-            bulk.give_up(row[2] for row in rest)
-        if rest:
-            self._runs.take(STATUS, rest, now)
+    def only(self, rows: Mask) -> TaskColumns:
+        """Some of the rows."""
+        return TaskColumns(self.task_ids[rows], self.apps.only(rows))
 
-    def _rest(self, table: Table, run_id: Any, rows: list[Row], now: float) -> Sequence[Row]:
-        """Take what can be taken in columns; give the rows that cannot."""
-        bulk = self._bulk(run_id, now) if isinstance(run_id, str) and run_id else None
-        if bulk is None:
-            return rows
-        mask: Mask | None = None
-        if table is TASK:
-            mask = bulk.take_tasks(rows, lambda app: self._runs.label(bulk.run, app))
-        elif table is TRY:
-            mask = bulk.take_tries(rows)
-        elif table is RESOURCE:
-            mask = bulk.take_samples(rows)
-        elif table is STATUS:
-            mask = bulk.take_status_rows(rows)
-        if mask is None:
-            bulk.give_up(row[2] for row in rows)
-            return rows
-        return list(compress(rows, mask.tolist()))
 
-    def _bulk(self, run_id: str, now: float) -> Bulk | None:
-        run = self._runs.run(run_id, now)
-        if run is None:
-            return None
-        bulk = self._bulks.get(run_id)
-        if bulk is None or bulk.run is not run:
-            bulk = self._bulks[run_id] = Bulk(run, self._runs.stamps, self._runs.names)
-        return bulk
+class TryColumns(NamedTuple):
+    """Try rows."""
 
-    def live_tasks(self) -> int:
-        """The number of tasks held, in columns and in full."""
-        return self._runs.live_tasks() + sum(len(bulk) for bulk in self._bulks.values())
+    task_ids: Ints
+    try_ids: Ints
+    executors: Named
+    blocks: Named
+    hosts: Named
+    histories: Named
 
-    def settle(self, horizon_us: float) -> None:
-        """Let go of the finished tasks whose rows have all been read, up to `horizon_us` in time."""
-        for bulk in self._bulks.values():
-            bulk.flush(min(horizon_us, bulk.run.last_us) - self._close_after_us)
-        self._runs.settle_history(horizon_us)
+    def only(self, rows: Mask) -> TryColumns:
+        """Some of the rows."""
+        names = (column.only(rows) for column in self[2:])
+        return TryColumns(self.task_ids[rows], self.try_ids[rows], *names)
 
-    def release(self) -> None:
-        """Hand all that is left over to the ordinary way: the first read has come to its end."""
-        self.settle(float("inf"))
-        for bulk in self._bulks.values():
-            bulk.release()
-        self._bulks.clear()
+
+class StatusColumns(NamedTuple):
+    """Status rows; `at` is in naive microseconds."""
+
+    task_ids: Ints
+    try_ids: Ints
+    at: Ints
+    states: Named
+
+    def only(self, rows: Mask) -> StatusColumns:
+        """Some of the rows."""
+        return StatusColumns(self.task_ids[rows], self.try_ids[rows], self.at[rows], self.states.only(rows))
+
+
+class SampleColumns(NamedTuple):
+    """Resource samples: `values` has a column for each of `tables.RESOURCE` after the stamp, NULL as NaN."""
+
+    task_ids: Ints
+    try_ids: Ints
+    at: Ints
+    values: Floats
+
+    def only(self, rows: Mask) -> SampleColumns:
+        """Some of the rows."""
+        return SampleColumns(self.task_ids[rows], self.try_ids[rows], self.at[rows], self.values[:, rows])
+
+
+Columns: TypeAlias = TaskColumns | TryColumns | StatusColumns | SampleColumns

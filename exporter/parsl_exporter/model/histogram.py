@@ -1,25 +1,51 @@
-"""A histogram whose observations can be taken back."""
+"""Histograms whose observations can be taken back, many of the same bounds."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from parsl_exporter.model.columns import Codes, Ints
 
 
-class Histogram:
+class Histogram(NamedTuple):
     """Counts of values at or below each of `bounds` (ascending; +Inf is implied), and their sum.
 
     `counts[i]` is the number of values above `bounds[i-1]` and at or below `bounds[i]`; the last is +Inf's.
     """
 
-    __slots__ = ("bounds", "counts", "sum")
+    bounds: Sequence[float]
+    counts: Sequence[int]
+    sum: float
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+
+class Histograms:
+    """One histogram for each place; a place that was never observed is empty."""
+
+    def __init__(self, bounds: Sequence[float], kind: type[np.int64] | type[np.float64]) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum: float = 0
+        self._edges: npt.NDArray[Any] = np.array(bounds, kind)
+        self._counts: Ints = np.zeros((0, len(bounds) + 1), np.int64)
+        self._sums: npt.NDArray[Any] = np.zeros(0, kind)
 
-    def observe(self, value: float, times: int = 1) -> None:
-        """Count `value`; `times` -1 takes an earlier observation of the same value back."""
-        self.counts[bisect_left(self.bounds, value)] += times
-        self.sum += value * times
+    def observe(self, places: Codes, values: npt.NDArray[Any], times: int = 1) -> None:
+        """Count values, each at its place; `times` -1 takes earlier observations of the same values back."""
+        if not len(places):
+            return
+        size, width = int(places.max()) + 1, self._counts.shape[1]
+        if size > len(self._sums):
+            more = max(size - len(self._sums), len(self._sums))
+            self._counts = np.concatenate([self._counts, np.zeros((more, width), np.int64)])
+            self._sums = np.concatenate([self._sums, np.zeros(more, self._sums.dtype)])
+        buckets = places.astype(np.int64) * width + np.searchsorted(self._edges, values, side="left")
+        np.add.at(self._counts.reshape(-1), buckets, times)
+        np.add.at(self._sums, places, times * values)
+
+    def at(self, place: int) -> Histogram:
+        """The histogram of one place."""
+        if place >= len(self._sums):
+            return Histogram(self.bounds, [0] * (len(self.bounds) + 1), 0)
+        return Histogram(self.bounds, self._counts[place].tolist(), self._sums[place].item())

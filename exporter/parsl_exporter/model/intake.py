@@ -1,20 +1,32 @@
-"""Rows in: folds the rows of one table into the runs that they belong to.
+"""Rows in: what rows of each table become for the model, and which cannot be used.
 
-These loops see every row of a database once, millions in a first read: what can be decided later is decided
-when a task is settled, and a row like the one before is not looked at twice. A row that cannot be used is
-rejected with a reason from `REASONS` and counted.
+Rows of tasks and tries become columns (`columns.py`); workflow, block and node rows, of which there are few or of
+which few count, are taken one by one. A row that cannot be used is rejected with a reason from `REASONS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from parsl_exporter.model.blocks import Entry
+from parsl_exporter.model.columns import (
+    Columns,
+    Ints,
+    Mask,
+    Named,
+    SampleColumns,
+    StatusColumns,
+    TaskColumns,
+    TryColumns,
+)
 from parsl_exporter.model.managers import Manager, NodeRow
 from parsl_exporter.model.run import Info, Run
-from parsl_exporter.model.tasks import Task, Try, failure_class
-from parsl_exporter.model.usage import TOO_MUCH, Usage, usable
+from parsl_exporter.model.stamps import Stamps
+from parsl_exporter.model.usage import TOO_MUCH, usable
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
 if TYPE_CHECKING:
@@ -22,6 +34,83 @@ if TYPE_CHECKING:
 
 REASONS = ("key", "timestamp", "number", "size")
 """Why a row is rejected: NULL or no identifier where a key belongs, no time, no finite number, too much to read."""
+_GREATEST = (1 << 63) - 1
+
+Reject = Callable[[Table, str, Row], None]
+
+
+def columns_of(
+    table: Table, rows: Sequence[Row], stamps: Stamps, reject: Reject
+) -> Iterator[tuple[str, Columns]]:
+    """Give the rows of the task tables in columns, run by run, stamps in microseconds UTC; reject what is none."""
+    if table is STATUS or table is RESOURCE:
+        at = stamps.read_all([row[5 if table is STATUS else 4] for row in rows])
+        if (at < 0).any():
+            for row in compress(rows, (at < 0).tolist()):
+                reject(table, "timestamp", row)
+            rows, at = list(compress(rows, (at >= 0).tolist())), at[at >= 0]
+    else:
+        at = np.empty(0, np.int64)
+    if table is RESOURCE:
+        numbers = _usable(rows)
+        if not numbers.all():
+            for row in compress(rows, (~numbers).tolist()):
+                reject(table, "number", row)
+            rows, at = list(compress(rows, numbers.tolist())), at[numbers]
+    keyed = _keyed(table, rows)
+    if not keyed.all():
+        for row in compress(rows, (~keyed).tolist()):
+            reject(table, "key", row)
+        rows = list(compress(rows, keyed.tolist()))
+        at = at[keyed] if len(at) else at
+    if not rows:
+        return
+    run_ids = dict.fromkeys(row[1] for row in rows)
+    if len(run_ids) == 1:
+        yield rows[0][1], _columns(table, rows, at)
+        return
+    for run_id in run_ids:
+        of = np.array([row[1] == run_id for row in rows])
+        yield run_id, _columns(table, list(compress(rows, of.tolist())), at[of] if len(at) else at)
+
+
+def _usable(rows: Sequence[Row]) -> Mask:
+    try:
+        values = np.array([row[5:] for row in rows], np.float64)
+        if values.ndim == 2 and not any(isinstance(v, (str, bytes)) for row in rows for v in row[5:]):
+            good: Mask = ~(np.abs(values) >= TOO_MUCH).any(axis=1)
+            return good
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return np.array([usable(row[5:]) for row in rows], np.bool_)
+
+
+def _integer(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value <= _GREATEST
+
+
+def _keyed(table: Table, rows: Sequence[Row]) -> Mask:
+    """Say of each row whether it names a run, a task and, but for a task row, a try."""
+    ids = slice(2, 3 if table is TASK else 4)
+    return np.array(
+        [row[1].__class__ is str and row[1] != "" and all(map(_integer, row[ids])) for row in rows], np.bool_
+    )
+
+
+def _columns(table: Table, rows: Sequence[Row], at: Ints) -> Columns:
+    columns = list(zip(*rows, strict=True))
+    task_ids = np.array(columns[2], np.int64)
+    if table is TASK:
+        return TaskColumns(task_ids, Named.of(columns[3]))
+    try_ids = np.array(columns[3], np.int64)
+    if table is TRY:
+        return TryColumns(task_ids, try_ids, *map(Named.of, columns[4:8]))
+    if table is STATUS:
+        return StatusColumns(task_ids, try_ids, at, Named.of(columns[4]))
+    return SampleColumns(task_ids, try_ids, at, np.array(columns[5:], np.float64))
+
+
+# --- rows that are taken one by one -------------------------------------------------------------------------
 
 
 def take_workflow(runs: Runs, rows: Sequence[Row], now: float) -> None:
@@ -40,158 +129,8 @@ def take_workflow(runs: Runs, rows: Sequence[Row], now: float) -> None:
             names[workflow], names[version], names[host], names[user], names[rundir], begin_us, end_us
         )
         if info != run.info:
-            run.info = info
-            run.touch(now)
-
-
-def take_task(runs: Runs, rows: Sequence[Row], now: float) -> None:
-    """Take task rows: the app of each task."""
-    names = runs.names
-    run: Run | None = None
-    for row in rows:
-        _, run_id, task_id, function = row
-        if run is None or run_id != run.run_id:
-            run = _run(runs, TASK, row, now)
-            if run is None:
-                continue
-        task = run.tasks.get(task_id)
-        if task is None:
-            task = _task(runs, run, TASK, row)
-            if task is None:
-                continue
-        if task.partly_closed:
-            _late(runs, run, TASK, task, None)
-        app = names[function]
-        label = run.apps.get(app)
-        if label is None:
-            label = runs.label(run, app)
-        task.app = label
-        run.touched[task_id] = task
-
-
-def take_try(runs: Runs, rows: Sequence[Row], now: float) -> None:
-    """Take try rows; a row seen before brings what was updated in it (hostname, block, failure)."""
-    names = runs.names
-    run: Run | None = None
-    for row in rows:
-        _, run_id, task_id, try_id, executor, block_id, hostname, history = row
-        if run is None or run_id != run.run_id:
-            run = _run(runs, TRY, row, now)
-            if run is None:
-                continue
-        task = run.tasks.get(task_id)
-        if task is None:
-            task = _task(runs, run, TRY, row)
-            if task is None:
-                continue
-        one = task.tries.get(try_id)
-        if one is None:
-            one = _try(runs, task, TRY, row)
-            if one is None:
-                continue
-            one.seen = now
-        if one.closed:
-            _late(runs, run, TRY, task, one)
-        one.executor = names[executor]
-        if block_id:
-            one.block = names[block_id]
-        if hostname:
-            one.host = names[hostname]
-        if history and history.__class__ is str:
-            one.failure = runs.failure_label(failure_class(history))
-        run.touched[task_id] = task
-
-
-def take_status(runs: Runs, rows: Sequence[Row], now: float) -> None:
-    """Take status rows: the stamps of each state of a try."""
-    stamps, names = runs.stamps, runs.names
-    run: Run | None = None
-    newest = 0
-    for row in rows:
-        _, run_id, task_id, try_id, state, stamp = row
-        try:
-            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.read(stamp)
-        except (ValueError, TypeError):
-            us = _stamp(runs, STATUS, row, stamp)
-            if us < 0:
-                continue
-        if run is None or run_id != run.run_id:
-            if run is not None and newest > run.newest_us:
-                run.newest_us = newest
-            run = _run(runs, STATUS, row, now)
-            if run is None:
-                continue
-            tasks, touched, newest = run.tasks, run.touched, 0
-        task = tasks.get(task_id)
-        if task is None:
-            task = _task(runs, run, STATUS, row)
-            if task is None:
-                continue
-        one = task.tries.get(try_id)
-        if one is None:
-            one = _try(runs, task, STATUS, row)
-            if one is None:
-                continue
-        if task.partly_closed:
-            _late(runs, run, STATUS, task, one)
-        state = names[state]
-        if state in one.first:
-            one.again(state, us)
-        else:
-            one.first[state] = us
-        if us > newest:
-            newest = us
-        one.seen = now
-        touched[task_id] = task
-    if run is not None and newest > run.newest_us:
-        run.newest_us = newest
-
-
-def take_resource(runs: Runs, rows: Sequence[Row], now: float) -> None:
-    """Take resource samples."""
-    stamps = runs.stamps
-    run: Run | None = None
-    for row in rows:
-        _, run_id, task_id, try_id, stamp, children, user, system, virtual, resident = row[:10]
-        try:
-            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.read(stamp)
-        except (ValueError, TypeError):
-            us = _stamp(runs, RESOURCE, row, stamp)
-            if us < 0:
-                continue
-        cumulative = (user, system, *row[10:])
-        try:
-            finite = -TOO_MUCH < sum(cumulative) + children + virtual + resident < TOO_MUCH
-        except TypeError:
-            finite = False
-        if not finite and not usable(row[5:]):
-            runs.reject(RESOURCE, "number", row)
-            continue
-        if run is None or run_id != run.run_id:
-            run = _run(runs, RESOURCE, row, now)
-            if run is None:
-                continue
-        task = run.tasks.get(task_id)
-        if task is None:
-            task = _task(runs, run, RESOURCE, row)
-            if task is None:
-                continue
-        one = task.tries.get(try_id)
-        if one is None:
-            one = _try(runs, task, RESOURCE, row)
-            if one is None:
-                continue
-        if task.partly_closed:
-            _late(runs, run, RESOURCE, task, one)
-        usage = one.usage
-        if usage is None:
-            one.usage = Usage(us, children, virtual, resident, cumulative)
-        else:
-            usage.add(us, children, virtual, resident, cumulative)
-        if us > run.newest_us:
-            run.newest_us = us
-        one.seen = now
-        run.touched[task_id] = task
+            run.learn(info)
+            run.seen_row(now)
 
 
 def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
@@ -280,12 +219,8 @@ def _take_manager(runs: Runs, row: Row, us: int, heartbeat_us: int, newest_us: i
     run.newest_us = max(run.newest_us, newest_us)
 
 
-INTAKES: dict[str, Callable[[Runs, Sequence[Row], float], None]] = {
+ONE_BY_ONE: dict[str, Callable[[Runs, Sequence[Row], float], None]] = {
     WORKFLOW.name: take_workflow,
-    TASK.name: take_task,
-    TRY.name: take_try,
-    STATUS.name: take_status,
-    RESOURCE.name: take_resource,
     BLOCK.name: take_block,
     NODE.name: take_node,
 }
@@ -303,46 +238,12 @@ def _stamp(runs: Runs, table: Table, row: Row, value: object) -> int:
 
 
 def _run(runs: Runs, table: Table, row: Row, now: float) -> Run | None:
-    """The run that a row belongs to, touched; None when it is of no interest, or the row is rejected."""
+    """The run that a row belongs to, seen; None when it is of no interest, or the row is rejected."""
     run_id = row[1]
     if not isinstance(run_id, str) or not run_id:
         runs.reject(table, "key", row)
         return None
     run = runs.run(run_id, now)
     if run is not None:
-        run.touch(now)
+        run.seen_row(now)
     return run
-
-
-def _integer(value: Any) -> bool:
-    return isinstance(value, int) and value >= 0
-
-
-def _task(runs: Runs, run: Run, table: Table, row: Row) -> Task | None:
-    """The new record of a task seen for the first time; None when the row was set aside or rejected."""
-    task_id = row[2]
-    if not _integer(task_id) or (table is not TASK and not _integer(row[3])):
-        runs.reject(table, "key", row)
-        return None
-    if task_id in run.retired:
-        runs.set_aside(run, task_id, table, row)
-        return None
-    task = run.tasks[task_id] = Task()
-    return task
-
-
-def _try(runs: Runs, task: Task, table: Table, row: Row) -> Try | None:
-    """The new record of a try seen for the first time; None when the row is rejected."""
-    if not _integer(row[3]):
-        runs.reject(table, "key", row)
-        return None
-    one = task.tries[row[3]] = Try()
-    return one
-
-
-def _late(runs: Runs, run: Run, table: Table, task: Task, one: Try | None) -> None:
-    """A row of a task some of whose tries are closed."""
-    if not run.published:
-        run.reopen(task)
-    elif one is not None and one.closed:
-        runs.late[table.name] += 1

@@ -38,12 +38,20 @@ class Manager:
 
 
 class Host:
-    """What tries do on one host: CPU seconds used so far, and what runs there now."""
+    """What tries do on one host: CPU seconds used so far, by how many that were sampled, and what runs there now."""
 
-    __slots__ = ("cpu", "gone_at", "resident", "running")
+    __slots__ = ("cpu", "gone_at", "resident", "running", "sampled")
 
     def __init__(self) -> None:
         self.cpu = 0.0
+        self.sampled = 0.0
         self.running = 0
         self.resident = 0.0
         self.gone_at: float | None = None
+
+    def plus(self, other: Host, *, over: bool) -> Host:
+        """Both as one; CPU of the other counts once the run is over."""
+        host = Host()
+        host.cpu = self.cpu + (other.cpu if over else 0.0)
+        host.running, host.resident = self.running + other.running, self.resident + other.resident
+        return host

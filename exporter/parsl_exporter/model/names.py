@@ -43,3 +43,19 @@ class Names(dict[object, str]):
                 self.clear()
             self[value] = text
         return text
+
+
+class Codebook:
+    """Label values as small numbers. 0 is `unknown`; `texts[code]` is the label value."""
+
+    def __init__(self) -> None:
+        self.texts = [UNKNOWN]
+        self._codes = {UNKNOWN: 0}
+
+    def code(self, text: str) -> int:
+        """Give the number of a label value."""
+        code = self._codes.get(text)
+        if code is None:
+            code = self._codes[text] = len(self.texts)
+            self.texts.append(text)
+        return code

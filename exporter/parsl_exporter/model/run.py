@@ -1,34 +1,190 @@
-"""A run over time: sums brought up to date with the tasks that rows touched, tries closed, finished tasks let go.
+"""One run: its live tasks in columns, what they come to as sums, its blocks, managers and hosts.
 
-Rows are folded by `model/intake.py`. Times: stamps are microseconds UTC; `now` is seconds of one clock that never
-steps.
+Rows change the columns of tries, and a step brings the sums up to date with the tasks that rows touched: by the
+difference between what their tries add now and what they had added before (`contribution.py`). A first read, a poll,
+a late row, a try that closes or opens again, a task that is forgotten are that step for other tasks. Times: stamps are
+microseconds UTC; `now` is seconds of one clock that never steps.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from parsl_exporter.model.groups import Buckets, Group
-from parsl_exporter.model.names import UNKNOWN
-from parsl_exporter.model.run_sums import Info, Limits, RunSums, shown_of
+import numpy as np
+
+from parsl_exporter.model import contribution
+from parsl_exporter.model.blocks import Block
+from parsl_exporter.model.columns import Codes, Floats, Ints, Mask
+from parsl_exporter.model.contribution import Added
+from parsl_exporter.model.managers import Host, Manager
+from parsl_exporter.model.names import OTHER, UNKNOWN, Codebook
+from parsl_exporter.model.oldest import Still
 from parsl_exporter.model.stamps import MICROSECONDS
-from parsl_exporter.model.tasks import FINAL, Task, Try
-from parsl_exporter.model.usage import CUMULATIVE, SYSTEM, USER
+from parsl_exporter.model.standing import FIRST_ODD, OddStates, Standing, standing
+from parsl_exporter.model.states import FIRST_FINAL, PENDING, RUNNING, TIMED
+from parsl_exporter.model.sums import COUNTERS, GAUGES, ON_HOST, RESIDENT, Buckets, Sums
+from parsl_exporter.model.tries import NEVER, NONE, Tasks, Tries, joined
 
+DEPENDENCY_ERROR = "DependencyError"
 _CLOCKS_APART_US = 2 * 3_600 * MICROSECONDS
 """How far the clocks of two workers may be apart: an hour each from the submit host's."""
+_PACKED_FROM = 4_096
+"""Places from which on it pays to move the live tasks together when most of them have gone."""
 
 
-class Run(RunSums):
-    """One run of one database.
+class Limits(NamedTuple):
+    """What the model may keep and when it lets go. Seconds, but for the number of apps."""
 
-    Until anything of it has been published a histogram's observation can be taken back and made again, afterwards
-    late rows only reach counters.
+    close_after: float
+    retention: float
+    abandon_after: float
+    apps: int
+
+
+class Info(NamedTuple):
+    """The run's workflow row; `end_us` is None while time_completed is NULL."""
+
+    name: str
+    version: str
+    host: str
+    user: str
+    rundir: str
+    begin_us: int
+    end_us: int | None
+
+
+class Run:
+    """One run of one database. `published` says whether anything of it has been shown.
+
+    Until then a histogram's observation can be taken back and made again, afterwards late rows only reach counters.
     """
 
     def __init__(self, run_id: str, buckets: Buckets, limits: Limits) -> None:
-        super().__init__(run_id, buckets, limits)
-        self._closing: deque[tuple[float, int, int]] = deque()
+        self.run_id = run_id
+        self.info: Info | None = None
+        self.names = Codebook()
+        self.tasks = Tasks()
+        self.tries = Tries(self.tasks)
+        self.sums = Sums(self.names, buckets)
+        self.odd: OddStates = {}
+        self.blocks: dict[tuple[str, str], Block] = {}
+        self.executors_of_block: dict[str, set[str]] = {}
+        self.executors_seen_on: dict[tuple[str, str], set[str]] = {}
+        self.managers: dict[str, Manager] = {}
+        self.hosts: dict[str, Host] = {}
+        self.nowhere = Host()
+        self.apps: dict[str, str] = {}
+        self.newest_us = 0
+        self.seen = 0.0
+        self.over_since: float | None = None
+        self.published = False
+        self.changed = True
+        self.forget_at = float("inf")
+        self.buckets = buckets
+        self._limits = limits
+        self.unnamed: list[Codes] = []
+        self._shown_odd: dict[int, tuple[int, str]] = {}
+        self._touched: list[Codes] = []
+        self._before: list[Added] = []
+        self._closing: deque[tuple[float, Codes]] = deque()
+
+    @property
+    def last_us(self) -> int:
+        """Microseconds of the newest of its rows, its begin and its end as it is now; 0 when it has none."""
+        if self.info is None:
+            return self.newest_us
+        return max(self.newest_us, self.info.begin_us, self.info.end_us or 0)
+
+    @property
+    def over(self) -> bool:
+        """Say whether the database gives the run an end."""
+        return self.info is not None and self.info.end_us is not None
+
+    def app_label(self, app: str) -> tuple[str, bool]:
+        """The label under which `app` is counted, and whether this call folded it for the first time."""
+        label = self.apps.get(app)
+        if label is not None:
+            return label, False
+        if len(self.apps) < self._limits.apps:
+            self.apps[app] = app
+            return app, False
+        return OTHER, True
+
+    def host(self, hostname: str) -> Host:
+        """The facts of one host, made when first asked for."""
+        host = self.hosts.get(hostname)
+        if host is None:
+            host = self.hosts[hostname] = Host()
+        return host
+
+    def block(self, executor: str, block_id: str) -> Block:
+        """The facts of one block, made when first asked for."""
+        block = self.blocks.get((executor, block_id))
+        if block is None:
+            block = self.blocks[executor, block_id] = Block()
+        return block
+
+    def executor_of(self, manager: Manager) -> str:
+        """The executor of a manager. Node rows give none, and a block_id is only unique within an executor."""
+        block_id, hostname = manager.latest.block_id, manager.latest.hostname
+        found = self.executors_of_block.get(block_id, set())
+        if len(found) != 1:
+            found = self.executors_seen_on.get((block_id, hostname), set())
+        return next(iter(found)) if len(found) == 1 else UNKNOWN
+
+    def show_all_groups(self) -> None:
+        """Have a group for each app and executor of the tries whose rows have come, though they count nothing yet."""
+        places = np.flatnonzero(self.tries.executor >= 0).astype(np.int32)
+        places = places[self._complete(places)]
+        self.sums.groups(self.tasks.app[self.tries.task[places]], self.tries.executor[places])
+
+    def seen_row(self, now: float) -> None:
+        """A row of the run has come."""
+        self.changed = True
+        self.seen = now
+
+    def learn(self, info: Info) -> None:
+        """Take the workflow row."""
+        if info.end_us is not None and not self.over:
+            self.touch(self._live())
+        self.info = info
+
+    # --- rows come ------------------------------------------------------------------------------------------
+
+    def _live(self) -> Codes:
+        return np.flatnonzero((self.tasks.head >= 0) | (self.tasks.app >= 0)).astype(np.int32)
+
+    def touch(self, tasks: Codes) -> None:
+        """Rows of these tasks are about to be taken: note what their tries have added so far."""
+        new = np.unique(tasks[~self.tasks.touched[tasks]])
+        if not len(new):
+            return
+        self.tasks.touched[new] = True
+        self._touched.append(new)
+        settled = new[self.tasks.settled[new]]
+        if len(settled):
+            places, _ = self.tries.of(settled)
+            self._before.append(self._added(places))
+
+    def _added(self, places: Codes) -> Added:
+        tasks = self.tries.task[places]
+        groups = self.sums.groups(self.tasks.app[tasks], self.tries.executor[places])
+        return contribution.added(self.tasks, self.tries, places, groups, over=self.over)
+
+    def reopen(self, tasks: Codes) -> None:
+        """Take all closes of tasks back: another row has come before anything of the run was published."""
+        places, _ = self.tries.of(tasks)
+        closed = places[self.tries.closed[places]]
+        self._observe(closed, -1)
+        counted = self.tries.counted_failure[closed]
+        for place, reason in zip(closed[counted >= 0].tolist(), counted[counted >= 0].tolist(), strict=True):
+            self.sums.failures[int(self.tries.group[place]), self.names.texts[reason]] -= 1
+        self.tries.counted_failure[closed] = NONE
+        self.tries.closed[closed] = False
+        self.tries.queued[closed] = False
+        self.tasks.partly_closed[tasks] = False
 
     # --- settling -------------------------------------------------------------------------------------------
 
@@ -36,57 +192,356 @@ class Run(RunSums):
         """Say whether `settle` would bring any sum up to date."""
         begins_to_be_over = self.over and self.over_since is None
         due = bool(self._closing) and self._closing[0][0] <= now
-        return bool(self.touched) or begins_to_be_over or due
+        return bool(self._touched) or begins_to_be_over or due
 
     def settle(self, now: float) -> None:
         """Bring every sum up to date with the rows taken so far, and close the tries that have been quiet."""
-        over = self.over
-        if over and self.over_since is None:
+        if self.over and self.over_since is None:
             self.over_since = now
-            self.touched.update(self.tasks)
-        touched, self.touched = self.touched, {}
-        for task_id, task in touched.items():
-            self._settle_task(task_id, task)
-            for try_id, one in task.tries.items():
-                shown = shown_of(one)
-                if not one.closed and not shown.queued and self._ended(task, try_id, one):
-                    shown.queued = True
-                    self._closing.append((one.seen + self._limits.close_after, task_id, try_id))
-            if task.partly_closed:
-                self._retire(task_id, task)
+        tasks = joined(self._touched)
+        self._touched.clear()
+        tasks = tasks[self.tasks.touched[tasks]]
+        if len(tasks):
+            places = self._settle(tasks)
+            self._queue(places)
+            self._retire(tasks[self.tasks.partly_closed[tasks]])
         self._close_quiet(now)
+        if self.tasks.size > _PACKED_FROM and 4 * len(self.tasks) < self.tasks.size:
+            self._pack()
+
+    def _settle(self, tasks: Codes) -> Codes:
+        """Bring the sums up to date with these tasks; give the places of their tries."""
+        places, owner = self.tries.of(tasks)
+        if len(places):
+            self._place(places)
+            self._count(places)
+        found = standing(self.tries, places, owner, len(tasks), self.odd)
+        self._show(tasks, found)
+        self.tasks.touched[tasks] = False
+        self.tasks.settled[tasks] = True
+        return places
+
+    def _count(self, places: Codes) -> None:
+        """Move counters and gauges by the difference to what these tries had added before."""
+        before = self._noted(places)
+        self._assign_groups(places)
+        self._count_failures(places)
+        if self.odd:
+            self._count_odd(places)
+        after = self._added(places)
+        values = after.values.copy()
+        if before is not None:
+            order = np.argsort(places)
+            at = order[np.searchsorted(places[order], before.places)]
+            same = before.group == after.group[at]
+            values[at[same], COUNTERS] -= before.values[same, COUNTERS]
+            moved = ~same & (before.group >= 0)
+            self.sums.add(before.group[moved], -before.values[moved], COUNTERS)
+            same = before.host == after.host[at]
+            values[at[same], ON_HOST] -= before.values[same, ON_HOST]
+            self._add_to_hosts(before.host[~same], -before.values[~same, ON_HOST])
+            self._run(before, -1)
+        counted = after.group >= 0
+        self.sums.add(after.group[counted], values[counted], COUNTERS)
+        self.sums.counted.update(np.unique(after.group[counted]).tolist())
+        self._add_to_hosts(after.host, values[:, ON_HOST])
+        self._run(after, 1)
+        self._ask(places)
+
+    def _noted(self, places: Codes) -> Added | None:
+        """What those of these tries that were settled before have added until now."""
+        if not self._before:
+            return None
+        parts = self._before
+        self._before = []
+        noted = parts[0] if len(parts) == 1 else Added(*map(np.concatenate, zip(*parts, strict=True)))
+        of = np.isin(noted.places, places)
+        if of.all():
+            return noted
+        self._before.append(Added(*(column[~of] for column in noted)))
+        return Added(*(column[of] for column in noted))
+
+    def _assign_groups(self, places: Codes) -> None:
+        """Say where each try counts, once its names are known or it has closed without them."""
+        tries = self.tries
+        app, executor = self.tasks.app[tries.task[places]], tries.executor[places]
+        counts = ((app >= 0) & (executor >= 0)) | tries.closed[places]
+        if self.published:
+            counts &= tries.group[places] < 0
+        tries.group[places[counts]] = self.sums.groups(app[counts], executor[counts])
+
+    def _count_failures(self, places: Codes) -> None:
+        """Count each failure once, under its reason as soon as that is known, `unknown` at its close."""
+        tries = self.tries
+        open_ = (tries.counted_failure[places] < 0) & (tries.group[places] >= 0)
+        wasted = contribution.wasteful(tries, places)
+        reason = np.where(wasted & tries.closed[places], 0, NONE)
+        reason = np.where(wasted & (tries.failure[places] >= 0), tries.failure[places], reason)
+        failed = ~wasted & contribution.failed_dependency(tries, places)
+        if failed.any():
+            reason[failed] = self.names.code(DEPENDENCY_ERROR)
+        counts = np.flatnonzero(open_ & (reason >= 0))
+        if len(counts):
+            tries.counted_failure[places[counts]] = reason[counts]
+            groups = tries.group[places[counts]].tolist()
+            for group, code in zip(groups, reason[counts].tolist(), strict=True):
+                self.sums.failures[group, self.names.texts[code]] += 1
+
+    def _count_odd(self, places: Codes) -> None:
+        for place in places[self.tries.odd_at[places] >= 0].tolist():
+            group = int(self.tries.group[place])
+            for name, rows in self.odd[place].items():
+                if rows.group not in (NONE, group):
+                    self.sums.odd_transitions[rows.group, name] -= rows.counted
+                    rows.counted = 0
+                if group >= 0:
+                    self.sums.odd_transitions[group, name] += rows.rows - rows.counted
+                    rows.counted, rows.group = rows.rows, group
+
+    def _add_to_hosts(self, hosts: Codes, values: Floats) -> None:
+        used = np.flatnonzero(values.any(axis=1))
+        if not len(used):
+            return
+        found, of = np.unique(hosts[used], return_inverse=True)
+        cpu = np.bincount(of, values[used, 0], len(found)).tolist()
+        sampled = np.bincount(of, values[used, 1], len(found)).tolist()
+        for code, seconds, tries in zip(found.tolist(), cpu, sampled, strict=True):
+            host = self.nowhere if code < 0 else self.host(self.names.texts[code])
+            host.cpu += seconds
+            host.sampled += tries
+
+    def _run(self, added: Added, sign: int) -> None:
+        """Add the running ones among these tries to the gauges of their group, host and block, or take them away."""
+        if not added.running.any():
+            return
+        values = sign * added.values[added.running]
+        self.sums.add(added.running_group[added.running], values, GAUGES)
+        keys = np.stack([added.host, added.executor, added.block])[:, added.running]
+        found, of = np.unique(keys, axis=1, return_inverse=True)
+        counts = np.bincount(of.reshape(-1), minlength=found.shape[1]).tolist()
+        resident = np.bincount(of.reshape(-1), values[:, RESIDENT], found.shape[1]).tolist()
+        texts = self.names.texts
+        for (host, executor, block), count, size in zip(found.T.tolist(), counts, resident, strict=True):
+            at = self.nowhere if host < 0 else self.host(texts[host])
+            at.running += sign * count
+            at.resident += size
+            if block >= 0:
+                self.block(texts[max(executor, 0)], texts[block]).running += sign * count
+
+    def _place(self, places: Codes) -> None:
+        """Note on which hosts and blocks tries are, and their signs of life there."""
+        tries = self.tries
+        host, block, executor = tries.host[places], tries.block[places], tries.executor[places]
+        named = np.flatnonzero((host >= 0) | ((block >= 0) & (executor >= 0)))
+        if not len(named):
+            return
+        keys = np.stack([executor, block, host])[:, named]
+        found, of = np.unique(keys, axis=1, return_inverse=True)
+        newest = np.full(found.shape[1], NONE, np.int64)
+        np.maximum.at(newest, of.reshape(-1), contribution.activity(tries, places[named]))
+        texts = self.names.texts
+        for (e, b, h), us in zip(found.T.tolist(), newest.tolist(), strict=True):
+            if h >= 0:
+                self.host(texts[h])
+            if b < 0 or e < 0:
+                continue
+            facts = self.block(texts[e], texts[b])
+            facts.activity = max(facts.activity, us)
+            if h >= 0:
+                self.executors_seen_on.setdefault((texts[b], texts[h]), set()).add(texts[e])
+
+    def _show(self, tasks: Codes, found: Standing) -> None:
+        """Count each task in the state that it is in now, and no more in the one that it was in."""
+        columns, sums = self.tasks, self.sums
+        latest = columns.latest[tasks]
+        executor = np.where(latest >= 0, self.tries.executor[latest], NONE)
+        groups = sums.groups(columns.app[tasks], executor)
+        there = found.state >= 0
+        same = (
+            (groups == columns.shown_group[tasks])
+            & (found.state == columns.shown_state[tasks])
+            & (found.since == columns.shown_since[tasks])
+            & (found.state < FIRST_ODD)
+        )
+        change = np.flatnonzero(there & ~same)
+        if not len(change):
+            return
+        changed = tasks[change]
+        old_group, old_state = columns.shown_group[changed], columns.shown_state[changed]
+        was = (old_state >= 0) & (old_state < FIRST_ODD)
+        np.add.at(sums.tasks, (old_group[was], old_state[was]), -1)
+        new_group, new_state, since = groups[change], found.state[change], found.since[change]
+        ordinary = new_state < FIRST_ODD
+        np.add.at(sums.tasks, (new_group[ordinary], new_state[ordinary]), 1)
+        if found.odd or self.odd:
+            self._show_odd(changed, new_group, {int(tasks[i]): name for i, name in found.odd.items()})
+        columns.shown_group[changed] = new_group
+        columns.shown_state[changed] = new_state
+        columns.shown_since[changed] = since
+        for state in TIMED:
+            entered = new_state == state
+            if entered.any():
+                sums.oldest[state].enter(
+                    new_group[entered], changed[entered], since[entered], self._still_in(state)
+                )
+
+    def _show_odd(self, changed: Codes, groups: Codes, names: dict[int, str]) -> None:
+        for task, group in zip(changed.tolist(), groups.tolist(), strict=True):
+            before = self._shown_odd.pop(task, None)
+            if before is not None:
+                self.sums.odd_tasks[before] -= 1
+            if task in names:
+                self._shown_odd[task] = (group, names[task])
+                self.sums.odd_tasks[group, names[task]] += 1
+
+    def _still_in(self, state: int) -> Still:
+        columns = self.tasks
+
+        def still(group: int, tasks: Codes, at: Ints) -> Mask:
+            return (
+                (columns.shown_state[tasks] == state)
+                & (columns.shown_group[tasks] == group)
+                & (columns.shown_since[tasks] == at)
+            )
+
+        return still
+
+    def oldest(self, group: int, state: int) -> int | None:
+        """Microseconds at which the longest-waiting task of a group entered a state; None when none is in it."""
+        return self.sums.oldest[state].first(group, self._still_in(state))
+
+    # --- closing --------------------------------------------------------------------------------------------
+
+    def _queue(self, places: Codes) -> None:
+        """Have the tries that are over close when they have been quiet."""
+        tries = self.tries
+        over = contribution.ended(self.tasks, tries, places, over=self.over)
+        places = places[over & ~tries.closed[places] & ~tries.queued[places]]
+        if len(places):
+            tries.queued[places] = True
+            self._closing.append((float(tries.seen[places].min()) + self._limits.close_after, places))
 
     def _close_quiet(self, now: float) -> None:
-        waiting = self._closing
-        again = []
-        while waiting and waiting[0][0] <= now:
-            _, task_id, try_id = waiting.popleft()
-            task = self.tasks.get(task_id)
-            one = task.tries.get(try_id) if task is not None else None
-            if task is None or one is None or one.closed:
-                continue
-            due = one.seen + self._limits.close_after
-            if due > now:
-                again.append((due, task_id, try_id))
-            elif self._attributed(task, one):
-                self._close(task, try_id, one)
-                self._retire(task_id, task)
+        tries = self.tries
+        again: list[tuple[float, Codes]] = []
+        while self._closing and self._closing[0][0] <= now:
+            _, places = self._closing.popleft()
+            places = places[tries.queued[places]]
+            due = tries.seen[places] + self._limits.close_after
+            if (later := due > now).any():
+                again.append((float(due[later].min()), places[later]))
+                places = places[~later]
+            # The row that a try lacks, or the end of the run, will touch it again.
+            tries.queued[places] = False
+            places = np.unique(places[self._attributed(places)])
+            if len(places):
+                self._close(places)
+                self._retire(np.unique(tries.task[places]))
                 self.changed = True
-            else:  # the row that it lacks, or the end of the run, will touch it again
-                shown_of(one).queued = False
-        waiting.extend(again)
+        self._closing.extend(again)
+
+    def _complete(self, places: Codes) -> Mask:
+        """Say of each try whether the rows that name its app and its executor have come."""
+        return (self.tasks.app[self.tries.task[places]] >= 0) & (self.tries.executor[places] >= 0)
+
+    def _attributed(self, places: Codes) -> Mask:
+        return np.full(len(places), True) if self.over else self._complete(places)
+
+    def _close(self, places: Codes) -> None:
+        """Observe the histograms of ended tries, once, and count what was held of them."""
+        tries = self.tries
+        held = places[
+            (tries.group[places] < 0)
+            | (contribution.wasteful(tries, places) & (tries.counted_failure[places] < 0))
+        ]
+        if len(held):
+            self._before.append(self._added(held))
+        tries.closed[places] = True
+        self.tasks.partly_closed[tries.task[places]] = True
+        if len(held):
+            self._count(held)
+        self._observe(places, 1)
+
+    def _observe(self, places: Codes, times: int) -> None:
+        if not len(places):
+            return
+        tries, sums = self.tries, self.sums
+        groups = self.sums.groups(self.tasks.app[tries.task[places]], tries.executor[places])
+        for state, (of, values) in contribution.durations(tries, places).items():
+            sums.durations[state].observe(groups[of], values, times)
+        for histograms, (of, values) in (
+            (sums.cpu, contribution.cpu(tries, places)),
+            (sums.peak, contribution.peak(tries, places)),
+        ):
+            histograms.observe(groups[of], values, times)
+        self._observe_tasks(places, groups, times)
+
+    def _observe_tasks(self, places: Codes, groups: Codes, times: int) -> None:
+        """Observe how long tasks took, at the close of the try that ended last."""
+        tries, tasks = self.tries, self.tasks
+        final = contribution.final_at(tries, places)
+        ending = (final >= 0) & (tasks.timed[tries.task[places]] == (times < 0))
+        places, groups, final = places[ending], groups[ending], final[ending]
+        if not len(places):
+            return
+        owners, of = np.unique(tries.task[places], return_inverse=True)
+        siblings, owner = self.tries.of(owners)
+        begin = np.full(len(owners), NEVER)
+        np.minimum.at(begin, owner, tries.first[siblings, PENDING])
+        finals = contribution.final_at(tries, siblings)
+        latest = np.full(len(owners), NONE, np.int64)
+        np.maximum.at(latest, owner, finals)
+        last = np.full(len(owners), NONE, np.int64)
+        greatest = finals == latest[owner]
+        np.maximum.at(last, owner[greatest], tries.try_id[siblings[greatest]])
+        timed = (final == latest[of]) & (tries.try_id[places] == last[of]) & (begin[of] < NEVER)
+        tasks.timed[owners[of[timed]]] = times > 0
+        self.sums.task_duration.observe(groups[timed], np.maximum(0, final[timed] - begin[of[timed]]), times)
+
+    def _retire(self, tasks: Codes) -> None:
+        """Forget finished tasks: their sums stay, and a late row has them read again by key."""
+        state = self.tasks.shown_state[tasks]
+        tasks = tasks[(state >= FIRST_FINAL) & (state < FIRST_ODD) & ~self.tasks.touched[tasks]]
+        places, owner = self.tries.of(tasks)
+        open_ = np.full(len(tasks), False)
+        np.logical_or.at(open_, owner, ~self.tries.closed[places])
+        gone = tasks[~open_]
+        places = places[~open_[owner]]
+        if self.odd:
+            for place in places[self.tries.odd_at[places] >= 0].tolist():
+                del self.odd[place]
+        self.tries.forget(places)
+        self.tasks.forget(gone)
+
+    def _pack(self) -> None:
+        tries, tasks = self.tries.pack()
+        self.odd = {int(tries[place]): rows for place, rows in self.odd.items()}
+        self._shown_odd = {int(tasks[task]): shown for task, shown in self._shown_odd.items()}
+        moved = ((due, tries[places]) for due, places in self._closing)
+        self._closing = deque((due, places[places >= 0]) for due, places in moved)
+        for oldest in self.sums.oldest.values():
+            oldest.moved(tasks)
+
+    # --- a first read ---------------------------------------------------------------------------------------
 
     def close_history(self, before_us: float) -> None:
         """In a first read: let go of the finished tasks all of whose rows lie before `before_us`."""
+        tasks = self._live()
+        tasks = tasks[~self.tasks.settled[tasks]]
+        places, owner = self.tries.of(tasks)
         before_us -= self._limits.close_after * MICROSECONDS
-        for task_id, task in list(self.tasks.items()):
-            for try_id, one in task.tries.items():
-                if not self._complete(task, one) or not self._quiet(task, one, before_us):
-                    break
-                if not self._ended(task, try_id, one):
-                    break
-            else:
-                self._finish(task_id, task)
+        over = contribution.ended(self.tasks, self.tries, places, over=self.over)
+        ready = self._complete(places) & self._quiet(places, before_us) & over
+        open_ = np.full(len(tasks), False)
+        np.logical_or.at(open_, owner, ~ready)
+        final = np.full(len(tasks), False)
+        np.logical_or.at(final, owner, contribution.final_at(self.tries, places) >= 0)
+        done = tasks[final & ~open_]
+        if len(done):
+            self._close(self._settle(done))
+            self._retire(done)
+        touched = joined(self._touched)
+        self._touched = [touched[self.tasks.touched[touched]]]
 
     def settle_first_read(self, now: float, wall: float, *, whole: bool) -> None:
         """End a first read at `wall` (UTC epoch seconds): close what is past, take ages from the stamps.
@@ -95,166 +550,98 @@ class Run(RunSums):
         that lacks a row, or an update of it, may get that in a moment unless the run was over long ago.
         """
         close_after_us = self._limits.close_after * MICROSECONDS
-        before_us = self.last_us - close_after_us
-        ended_us = self.info.end_us if self.info is not None else None
-        long_over = ended_us is not None and ended_us + close_after_us < wall * MICROSECONDS
-        for task_id, task in list(self.tasks.items()):
-            self._settle_task(task_id, task)
-            for try_id, one in task.tries.items():
-                quiet = whole or long_over or self._quiet(task, one, float("inf") if self.over else before_us)
-                if quiet and not one.closed and self._closable(task, try_id, one):
-                    self._close(task, try_id, one)
-            self._retire(task_id, task)
-        self.touched.update(self.tasks)
-        if self.info is not None and self.info.end_us is not None:
-            self.over_since = now - max(0.0, wall - self.info.end_us / MICROSECONDS)
+        end_us = self.info.end_us if self.info is not None else None
+        long_over = end_us is not None and end_us + close_after_us < wall * MICROSECONDS
+        tasks = self._live()
+        places = self._settle(tasks)
+        over = contribution.ended(self.tasks, self.tries, places, over=self.over)
+        closing = over & ~self.tries.closed[places] & self._attributed(places)
+        if not (whole or long_over):
+            closing &= self._quiet(places, float("inf") if self.over else self.last_us - close_after_us)
+        self._close(places[closing])
+        self._retire(tasks)
+        live = self._live()
+        self.tasks.touched[live] = True
+        self._touched = [live]
+        self._before = [self._added(self.tries.of(live)[0])]
+        if end_us is not None:
+            self.over_since = now - max(0.0, wall - end_us / MICROSECONDS)
         self.seen = now - max(0.0, wall - self.last_us / MICROSECONDS)
 
-    def _quiet(self, task: Task, one: Try, before_us: float) -> bool:
-        """Say whether all its rows lie before `before_us`, and none that it lacks is just being written."""
-        if not self._complete(task, one) or self._incomplete(one):
-            before_us = min(before_us, self.last_us - _CLOCKS_APART_US)
-            return 0 < one.newest() < before_us
-        return one.newest() < before_us
+    def _quiet(self, places: Codes, before_us: float) -> Mask:
+        """Say of each try whether all its rows lie before `before_us`, and none that it lacks is just being written."""
+        newest = contribution.newest(self.tries, places)
+        lacking = ~self._complete(places) | self._lacking(places)
+        long_before = min(before_us, self.last_us - _CLOCKS_APART_US)
+        return np.where(lacking, (newest > 0) & (newest < long_before), newest < before_us)
 
-    def _attributed(self, task: Task, one: Try) -> bool:
-        return self._complete(task, one) or self.over
+    # --- what has to be read again --------------------------------------------------------------------------
 
-    def _closable(self, task: Task, try_id: int, one: Try) -> bool:
-        return self._ended(task, try_id, one) and self._attributed(task, one)
+    def missing(self, *, again: bool) -> tuple[list[int], list[tuple[int, int]]]:
+        """Give the tasks (task_id) and tries (task_id, try_id) whose own rows have not come.
 
-    def _finish(self, task_id: int, task: Task) -> None:
-        """Add all of a finished task to the sums at once and forget it: what settle, close and retire come to."""
-        standing = task.standing()
-        if standing is None or standing.state not in FINAL or task.shown is not None or task.partly_closed:
-            return
-        app = task.app or UNKNOWN
-        for try_id, one in task.tries.items():
-            executor = one.executor or UNKNOWN
-            group = self.group(app, executor)
-            group.counted = True
-            transitions = group.transitions
-            for state in one.first:
-                transitions[state] += 1 if one.rows is None else one.rows.get(state, 1)
-            reason = self._failure(one, closing=True)
-            if reason is not None:
-                group.failures[reason] += 1
-            if one.block is not None or one.host is not None:
-                self._place(one)
-            if one.usage is not None:
-                used = one.usage.used()
-                cpu = used[USER] + used[SYSTEM]
-                total = group.used
-                for column in range(CUMULATIVE):
-                    total[column] += used[column]
-                if reason is not None and one.wasteful():
-                    group.wasted += cpu
-                if one.host is not None or self.over:
-                    self.host(one.host or UNKNOWN).cpu += cpu
-                else:
-                    self.unplaced_cpu += cpu
-            self._observe(group, task, try_id, one, 1)
-        self.group(app, task.executor()).tasks[standing.state] += 1
-        del self.tasks[task_id]
-        self.touched.pop(task_id, None)
-        self.retired.add(task_id)
+        Those among `unnamed`, each once; or `again` those that were given before.
+        """
+        columns, tries = self.tasks, self.tries
+        places = joined(self.unnamed)
+        self.unnamed.clear()
+        if again:
+            places = np.flatnonzero(tries.asked & (tries.executor < 0)).astype(np.int32)
+            tasks = np.flatnonzero(columns.asked & (columns.app < 0)).astype(np.int32)
+        else:
+            places = places[tries.task[places] >= 0]
+            tasks = np.unique(tries.task[places])
+            tasks = tasks[(columns.app[tasks] < 0) & ~columns.asked[tasks]]
+            places = places[(tries.executor[places] < 0) & ~tries.asked[places]]
+            columns.asked[tasks] = True
+            tries.asked[places] = True
+        of = columns.task_id[tries.task[places]]
+        return columns.task_id[tasks].tolist(), list(
+            zip(of.tolist(), tries.try_id[places].tolist(), strict=True)
+        )
 
-    # --- closing --------------------------------------------------------------------------------------------
+    def _lacking(self, places: Codes) -> Mask:
+        """Say of each try whether its row lacks what its status rows say must come."""
+        tries = self.tries
+        hostless = (tries.host[places] < 0) & (tries.last[places, RUNNING] >= 0)
+        reasonless = (tries.failure[places] < 0) & contribution.wasteful(tries, places)
+        return ~tries.closed[places] & (hostless | reasonless)
 
-    def _close(self, task: Task, try_id: int, one: Try) -> None:
-        """Observe the histograms of an ended try, once."""
-        one.closed = task.partly_closed = True
-        group = self.group(task.app or UNKNOWN, one.executor or UNKNOWN)
-        if self.over and (one.host is None or not self._complete(task, one)):
-            self._count(task.app or UNKNOWN, one)  # what was held for a row that did not come
-        if one.shown is not None and not one.shown.failure:
-            self._count_failure(group, one, one.shown)
-        self._observe(group, task, try_id, one, 1)
+    def _ask(self, places: Codes) -> None:
+        self.tries.incomplete[places] = (self.tries.executor[places] >= 0) & self._lacking(places)
 
-    def reopen(self, task: Task) -> None:
-        """Take all closes of a task back: another row has come before anything of the run was published."""
-        for try_id, one in task.tries.items():
-            if one.closed:
-                group = self.group(task.app or UNKNOWN, one.executor or UNKNOWN)
-                self._observe(group, task, try_id, one, -1)
-        for one in task.tries.values():
-            one.closed = False
-        task.partly_closed = False
+    def asks(self) -> Iterator[tuple[int, int]]:
+        """The tries (task_id, try_id) whose rows should be read again by key."""
+        places = np.flatnonzero(self.tries.incomplete).astype(np.int32)
+        places = places[self._lacking(places)]
+        task_ids = self.tasks.task_id[self.tries.task[places]]
+        yield from zip(task_ids.tolist(), self.tries.try_id[places].tolist(), strict=True)
 
-    def _observe(self, group: Group, task: Task, try_id: int, one: Try, times: int) -> None:
-        first = one.first
-        durations = group.durations
-        launched, running = first.get("launched"), first.get("running")
-        if launched is not None:
-            if "pending" in first:
-                durations["pending"].observe(max(0, one.latest("launched") - first["pending"]), times)
-            if running is not None:
-                durations["launched"].observe(max(0, one.latest("running") - launched), times)
-        final_us = one.final()
-        if running is not None:
-            if "running_ended" in first:
-                end_us = one.latest("running_ended")
-            elif "fail_retryable" in first:
-                end_us = max(one.latest("fail_retryable"), final_us)
-            else:
-                end_us = final_us
-            if end_us:
-                durations["running"].observe(max(0, end_us - running), times)
-        if final_us:
-            if "joining" in first:
-                durations["joining"].observe(max(0, final_us - first["joining"]), times)
-            self._observe_task(group, task, try_id, final_us, times)
-        if one.usage is not None:
-            if one.usage.cpu_sampled():
-                used = one.usage.used()
-                group.cpu.observe(used[USER] + used[SYSTEM], times)
-            if one.usage.peak is not None:
-                group.peak.observe(one.usage.peak, times)
-
-    def _observe_task(self, group: Group, task: Task, try_id: int, final_us: int, times: int) -> None:
-        begin_us = task.first_pending()
-        if begin_us is None or task.timed == (times > 0):
-            return
-        if len(task.tries) > 1 and any((t.final(), i) > (final_us, try_id) for i, t in task.tries.items()):
-            return
-        task.timed = times > 0
-        group.task_duration.observe(max(0, final_us - begin_us), times)
-
-    def _retire(self, task_id: int, task: Task) -> None:
-        """Forget a finished task: its sums stay, and a late row has it read again by key."""
-        if task.shown is None or task.shown[2].state not in FINAL:
-            return
-        for one in task.tries.values():
-            if not one.closed:
-                return
-        for one in task.tries.values():
-            if one.host is None and one.shown is not None:
-                self.unplaced_cpu += one.shown.used[USER] + one.shown.used[SYSTEM] - one.shown.host_cpu
-        del self.tasks[task_id]
-        self.touched.pop(task_id, None)
-        self.retired.add(task_id)
-
-    def revive(self, task_id: int, task: Task) -> None:
-        """Bring a retired task back, as its rows were when it retired: all of them are in the sums already."""
-        self.retired.remove(task_id)
-        self.tasks[task_id] = task
-        standing = task.standing()
-        task.shown = None if standing is None else (task.app or UNKNOWN, task.executor(), standing)
-        task.partly_closed = True
-        task.timed = task.first_pending() is not None
-        for one in task.tries.values():
-            one.closed = True
-            shown = shown_of(one)
-            shown.failure = one.wasteful() or "dep_fail" in one.first
-            shown.rows = {state: 1 if one.rows is None else one.rows.get(state, 1) for state in one.first}
-            if one.usage is not None:
-                shown.used = one.usage.used()
-                cpu = shown.used[USER] + shown.used[SYSTEM]
-                shown.wasted = cpu if one.wasteful() else 0.0
-                shown.host_cpu = cpu if one.host is not None or self.over else 0.0
-                self.unplaced_cpu -= cpu - shown.host_cpu
-        if not self.published:
-            self.reopen(task)
-
-
-__all__ = ["Info", "Limits", "Run"]
+    def come_back(self, task_ids: Ints) -> None:
+        """Finished tasks are back as their rows were when they were forgotten: all of those are in the sums already."""
+        tasks = self.tasks.find(task_ids)
+        tasks = tasks[tasks >= 0]
+        tries = self.tries
+        places, owner = tries.of(tasks)
+        self.tasks.touched[tasks] = False
+        tries.closed[places] = True
+        app, executor = self.tasks.app[tries.task[places]], tries.executor[places]
+        tries.group[places] = self.sums.groups(app, executor)
+        wasted = contribution.wasteful(tries, places)
+        reason = np.where(wasted, tries.failure[places].clip(0), NONE)
+        dependency = ~wasted & contribution.failed_dependency(tries, places)
+        tries.counted_failure[places] = np.where(dependency, self.names.code(DEPENDENCY_ERROR), reason)
+        for place in places[tries.odd_at[places] >= 0].tolist():
+            for rows in self.odd[place].values():
+                rows.counted, rows.group = rows.rows, int(tries.group[place])
+        found = standing(tries, places, owner, len(tasks), self.odd)
+        latest = self.tasks.latest[tasks]
+        last_executor = np.where(latest >= 0, tries.executor[latest], NONE)
+        self.tasks.shown_group[tasks] = self.sums.groups(self.tasks.app[tasks], last_executor)
+        self.tasks.shown_state[tasks] = found.state
+        self.tasks.shown_since[tasks] = found.since
+        pending = np.full(len(tasks), False)
+        np.logical_or.at(pending, owner, tries.last[places, PENDING] >= 0)
+        self.tasks.timed[tasks] = pending
+        self.tasks.partly_closed[tasks] = True
+        self.tasks.settled[tasks] = True

@@ -9,14 +9,24 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import NamedTuple
 
-from parsl_exporter.model.groups import Buckets
-from parsl_exporter.model.intake import INTAKES
-from parsl_exporter.model.names import OTHER, Names
-from parsl_exporter.model.run import Limits, Run
-from parsl_exporter.model.stamps import MICROSECONDS, Stamps
-from parsl_exporter.model.tasks import DEPENDENCY_ERROR
-from parsl_exporter.tables import TOO_LARGE, WORKFLOW, Row, Table
+import numpy as np
 
+from parsl_exporter.model.columns import Columns, SampleColumns, StatusColumns, TaskColumns, TryColumns
+from parsl_exporter.model.intake import ONE_BY_ONE, columns_of
+from parsl_exporter.model.names import OTHER, Names
+from parsl_exporter.model.run import DEPENDENCY_ERROR, Limits, Run
+from parsl_exporter.model.stamps import MICROSECONDS, Stamps
+from parsl_exporter.model.sums import Buckets
+from parsl_exporter.model.take import Labels, take
+from parsl_exporter.tables import RESOURCE, STATUS, TASK, TOO_LARGE, TRY, WORKFLOW, Row, Table
+
+TASK_TABLES = (TASK, TRY, STATUS, RESOURCE)
+TABLE_OF: dict[type[Columns], Table] = {
+    TaskColumns: TASK,
+    TryColumns: TRY,
+    StatusColumns: STATUS,
+    SampleColumns: RESOURCE,
+}
 _REMEMBERED = 10_000
 _HOST = 1 + WORKFLOW.columns.index("host")
 
@@ -57,7 +67,7 @@ class Runs:
         self.rejected: Counter[tuple[str, str]] = Counter()
         self.first_rejected: dict[tuple[str, str], Row] = {}
         self.folded = 0
-        self.aside: defaultdict[TaskKey, list[tuple[Table, Row]]] = defaultdict(list)
+        self.aside: defaultdict[str, list[Columns]] = defaultdict(list)
         self.ended: set[str] = set()
         self.abandoned: set[str] = set()
         self.awakened: set[str] = set()
@@ -65,6 +75,7 @@ class Runs:
         self._buckets = buckets
         self._limits = limits
         self._reasons = frozenset(failure_reasons) | {DEPENDENCY_ERROR}
+        self._labels = Labels(self.names, self.label, self.failure_label)
         self._folds: set[tuple[str, str]] = set()
         self._refused: set[int] = set()
 
@@ -73,7 +84,7 @@ class Runs:
     def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
         """Take rows of one table, in any order and any split; each row once."""
         if not self._zones:
-            INTAKES[table.name](self, rows, now)
+            self._take(table, rows, now)
             return
         if table is WORKFLOW:
             for row in rows:
@@ -81,8 +92,33 @@ class Runs:
         for _, part in groupby(rows, lambda row: id(self._stamps_of.get(row[1], self._stamps))):
             same_zone = list(part)
             self.stamps = self._stamps_of.get(same_zone[0][1], self._stamps)
-            INTAKES[table.name](self, same_zone, now)
+            self._take(table, same_zone, now)
         self.stamps = self._stamps
+
+    def _take(self, table: Table, rows: Sequence[Row], now: float) -> None:
+        if table.name in ONE_BY_ONE:
+            ONE_BY_ONE[table.name](self, rows, now)
+            return
+        for run_id, columns in columns_of(table, rows, self.stamps, self.reject):
+            self._take_columns(run_id, columns, now)
+
+    def take_columns(self, run_id: str, columns: Columns, now: float) -> None:
+        """Take rows of one run and table whose stamps are naive microseconds, each from 1970 on in any zone."""
+        if isinstance(columns, (StatusColumns, SampleColumns)):
+            stamps = self._stamps_of.get(run_id, self._stamps)
+            columns = columns._replace(at=stamps.utc(columns.at))
+        self._take_columns(run_id, columns, now)
+
+    def _take_columns(self, run_id: str, columns: Columns, now: float) -> None:
+        run = self.run(run_id, now)
+        if run is None:
+            return
+        run.seen_row(now)
+        taken = take(run, columns, self._labels, now)
+        if taken.aside.any():
+            self.aside[run_id].append(columns.only(taken.aside))
+        if run.published:
+            self.late[TABLE_OF[type(columns)].name] += taken.late + int(np.count_nonzero(taken.aside))
 
     def _stamps_on(self, host: object) -> Stamps:
         return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self._stamps)
@@ -146,49 +182,66 @@ class Runs:
         """The `reason` label of an exception class."""
         return failure if failure is None or failure in self._reasons else OTHER
 
-    def set_aside(self, run: Run, task_id: int, table: Table, row: Row) -> None:
-        """Keep a row of a finished task until its history has been read again (`late_tasks`, `revive`)."""
-        self.aside[TaskKey(run.run_id, task_id)].append((table, row))
-        if run.published:
-            self.late[table.name] += 1
-
     # --- what has to be read again --------------------------------------------------------------------------
 
-    def late_tasks(self) -> Iterable[TaskKey]:
+    def late_tasks(self) -> list[TaskKey]:
         """Finished tasks of which more rows have come: their earlier rows are needed to count those truly."""
-        return list(self.aside)
+        return [
+            TaskKey(run_id, task_id)
+            for run_id, parts in self.aside.items()
+            for task_id in np.unique(np.concatenate([part.task_ids for part in parts])).tolist()
+        ]
 
-    def revive(
-        self, key: TaskKey, history: Mapping[str, Sequence[Row]], tables: Sequence[Table], now: float
-    ) -> None:
-        """Take a late task's earlier rows (table name -> rows), then the rows that were set aside."""
-        run = self.runs.get(key.run_id)
-        aside = self.aside.pop(key, [])
-        if run is None:
-            return
-        if key.task_id in run.retired:
-            scratch = Runs(
-                zone=None, buckets=self._buckets, limits=self._limits, failure_reasons=self._reasons
-            )
-            scratch.stamps = self._stamps_of.get(key.run_id, self._stamps)
-            scratch.runs[key.run_id] = past = Run(key.run_id, self._buckets, self._limits)
-            past.apps = run.apps
-            for table in tables:
-                scratch.take(table, history.get(table.name, ()), now)
-            task = past.tasks.get(key.task_id)
-            if task is not None:
-                run.revive(key.task_id, task)
-        for table, row in aside:
-            late = self.late[table.name]
-            self.take(table, [row], now)
-            self.late[table.name] = late
+    def late_tries(self, key: TaskKey) -> set[int]:
+        """The try_ids that the later rows of a finished task give."""
+        return {
+            try_id
+            for part in self.aside[key.run_id]
+            if not isinstance(part, TaskColumns)
+            for try_id in part.try_ids[part.task_ids == key.task_id].tolist()
+        }
+
+    def revive(self, history: Mapping[str, Sequence[Row]], now: float) -> None:
+        """Take the earlier rows (table name -> rows) of all late tasks, then the rows that were set aside."""
+        aside, self.aside = self.aside, defaultdict(list)
+        past: dict[str, list[Columns]] = {}
+        for table in TASK_TABLES:
+            of_run: defaultdict[str, list[Row]] = defaultdict(list)
+            for row in history.get(table.name, ()):
+                of_run[row[1]].append(row)
+            for run_id, rows in of_run.items():
+                stamps = self._stamps_of.get(run_id, self._stamps)
+                for _, columns in columns_of(table, rows, stamps, lambda *_: None):
+                    past.setdefault(run_id, []).append(columns)
+        for run_id, parts in aside.items():
+            run = self.runs.get(run_id)
+            if run is None:
+                continue
+            task_ids = np.unique(np.concatenate([part.task_ids for part in parts]))
+            run.tasks.take_back(task_ids)
+            newest_us, seen = run.newest_us, run.seen
+            for columns in past.get(run_id, ()):
+                take(run, columns, self._labels, seen)
+            run.newest_us = newest_us
+            run.come_back(task_ids)
+            for columns in parts:
+                take(run, columns, self._labels, now)
+
+    def missing(self, *, again: bool = False) -> tuple[list[TaskKey], list[TryKey]]:
+        """Give the tasks and tries that rows name and whose own rows have not come, each once, or all `again`."""
+        tasks: list[TaskKey] = []
+        tries: list[TryKey] = []
+        for run_id, run in self.runs.items():
+            task_ids, keys = run.missing(again=again)
+            tasks += [TaskKey(run_id, task_id) for task_id in task_ids]
+            tries += [TryKey(run_id, *key) for key in keys]
+        return tasks, tries
 
     def incomplete_tries(self) -> Iterable[TryKey]:
         """Tries whose row is updated after the status rows that announce it: to be read again by key."""
         for run in self.runs.values():
-            if run.asking:
-                for task_id, try_id in run.asks():
-                    yield TryKey(run.run_id, task_id, try_id)
+            for task_id, try_id in run.asks():
+                yield TryKey(run.run_id, task_id, try_id)
 
     def known_runs(self) -> list[str]:
         """Runs whose workflow row may change: of an ended one too, as Parsl may write its end twice.
@@ -203,7 +256,6 @@ class Runs:
         """Bring all facts up to date after a poll's rows were taken."""
         for run in self.runs.values():
             run.settle(now)
-            run.place_cpu()
 
     def unsettled(self, now: float) -> bool:
         """Say whether `settle` would bring anything up to date."""

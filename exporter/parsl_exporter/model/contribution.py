@@ -1,0 +1,179 @@
+"""What tries add to the sums of their run: the one place that says so.
+
+A try adds a row of numbers (`sums.py` has the columns) to its group and its host, and to its block while it runs.
+What it adds when its rows change is the difference to what it had added before. What closing it adds to histograms is
+the other half: it is observed once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from parsl_exporter.model.columns import Codes, Floats, Ints, Mask
+from parsl_exporter.model.states import (
+    DEP_FAIL,
+    FAIL_RETRYABLE,
+    FAILED,
+    FIRST_FINAL,
+    JOINING,
+    LAUNCHED,
+    PENDING,
+    RUNNING,
+    RUNNING_ENDED,
+)
+from parsl_exporter.model.sums import (
+    CPU,
+    PROCESSES,
+    RESIDENT,
+    SAMPLED,
+    TRANSITIONS,
+    TRIES,
+    USED,
+    VIRTUAL,
+    WASTED,
+    WIDTH,
+)
+from parsl_exporter.model.tries import NONE, Tasks, Tries
+from parsl_exporter.model.usage import SYSTEM, USER
+
+
+class Added(NamedTuple):
+    """What tries add, a row each: `values` to `group` (NONE: counters are held) and `host` (NONE: not known).
+
+    `running`: its gauges count, in `running_group`, on `host` and on the block of its try row.
+    """
+
+    places: Codes
+    values: Floats
+    group: Codes
+    host: Codes
+    running: Mask
+    running_group: Codes
+    executor: Codes
+    block: Codes
+
+
+def finished(tries: Tries, places: Codes) -> Mask:
+    """Say of each try whether one of its own rows ends it."""
+    return (tries.last[places, FAIL_RETRYABLE:] >= 0).any(axis=1)
+
+
+def wasteful(tries: Tries, places: Codes) -> Mask:
+    """Say of each try whether what it used was for nothing."""
+    return (tries.last[places, FAIL_RETRYABLE] >= 0) | (tries.last[places, FAILED] >= 0)
+
+
+def failed_dependency(tries: Tries, places: Codes) -> Mask:
+    """Say of each try whether it never ran, for what it depends on failed."""
+    return tries.last[places, DEP_FAIL] >= 0
+
+
+def ended(tasks: Tasks, tries: Tries, places: Codes, *, over: bool) -> Mask:
+    """Say of each try whether it is over: by its rows, by a later try, or as its run is."""
+    if over:
+        return np.full(len(places), True)
+    return finished(tries, places) | (tasks.latest[tries.task[places]] != places)
+
+
+def used(tries: Tries, places: Codes) -> Floats:
+    """Greatest minus least sample of the cumulative columns, 0 where there is none."""
+    low, high = tries.low[places], tries.high[places]
+    return np.where(high >= low, high - low, 0.0)
+
+
+def added(tasks: Tasks, tries: Tries, places: Codes, running_group: Codes, *, over: bool) -> Added:
+    """Give what each of these tries adds; `running_group` is the group of its names as far as they are known."""
+    last = tries.last[places]
+    group = tries.group[places]
+    values = np.zeros((len(places), WIDTH))
+    values[:, TRANSITIONS] = tries.rows[places]
+    sampled = tries.sampled_at[places] >= 0
+    if sampled.any():
+        values[:, USED] = used(tries, places)
+        values[:, CPU] = values[:, USED.start + USER] + values[:, USED.start + SYSTEM]
+        values[:, SAMPLED] = sampled
+        values[:, WASTED] = np.where(wasteful(tries, places), values[:, CPU], 0.0)
+    values[group < 0, : WASTED + 1] = 0.0
+    running = (last[:, RUNNING] >= 0) & (last[:, RUNNING_ENDED] < 0)
+    running &= ~ended(tasks, tries, places, over=over)
+    if running.any():
+        children, virtual, resident = np.nan_to_num(tries.latest_sample[places[running]]).T
+        values[running, TRIES] = 1.0
+        values[running, RESIDENT] = resident
+        values[running, VIRTUAL] = virtual
+        values[running, PROCESSES] = np.where(sampled[running], 1.0 + children, 0.0)
+    return Added(
+        places,
+        values,
+        group,
+        tries.host[places],
+        running,
+        running_group,
+        tries.executor[places],
+        tries.block[places],
+    )
+
+
+class Observed(NamedTuple):
+    """Values that a histogram observes, and of which of the tries (by index) they are."""
+
+    of: Ints
+    values: Ints | Floats
+
+
+def final_at(tries: Tries, places: Codes) -> Ints:
+    """Microseconds of each try's latest final row, NONE where it has none."""
+    latest: Ints = tries.last[places, FIRST_FINAL:].max(axis=1)
+    return latest
+
+
+def durations(tries: Tries, places: Codes) -> dict[int, Observed]:
+    """What tries that close spent in each state of `TIMED`: from its earliest start to its latest end."""
+    first, last = tries.first[places], tries.last[places]
+    final = final_at(tries, places)
+    has = last >= 0
+    end = np.maximum(last[:, FAIL_RETRYABLE], final)
+    end = np.where(
+        has[:, RUNNING_ENDED], last[:, RUNNING_ENDED], np.where(has[:, FAIL_RETRYABLE], end, final)
+    )
+
+    def span(state: int, end: Ints) -> Observed:
+        of = np.flatnonzero(has[:, state] & (end >= 0))
+        return Observed(of, np.maximum(0, end[of] - first[of, state]))
+
+    return {
+        PENDING: span(PENDING, last[:, LAUNCHED]),
+        LAUNCHED: span(LAUNCHED, np.where(has[:, LAUNCHED], last[:, RUNNING], NONE)),
+        RUNNING: span(RUNNING, end),
+        JOINING: span(JOINING, final),
+    }
+
+
+def cpu(tries: Tries, places: Codes) -> Observed:
+    """User and system CPU seconds of the tries of which both were sampled."""
+    high = tries.high[places]
+    of = np.flatnonzero(np.isfinite(high[:, USER]) & np.isfinite(high[:, SYSTEM]))
+    difference = used(tries, places[of])
+    return Observed(of, difference[:, USER] + difference[:, SYSTEM])
+
+
+def peak(tries: Tries, places: Codes) -> Observed:
+    """The greatest resident sample, where there is one."""
+    values = tries.peak[places]
+    of = np.flatnonzero(np.isfinite(values))
+    return Observed(of, values[of])
+
+
+def newest(tries: Tries, places: Codes) -> Ints:
+    """Microseconds of each try's newest status row or sample; NONE when it has none."""
+    rows = np.maximum(tries.last[places].max(axis=1), tries.odd_at[places])
+    return np.maximum(rows, tries.sampled_at[places])
+
+
+def activity(tries: Tries, places: Codes) -> Ints:
+    """Microseconds of each try's newest sign of life on a block: started, ended or sampled; NONE when none."""
+    last = tries.last[places]
+    on_block = np.maximum(last[:, RUNNING], last[:, RUNNING_ENDED])
+    return np.maximum(np.maximum(on_block, last[:, FAIL_RETRYABLE:].max(axis=1)), tries.sampled_at[places])

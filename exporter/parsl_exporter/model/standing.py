@@ -1,0 +1,82 @@
+"""Where a task is: the greatest of its status rows. A join, so neither order nor duplicates can change it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from parsl_exporter.model.columns import Codes, Ints
+from parsl_exporter.model.states import FIRST_FINAL, LAUNCHED, STATES
+from parsl_exporter.model.tries import NONE, Tries
+
+FIRST_ODD = len(STATES)
+"""States that are not Parsl's have codes from here on."""
+
+
+class OddState:
+    """The rows of one try in a state that is not Parsl's: `counted` of its `rows` are in the sums of `group`."""
+
+    __slots__ = ("counted", "first", "group", "last", "rows")
+
+    def __init__(self, at: int) -> None:
+        self.first = self.last = at
+        self.rows = self.counted = 0
+        self.group = NONE
+
+    def take(self, at: int) -> None:
+        """Take a row."""
+        self.first, self.last = min(self.first, at), max(self.last, at)
+        self.rows += 1
+
+
+OddStates: TypeAlias = dict[int, dict[str, OddState]]
+"""Of tries by place, the states that are not Parsl's by name."""
+
+
+class Standing(NamedTuple):
+    """Of each of several tasks: its state's code (NONE without a row) and since when, the earliest row of it."""
+
+    state: Codes
+    since: Ints
+    odd: dict[int, str]
+
+
+def standing(tries: Tries, places: Codes, owner: Codes, count: int, odd: OddStates) -> Standing:
+    """Give where each of `count` tasks is; `places` are its tries, those of one `owner` side by side.
+
+    A task in a state that is not Parsl's has the code FIRST_ODD, and `odd` names it.
+    """
+    state = np.full(count, NONE, np.int32)
+    since = np.zeros(count, np.int64)
+    names: dict[int, str] = {}
+    if not len(places):
+        return Standing(state, since, names)
+    begins = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
+    owners = owner[begins]
+    of = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(owner)]))
+    last = tries.last[places]
+    final = last[:, FIRST_FINAL:] * 4 + np.arange(len(STATES) - FIRST_FINAL)
+    final = np.where(last[:, FIRST_FINAL:] >= 0, final, NONE).max(axis=1)
+    greatest = np.maximum.reduceat(final, begins)
+    ended = greatest >= 0
+    state[owners[ended]] = FIRST_FINAL + greatest[ended] % 4
+    # Two tries that say the same: since the earlier.
+    winners = np.flatnonzero((final == greatest[of]) & (final >= 0))
+    firsts = tries.first[places[winners], FIRST_FINAL + final[winners] % 4]
+    since[owners[ended]] = np.iinfo(np.int64).max
+    np.minimum.at(since, owner[winners], firsts)
+    has = last[:, :FIRST_FINAL] >= 0
+    progress = np.where(has.any(axis=1), FIRST_FINAL - 1 - np.argmax(has[:, ::-1], axis=1), NONE)
+    has_odd = tries.odd_at[places] >= 0
+    try_id = np.where((progress >= 0) | has_odd, tries.try_id[places], NONE)
+    latest = np.maximum.reduceat(try_id, begins)
+    chosen = np.flatnonzero((try_id == latest[of]) & (try_id >= 0) & ~ended[of])
+    state[owner[chosen]] = progress[chosen]
+    since[owner[chosen]] = tries.first[places[chosen], progress[chosen]]
+    for i in chosen[has_odd[chosen] & (progress[chosen] < LAUNCHED)].tolist():
+        name = max(odd[int(places[i])])
+        names[int(owner[i])] = name
+        state[owner[i]] = FIRST_ODD
+        since[owner[i]] = odd[int(places[i])][name].first
+    return Standing(state, since, names)

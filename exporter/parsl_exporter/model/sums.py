@@ -1,0 +1,116 @@
+"""What the tries of a run come to, by app and executor: a row of numbers for each pair that was seen.
+
+Durations are in microseconds, everything else as sampled.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+
+from parsl_exporter.model.columns import Codes, Floats, Ints
+from parsl_exporter.model.histogram import Histograms
+from parsl_exporter.model.names import UNKNOWN, Codebook
+from parsl_exporter.model.oldest import Oldest
+from parsl_exporter.model.stamps import MICROSECONDS
+from parsl_exporter.model.states import STATES, TIMED
+from parsl_exporter.model.usage import CUMULATIVE
+
+TRANSITIONS = slice(0, len(STATES))
+USED = slice(TRANSITIONS.stop, TRANSITIONS.stop + CUMULATIVE)
+WASTED = USED.stop
+COUNTERS = slice(0, WASTED + 1)
+CPU, SAMPLED = WASTED + 1, WASTED + 2
+"""What a try used, user and system, and that it was sampled, as they count for its host."""
+ON_HOST = slice(CPU, SAMPLED + 1)
+TRIES, RESIDENT, VIRTUAL, PROCESSES = range(SAMPLED + 1, SAMPLED + 5)
+GAUGES = slice(TRIES, PROCESSES + 1)
+WIDTH = PROCESSES + 1
+"""The columns of what a try adds (`contribution.py`); sums have those but for ON_HOST."""
+
+
+class Buckets(NamedTuple):
+    """Upper bounds: of durations in microseconds, of CPU seconds, of bytes."""
+
+    durations: tuple[int, ...]
+    seconds: tuple[float, ...]
+    bytes: tuple[float, ...]
+
+    @classmethod
+    def of(cls, seconds: tuple[float, ...], size: tuple[float, ...]) -> Buckets:
+        """Take both lists as configured: seconds and bytes, ascending, without +Inf."""
+        return cls(tuple(round(s * MICROSECONDS) for s in seconds), seconds, size)
+
+
+class Sums:
+    """The sums of one run's (app, executor) pairs; `pairs[g]` names row g."""
+
+    def __init__(self, names: Codebook, buckets: Buckets) -> None:
+        self._names = names
+        self._of: dict[int, int] = {}
+        self.pairs: list[tuple[str, str]] = []
+        self.values: Floats = np.zeros((0, WIDTH))
+        self.tasks: Ints = np.zeros((0, len(STATES)), np.int64)
+        self.odd_tasks: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self.odd_transitions: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self.failures: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self.counted: set[int] = set()
+        self.durations = {state: Histograms(buckets.durations, np.int64) for state in TIMED}
+        self.task_duration = Histograms(buckets.durations, np.int64)
+        self.cpu = Histograms(buckets.seconds, np.float64)
+        self.peak = Histograms(buckets.bytes, np.float64)
+        self.oldest = {state: Oldest() for state in TIMED}
+
+    def groups(self, apps: Codes, executors: Codes) -> Codes:
+        """Give the rows of these pairs, made when they are new; a code below 0 is `unknown`."""
+        keys = apps.clip(0).astype(np.int64) << 32 | executors.clip(0)
+        if len(keys) and (keys == keys[0]).all():
+            return np.full(len(keys), self._group(int(keys[0])), np.int32)
+        found, of = np.unique(keys, return_inverse=True)
+        rows = np.array([self._group(key) for key in found.tolist()], np.int32)
+        return rows[of] if len(rows) else np.empty(0, np.int32)
+
+    def _group(self, key: int) -> int:
+        group = self._of.get(key)
+        if group is None:
+            group = self._of[key] = len(self.pairs)
+            self.pairs.append((self._names.texts[key >> 32], self._names.texts[key & 0xFFFFFFFF]))
+            if group >= len(self.values):
+                more = max(4, group)
+                self.values = np.concatenate([self.values, np.zeros((more, WIDTH))])
+                self.tasks = np.concatenate([self.tasks, np.zeros((more, len(STATES)), np.int64)])
+        return group
+
+    def group_of(self, app: str, executor: str) -> int:
+        """Give the row of a pair by its names."""
+        return self._group(self._names.code(app) << 32 | self._names.code(executor))
+
+    def add(self, groups: Codes, values: Floats, columns: slice) -> None:
+        """Add rows of values, each to its group."""
+        add_rows(self.values[:, columns], groups, values[:, columns])
+
+    def shown(self, group: int) -> bool:
+        """Say whether it is to be shown: one of unknown names only as long as it holds something."""
+        return (
+            UNKNOWN not in self.pairs[group]
+            or group in self.counted
+            or self.values[group, TRIES] != 0
+            or bool(self.tasks[group].any())
+            or any(count for (of, _), count in self.odd_tasks.items() if of == group)
+        )
+
+
+def add_rows(sums: Floats, places: Codes, values: Floats) -> None:
+    """Add each row of `values` to the row of `sums` at its place."""
+    if not len(places):
+        return
+    first = places[0]
+    if (places == first).all():
+        sums[first] += values.sum(axis=0)
+        return
+    order = np.argsort(places, kind="stable")
+    sorted_places = places[order]
+    begins = np.flatnonzero(np.r_[True, sorted_places[1:] != sorted_places[:-1]])
+    sums[sorted_places[begins]] += np.add.reduceat(values[order], begins, axis=0)

@@ -1,0 +1,203 @@
+"""Columns of one run into its model: what rows of each table change in the columns of its tasks and tries.
+
+Each function gives the mask of the rows that it did not take: those of finished tasks, whose history must be read
+again first. Stamps are microseconds UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from parsl_exporter.model.columns import (
+    Codes,
+    Columns,
+    Floats,
+    Ints,
+    Mask,
+    Named,
+    SampleColumns,
+    StatusColumns,
+    TaskColumns,
+    TryColumns,
+)
+from parsl_exporter.model.names import Names
+from parsl_exporter.model.run import Run
+from parsl_exporter.model.standing import OddState
+from parsl_exporter.model.states import STATES
+from parsl_exporter.model.tries import FINISHED, NONE
+from parsl_exporter.model.usage import CUMULATIVE, failure_class
+
+_CODES = {state: code for code, state in enumerate(STATES)}
+_CHILDREN, _VIRTUAL, _RESIDENT = 0, 3, 4
+_CUMULATIVE = [1, 2, 5, 6, 7, 8]
+"""Where the columns of `tables.RESOURCE` after its stamp have what `usage.py` names."""
+
+
+class Labels(NamedTuple):
+    """How values become label values: names, apps (of a run, within limits) and exception classes."""
+
+    names: Names
+    app: Callable[[Run, str], str]
+    failure: Callable[[str | None], str | None]
+
+
+class Taken(NamedTuple):
+    """`aside`: rows that were not taken; `late`: how many were of a try already closed."""
+
+    aside: Mask
+    late: int
+
+
+def take(run: Run, columns: Columns, labels: Labels, now: float) -> Taken:
+    """Take rows of one table."""
+    if isinstance(columns, TaskColumns):
+        return _take_tasks(run, columns, labels)
+    if isinstance(columns, TryColumns):
+        return _take_tries(run, columns, labels, now)
+    if isinstance(columns, StatusColumns):
+        return _take_status(run, columns, labels, now)
+    return _take_samples(run, columns, now)
+
+
+def _places(run: Run, task_ids: Ints) -> tuple[Codes, Mask]:
+    """The places of these tasks, made when they are new, FINISHED for one that is forgotten; which those are."""
+    tasks = run.tasks
+    found = tasks.find(task_ids)
+    new = found == NONE
+    if new.any():
+        tasks.add(np.unique(task_ids[new]))
+        found = tasks.find(task_ids)
+    return found, found == FINISHED
+
+
+def _begin(run: Run, places: Codes) -> None:
+    run.touch(places)
+    if not run.published:
+        closed = places[run.tasks.partly_closed[places]]
+        if len(closed):
+            run.reopen(np.unique(closed))
+
+
+def _take_tasks(run: Run, rows: TaskColumns, labels: Labels) -> Taken:
+    places, aside = _places(run, rows.task_ids)
+    places, apps = places[~aside], rows.apps.only(~aside)
+    _begin(run, places)
+    used = np.unique(apps.codes).tolist()
+    codes = np.full(len(apps.values), NONE, np.int32)
+    for i in used:
+        codes[i] = run.names.code(labels.app(run, labels.names[apps.values[i]]))
+    run.tasks.app[places] = codes[apps.codes]
+    return Taken(aside, 0)
+
+
+def _coded(run: Run, column: Named, labels: Labels) -> Codes:
+    codes = np.full(len(column.values), NONE, np.int32)
+    for i in np.unique(column.codes).tolist():
+        codes[i] = run.names.code(labels.names[column.values[i]])
+    return codes[column.codes]
+
+
+def _known(column: Named) -> Mask:
+    """Say of each row whether it gives a name at all."""
+    return np.array([bool(value) for value in column.values], np.bool_)[column.codes]
+
+
+def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken:
+    tasks, aside = _places(run, rows.task_ids)
+    if aside.any():
+        rows, tasks = rows.only(~aside), tasks[~aside]
+    _begin(run, tasks)
+    tries = run.tries
+    places = tries.find_or_add(tasks, rows.try_ids)
+    late = int(np.count_nonzero(tries.closed[places]))
+    new = tries.seen[places] == 0.0
+    tries.seen[places[new]] = now
+    tries.executor[places] = _coded(run, rows.executors, labels)
+    for known, column, to in (
+        (_known(rows.blocks), rows.blocks, tries.block),
+        (_known(rows.hosts), rows.hosts, tries.host),
+    ):
+        to[places[known]] = _coded(run, column.only(known), labels)
+    history = rows.histories
+    reasons = np.full(len(history.values), NONE, np.int32)
+    for i in np.unique(history.codes).tolist():
+        value = history.values[i]
+        reason = labels.failure(failure_class(value)) if isinstance(value, str) and value else None
+        if reason is not None:
+            reasons[i] = run.names.code(reason)
+    if (reasons >= 0).any():
+        reason_of = reasons[history.codes]
+        tries.failure[places[reason_of >= 0]] = reason_of[reason_of >= 0]
+    return Taken(aside, late)
+
+
+def _take_status(run: Run, rows: StatusColumns, labels: Labels, now: float) -> Taken:
+    tasks, aside = _places(run, rows.task_ids)
+    if aside.any():
+        rows, tasks = rows.only(~aside), tasks[~aside]
+    _begin(run, tasks)
+    tries = run.tries
+    places = tries.find_or_add(tasks, rows.try_ids)
+    late = int(np.count_nonzero(tries.closed[places]))
+    states = [labels.names[value] for value in rows.states.values]
+    codes = np.array([_CODES.get(state, NONE) for state in states], np.int32)[rows.states.codes]
+    at = rows.at
+    if (codes < 0).any():
+        for i in np.flatnonzero(codes < 0).tolist():
+            _take_odd(run, int(places[i]), states[rows.states.codes[i]], int(at[i]))
+        ordinary = codes >= 0
+        cells = places[ordinary].astype(np.int64) * len(STATES) + codes[ordinary]
+        stamps = at[ordinary]
+    else:
+        cells, stamps = places.astype(np.int64) * len(STATES) + codes, at
+    np.minimum.at(tries.first.reshape(-1), cells, stamps)
+    np.maximum.at(tries.last.reshape(-1), cells, stamps)
+    np.add.at(tries.rows.reshape(-1), cells, 1)
+    _note_unnamed(run, tasks, places)
+    tries.seen[places] = now
+    run.newest_us = max(run.newest_us, int(at.max(initial=0)))
+    return Taken(aside, late)
+
+
+def _take_odd(run: Run, place: int, name: str, at: int) -> None:
+    states = run.odd.setdefault(place, {})
+    states.setdefault(name, OddState(at)).take(at)
+    run.tries.odd_at[place] = max(int(run.tries.odd_at[place]), at)
+
+
+def _take_samples(run: Run, rows: SampleColumns, now: float) -> Taken:
+    tasks, aside = _places(run, rows.task_ids)
+    if aside.any():
+        rows, tasks = rows.only(~aside), tasks[~aside]
+    _begin(run, tasks)
+    tries = run.tries
+    places = tries.find_or_add(tasks, rows.try_ids)
+    late = int(np.count_nonzero(tries.closed[places]))
+    values: Floats = rows.values
+    cumulative = values[_CUMULATIVE].T
+    missing = np.isnan(cumulative)
+    least, most = cumulative, cumulative
+    if missing.any():
+        least, most = np.where(missing, np.inf, cumulative), np.where(missing, -np.inf, cumulative)
+    cells = (places.astype(np.int64)[:, None] * CUMULATIVE + np.arange(CUMULATIVE)).reshape(-1)
+    np.minimum.at(tries.low.reshape(-1), cells, least.reshape(-1))
+    np.maximum.at(tries.high.reshape(-1), cells, most.reshape(-1))
+    resident = values[_RESIDENT]
+    np.maximum.at(tries.peak, places, np.where(np.isnan(resident), -np.inf, resident))
+    np.maximum.at(tries.sampled_at, places, rows.at)
+    newest = np.flatnonzero(rows.at == tries.sampled_at[places])
+    tries.latest_sample[places[newest]] = values[[_CHILDREN, _VIRTUAL, _RESIDENT]].T[newest]
+    _note_unnamed(run, tasks, places)
+    tries.seen[places] = now
+    run.newest_us = max(run.newest_us, int(rows.at.max(initial=0)))
+    return Taken(aside, late)
+
+
+def _note_unnamed(run: Run, tasks: Codes, places: Codes) -> None:
+    """Note the tries of which, or of whose tasks, the own row has not come."""
+    unnamed = (run.tasks.app[tasks] < 0) | (run.tries.executor[places] < 0)
+    if unnamed.any():
+        run.unnamed.append(np.unique(places[unnamed]))
