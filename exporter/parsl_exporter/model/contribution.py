@@ -24,7 +24,9 @@ from parsl_exporter.model.states import (
     RUNNING_ENDED,
 )
 from parsl_exporter.model.sums import (
+    COUNTERS,
     CPU,
+    ON_HOST,
     PROCESSES,
     RESIDENT,
     SAMPLED,
@@ -40,14 +42,15 @@ from parsl_exporter.model.usage import SYSTEM, USER
 
 
 class Added(NamedTuple):
-    """What tries add, a row each: `values` to `group` (NONE: counters are held) and `host` (NONE: not known).
+    """What tries add, a row each: `values` to `group` and `cpu_host` (NONE: what would count there is held).
 
-    `running`: its gauges count, in `running_group`, on `host` and on the block of its try row.
+    `running`: its gauges count, in `running_group`, on `host` (NONE: not known) and on the block of its try row.
     """
 
     places: Codes
     values: Floats
     group: Codes
+    cpu_host: Codes
     host: Codes
     running: Mask
     running_group: Codes
@@ -86,7 +89,7 @@ def used(tries: Tries, places: Codes) -> Floats:
 def added(tasks: Tasks, tries: Tries, places: Codes, running_group: Codes, *, over: bool) -> Added:
     """Give what each of these tries adds; `running_group` is the group of its names as far as they are known."""
     last = tries.last[places]
-    group = tries.group[places]
+    group, cpu_host = tries.group[places], tries.cpu_host[places]
     values = np.zeros((len(places), WIDTH))
     values[:, TRANSITIONS] = tries.rows[places]
     sampled = tries.sampled_at[places] >= 0
@@ -95,7 +98,8 @@ def added(tasks: Tasks, tries: Tries, places: Codes, running_group: Codes, *, ov
         values[:, CPU] = values[:, USED.start + USER] + values[:, USED.start + SYSTEM]
         values[:, SAMPLED] = sampled
         values[:, WASTED] = np.where(wasteful(tries, places), values[:, CPU], 0.0)
-    values[group < 0, : WASTED + 1] = 0.0
+    values[group < 0, COUNTERS] = 0.0
+    values[cpu_host == NONE, ON_HOST] = 0.0
     running = (last[:, RUNNING] >= 0) & (last[:, RUNNING_ENDED] < 0)
     running &= ~ended(tasks, tries, places, over=over)
     if running.any():
@@ -108,6 +112,7 @@ def added(tasks: Tasks, tries: Tries, places: Codes, running_group: Codes, *, ov
         places,
         values,
         group,
+        cpu_host,
         tries.host[places],
         running,
         running_group,

@@ -25,7 +25,7 @@ from parsl_exporter.model.stamps import MICROSECONDS
 from parsl_exporter.model.standing import FIRST_ODD, OddStates, Standing, standing
 from parsl_exporter.model.states import FIRST_FINAL, PENDING, RUNNING, TIMED
 from parsl_exporter.model.sums import COUNTERS, GAUGES, ON_HOST, RESIDENT, Buckets, Sums
-from parsl_exporter.model.tries import NEVER, NONE, Tasks, Tries, joined
+from parsl_exporter.model.tries import NEVER, NONE, NOWHERE, Tasks, Tries, joined
 
 DEPENDENCY_ERROR = "DependencyError"
 _CLOCKS_APART_US = 2 * 3_600 * MICROSECONDS
@@ -237,14 +237,14 @@ class Run:
             values[at[same], COUNTERS] -= before.values[same, COUNTERS]
             moved = ~same & (before.group >= 0)
             self.sums.add(before.group[moved], -before.values[moved], COUNTERS)
-            same = before.host == after.host[at]
+            same = before.cpu_host == after.cpu_host[at]
             values[at[same], ON_HOST] -= before.values[same, ON_HOST]
-            self._add_to_hosts(before.host[~same], -before.values[~same, ON_HOST])
+            self._add_to_hosts(before.cpu_host[~same], -before.values[~same, ON_HOST])
             self._run(before, -1)
         counted = after.group >= 0
         self.sums.add(after.group[counted], values[counted], COUNTERS)
         self.sums.counted.update(np.unique(after.group[counted]).tolist())
-        self._add_to_hosts(after.host, values[:, ON_HOST])
+        self._add_to_hosts(after.cpu_host, values[:, ON_HOST])
         self._run(after, 1)
         self._ask(places)
 
@@ -262,13 +262,19 @@ class Run:
         return Added(*(column[of] for column in noted))
 
     def _assign_groups(self, places: Codes) -> None:
-        """Say where each try counts, once its names are known or it has closed without them."""
+        """Say where each try counts, once its names are known or it has closed without them; nothing shown moves."""
         tries = self.tries
         app, executor = self.tasks.app[tries.task[places]], tries.executor[places]
         counts = ((app >= 0) & (executor >= 0)) | tries.closed[places]
         if self.published:
             counts &= tries.group[places] < 0
         tries.group[places[counts]] = self.sums.groups(app[counts], executor[counts])
+        host, counted_on = tries.host[places], tries.cpu_host[places]
+        found = np.where(host >= 0, host, np.where(tries.closed[places], NOWHERE, NONE))
+        if self.published:
+            stays = (counted_on >= 0) | ((counted_on == NOWHERE) & self.over)
+            found = np.where(stays, counted_on, found)
+        tries.cpu_host[places] = found
 
     def _count_failures(self, places: Codes) -> None:
         """Count each failure once, under its reason as soon as that is known, `unknown` at its close."""
@@ -452,6 +458,7 @@ class Run:
         tries = self.tries
         held = places[
             (tries.group[places] < 0)
+            | (tries.cpu_host[places] == NONE)
             | (contribution.wasteful(tries, places) & (tries.counted_failure[places] < 0))
         ]
         if len(held):
@@ -627,6 +634,7 @@ class Run:
         tries.closed[places] = True
         app, executor = self.tasks.app[tries.task[places]], tries.executor[places]
         tries.group[places] = self.sums.groups(app, executor)
+        tries.cpu_host[places] = np.where(tries.host[places] >= 0, tries.host[places], NOWHERE)
         wasted = contribution.wasteful(tries, places)
         reason = np.where(wasted, tries.failure[places].clip(0), NONE)
         dependency = ~wasted & contribution.failed_dependency(tries, places)

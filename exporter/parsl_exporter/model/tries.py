@@ -16,6 +16,8 @@ from parsl_exporter.model.usage import CUMULATIVE
 
 NONE = -1
 FINISHED = -2
+NOWHERE = -2
+"""The host of what tries used whose host nobody named."""
 NEVER = 1 << 62
 """The earliest stamp of a state that a try has no row of."""
 _FIRST_ROOM = 64
@@ -56,6 +58,7 @@ _TRIES: dict[str, tuple[type, tuple[int, ...], float]] = {
     "failure": (np.int32, (), NONE),
     "counted_failure": (np.int32, (), NONE),
     "group": (np.int32, (), NONE),
+    "cpu_host": (np.int32, (), NONE),
     "seen": (np.float64, (), 0.0),
     "closed": (np.bool_, (), False),
     "queued": (np.bool_, (), False),
@@ -207,8 +210,8 @@ class Tries(Table):
 
     `first`, `last`, `rows` are the earliest and the latest stamp of each state of `STATES` and its number of rows;
     `odd_at` is the latest stamp of its rows in other states. `low`, `high`, `peak` are what its samples say, and
-    `latest_sample` the newest one's children, virtual and resident. `group` is where its counters count, NONE while
-    they are held. `asked`: its try row was asked for; `incomplete`: that row still lacks something.
+    `latest_sample` the newest one's children, virtual and resident. `group` is where its counters count, and
+    `cpu_host` where its CPU does, NONE while they are held. `asked`: its try row was asked for; `incomplete`: that row still lacks something.
     """
 
     task: Codes
@@ -229,6 +232,7 @@ class Tries(Table):
     failure: Codes
     counted_failure: Codes
     group: Codes
+    cpu_host: Codes
     seen: Floats
     closed: Mask
     queued: Mask
