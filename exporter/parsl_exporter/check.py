@@ -73,7 +73,7 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
     )
     after, more = START, True
     while more:
-        batch = reader.tail(WORKFLOW, after)
+        batch = reader.read(WORKFLOW, after)
         runs.take(WORKFLOW, batch.rows, 0.0)
         after, more = batch.position, batch.more
     total = len(runs.runs)

@@ -1,7 +1,6 @@
-"""The first read of a database: everything that is there, the tables advancing together in time.
+"""The first read of a database: everything that is there, the tables advancing together.
 
-Read one after the other, every try would stay open until the last table is done. With numpy installed ordinary
-tasks are read and folded in columns (`model/columns.py`, `read/sqlite_columns.py`), which is twice as fast.
+Read one after the other, every try would stay open until the last table is done.
 """
 
 from __future__ import annotations
@@ -11,15 +10,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from parsl_exporter.logs import event
-from parsl_exporter.model.runs import Runs
-from parsl_exporter.read.position import Batch, Position
 from parsl_exporter.reading import Reading
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW, Table
+from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW
 
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""
-_READS_AT_ONCE = 4
-"""Short reads whose rows are folded together: folding in columns costs little more for many rows than for few."""
 _ZONES_APART = timedelta(hours=26)
 _DATED = (STATUS, RESOURCE, BLOCK, NODE)
 
@@ -50,7 +45,7 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
 
 
 class _FirstRead:
-    """The order in which the tables are read, and the two ways to read them."""
+    """The order in which the tables are read."""
 
     def __init__(self, reading: Reading, skip: frozenset[str]) -> None:
         self._reading = reading
@@ -61,54 +56,24 @@ class _FirstRead:
                 self._ends[table.name] = reading.reader.last_rowid(table)
 
     def read(self, show: Callable[[], None]) -> bool:
-        """Read all tables to their ends."""
+        """Read all tables to their ends, the one next of which the least part has been read."""
         reading, runs = self._reading, self._reading.runs
-        tables = {table.name: table for table in TABLES if table is not WORKFLOW}
-        cursors = dict.fromkeys(tables, 0)
+        parts = dict.fromkeys((table for table in TABLES if table is not WORKFLOW), 0.0)
         held = _HELD_TASKS
-        while cursors and not reading.stopping():
-            table = tables[min(cursors, key=lambda name: cursors[name])]
-            if self._batch(table):
-                reached = self._reached(runs, table, reading.positions[table.name])
-                cursors[table.name] = max(cursors[table.name], reached)
+        while parts and not reading.stopping():
+            table = min(parts, key=lambda table: parts[table])
+            batch = reading.batch(table, self._skip)
+            if batch.more:
+                parts[table] = batch.part
             else:
-                del cursors[table.name]
+                del parts[table]
             if runs.live_tasks() > held:
-                ahead = [cursors[t.name] for t in (STATUS, RESOURCE) if t.name in cursors]
                 with reading.baton:
-                    runs.settle_history(min(ahead, default=float("inf")))
+                    runs.settle_history(parts.keys())
                 held = 2 * runs.live_tasks() + _HELD_TASKS
             reading.backlog = {n: max(0, end - reading.positions[n].rowid) for n, end in self._ends.items()}
             show()
-        return not cursors
-
-    def _batch(self, table: Table) -> bool:
-        """Read the next rows of a table; say whether there are more."""
-        reading = self._reading
-        batch = self._rows(table)
-        reading.fold(table, batch.rows)
-        reading.took(table, len(batch.rows), batch.position)
-        return batch.more
-
-    def _rows(self, table: Table) -> Batch:
-        reading = self._reading
-        batch = Batch([], reading.positions[table.name], more=True)
-        for _ in range(1 if reading.reader.remote else _READS_AT_ONCE):
-            with reading.turn:
-                found = reading.reader.tail(table, batch.position, skip=self._skip)
-            batch = Batch(batch.rows + found.rows, found.position, found.more)
-            if not batch.more:
-                break
-        return batch
-
-    def _reached(self, runs: Runs, table: Table, position: Position) -> int:
-        """Microseconds of the stamp at a position; 0 when there is none."""
-        with self._reading.turn:
-            stamp = self._reading.reader.stamp_at(table, position)
-        try:
-            return runs.stamps.read(stamp)
-        except ValueError:
-            return 0
+        return not parts
 
 
 def _skip(reading: Reading, wall: float) -> frozenset[str]:

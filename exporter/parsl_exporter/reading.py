@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import tzinfo
 from typing import NamedTuple
@@ -97,27 +97,36 @@ class Reading:
 
     # --- batches --------------------------------------------------------------------------------------------
 
-    def batch(self, table: Table) -> Batch:
+    def batch(self, table: Table, skip: Collection[str] = ()) -> Batch:
         """Read the next rows of a table into the model."""
         with self.turn:
-            batch = self.reader.tail(table, self.positions[table.name])
-        self.fold(table, batch.rows)
-        self.took(table, len(batch.rows), batch.position)
+            batch = self.reader.read(table, self.positions[table.name], skip=skip)
+        self._take(table, batch)
+        self._taken = _Taken(table, batch.size, batch.position)
+        self.finish_batch()
         return batch
 
-    def took(self, table: Table, count: int, position: Position) -> None:
-        """The model has taken the next `count` rows of a table, up to `position`."""
-        self._taken = _Taken(table, count, position)
-        self.finish_batch()
+    def _take(self, table: Table, batch: Batch) -> None:
+        if batch.columns:
+            self._know_zones([run_id for run_id, _ in batch.columns])
+            with self.baton:
+                for run_id, columns in batch.columns:
+                    self.runs.take_columns(run_id, columns, self.steady())
+        self.fold(table, batch.rows)
+
+    def _know_zones(self, run_ids: Iterable[str]) -> None:
+        """Read the workflow rows of runs whose zone is not known yet."""
+        if zoneless := self.runs.without_zone(run_ids):
+            with self.turn:
+                workflows = self.reader.workflows(zoneless)
+            self.fold(WORKFLOW, workflows)
 
     def fold(self, table: Table, rows: Sequence[Row]) -> None:
         """Have the model take rows; what they name for the first time is then to be asked for by key."""
         if not rows:
             return
-        if table is not WORKFLOW and (zoneless := self.runs.without_zone(rows)):
-            with self.turn:
-                workflows = self.reader.workflows(zoneless)
-            self.fold(WORKFLOW, workflows)
+        if table is not WORKFLOW:
+            self._know_zones({row[1] for row in rows if isinstance(row[1], str)})
         with self.baton:
             self.runs.take(table, rows, self.steady())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -291,7 +290,7 @@ def test_a_first_read_takes_back_what_it_closed_too_early(telling: Telling, clos
     reading = Reading(Options(close_after=close_after))
     for rows in telling.polls:
         reading.take(rows)
-        reading.runs.settle_history(math.inf)
+        reading.runs.settle_history()
     reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
     assert differences(oracle(telling.story), reading.poll().series()) == []
 
@@ -306,7 +305,7 @@ def test_a_first_read_of_many_rows_at_once_says_the_same(
     for rows in telling.polls:
         reading.take_by_tables(rows)
         if between:
-            reading.runs.settle_history(math.inf)
+            reading.runs.settle_history()
     reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
     assert differences(oracle(telling.story), reading.poll().series()) == []
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.model.columns import Codes, Floats, Ints, Mask
+from parsl_exporter.columns import Codes, Floats, Ints, Mask
 from parsl_exporter.model.states import (
     DEP_FAIL,
     FAIL_RETRYABLE,

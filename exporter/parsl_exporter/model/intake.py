@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsl_exporter.model.blocks import Entry
-from parsl_exporter.model.columns import (
+from parsl_exporter.columns import (
     Columns,
     Ints,
     Mask,
@@ -23,6 +22,7 @@ from parsl_exporter.model.columns import (
     TaskColumns,
     TryColumns,
 )
+from parsl_exporter.model.blocks import Entry
 from parsl_exporter.model.managers import Manager, NodeRow
 from parsl_exporter.model.run import Info, Run
 from parsl_exporter.model.stamps import Stamps

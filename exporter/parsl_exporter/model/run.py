@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from parsl_exporter.columns import Codes, Floats, Ints, Mask
 from parsl_exporter.model import contribution
 from parsl_exporter.model.blocks import Block
-from parsl_exporter.model.columns import Codes, Floats, Ints, Mask
 from parsl_exporter.model.contribution import Added
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import OTHER, UNKNOWN, Codebook
@@ -77,6 +77,7 @@ class Run:
         self.nowhere = Host()
         self.apps: dict[str, str] = {}
         self.newest_us = 0
+        self.newest_of: dict[str, int] = {}
         self.seen = 0.0
         self.over_since: float | None = None
         self.published = False

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.model.columns import Columns, SampleColumns, StatusColumns, TaskColumns, TryColumns
+from parsl_exporter.columns import Columns, SampleColumns, StatusColumns, TaskColumns, TryColumns
 from parsl_exporter.model.intake import ONE_BY_ONE, columns_of
 from parsl_exporter.model.names import OTHER, Names
 from parsl_exporter.model.run import DEPENDENCY_ERROR, Limits, Run
@@ -123,14 +123,14 @@ class Runs:
     def _stamps_on(self, host: object) -> Stamps:
         return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self._stamps)
 
-    def without_zone(self, rows: Sequence[Row]) -> list[str]:
-        """Give the runs of these rows whose zone is not known: their workflow rows must be taken before the rows.
+    def without_zone(self, run_ids: Iterable[str]) -> list[str]:
+        """Give those of these runs whose zone is not known: their workflow rows must be taken before other rows.
 
         Each is given once: a run without such a row has the zone of the others.
         """
         if not self._zones:
             return []
-        missing = sorted({row[1] for row in rows if isinstance(row[1], str)} - self._stamps_of.keys())
+        missing = sorted(set(run_ids) - self._stamps_of.keys())
         self._stamps_of.update(dict.fromkeys(missing, self._stamps))
         return missing
 
@@ -265,10 +265,19 @@ class Runs:
         """Say whether anything shows otherwise than when it was last drawn, or has had its time."""
         return any(run.changed or run.forget_at <= now or self._past(run, now) for run in self.runs.values())
 
-    def settle_history(self, horizon_us: float) -> None:
-        """In a first read: let go of the tasks whose rows have all been read, up to `horizon_us` in time."""
+    def settle_history(self, unread: Collection[Table] = ()) -> None:
+        """In a first read: let go of the tasks whose rows have all been read, but for tables with `unread` rows.
+
+        Of a run whose rows are in order of time that is so up to the newest row of it in each of these tables. In
+        which no row of a run has come, it may have none: then the newest of all runs' counts.
+        """
+        overall = {
+            table: max((run.newest_of.get(table.name, 0) for run in self.runs.values()), default=0)
+            for table in (STATUS, RESOURCE)
+        }
         for run in self.runs.values():
-            run.close_history(min(horizon_us, run.last_us))
+            horizon = [run.newest_of.get(t.name, overall[t]) for t in (STATUS, RESOURCE) if t in unread]
+            run.close_history(min((*horizon, run.last_us)))
 
     def live_tasks(self) -> int:
         """The number of tasks held in full."""

@@ -7,23 +7,19 @@ Parsl writes naive local times (`datetime.now()`); SQLAlchemy stores them in SQL
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 
 import numpy as np
 
-from parsl_exporter.model.columns import Ints
+from parsl_exporter.columns import Ints, naive_stamps
 
 MICROSECONDS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _CACHED_SECONDS = 65_536
-_WIDTH = 26
-_SHAPE = np.frombuffer(b"0000-00-00 00:00:00.000000", np.uint8)
-_DIGITS = np.flatnonzero(ord("0") == _SHAPE)
-_OTHERS = np.flatnonzero(ord("0") != _SHAPE)
 _QUARTER_US = 900 * MICROSECONDS
 """Zones change their offset at a quarter of an hour."""
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_FEW_QUARTERS = 400
 BAD = -1
 """Stands for what is no stamp."""
 
@@ -78,6 +74,9 @@ class Stamps(dict[str, int]):
         low, high = int(quarters.min()), int(quarters.max())
         if low == high:
             at = naive + self._offset(low)
+        elif high - low < _FEW_QUARTERS:
+            offsets = np.array([self._offset(quarter) for quarter in range(low, high + 1)], np.int64)
+            at = naive + offsets[quarters - low]
         else:
             found, of = np.unique(quarters, return_inverse=True)
             at = naive + np.array([self._offset(quarter) for quarter in found.tolist()], np.int64)[of]
@@ -104,34 +103,3 @@ class Stamps(dict[str, int]):
             return self.read(value)
         except ValueError:
             return BAD
-
-
-def naive_stamps(text: str, count: int) -> Ints | None:
-    """Give the naive microseconds of `count` stamps that stand end to end; None when any is not as Parsl writes it."""
-    raw = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
-    if len(raw) != count * _WIDTH or not count:
-        return None
-    grid = raw.reshape(count, _WIDTH)
-    digits = (grid[:, _DIGITS] - ord("0")).astype(np.int32)
-    if (grid[:, _OTHERS] != _SHAPE[_OTHERS]).any() or (digits > 9).any() or (digits < 0).any():
-        return None
-    day = digits[:, :8] @ np.array([10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1], np.int32)
-    hour, minute, second = (digits[:, i] * 10 + digits[:, i + 1] for i in (8, 10, 12))
-    if (hour > 23).any() or (minute > 59).any() or (second > 59).any():
-        return None
-    try:
-        if (day == day[0]).all():
-            days: Ints | int = _ordinal(int(day[0]))
-        else:
-            found, of_day = np.unique(day, return_inverse=True)
-            days = np.array([_ordinal(d) for d in found.tolist()], np.int64)[of_day]
-    except ValueError:
-        return None
-    seconds = hour * 3_600 + minute * 60 + second
-    fraction = digits[:, 14:] @ np.array([100_000, 10_000, 1_000, 100, 10, 1], np.int32)
-    naive: Ints = (days * 86_400 + seconds.astype(np.int64)) * MICROSECONDS + fraction
-    return naive
-
-
-def _ordinal(day: int) -> int:
-    return date(day // 10_000, day // 100 % 100, day % 100).toordinal() - _EPOCH_DAY

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.model.columns import Codes, Floats, Ints
+from parsl_exporter.columns import Codes, Floats, Ints
 from parsl_exporter.model.histogram import Histograms
 from parsl_exporter.model.names import UNKNOWN, Codebook
 from parsl_exporter.model.oldest import Oldest

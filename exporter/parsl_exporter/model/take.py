@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.model.columns import (
+from parsl_exporter.columns import (
     Codes,
     Columns,
     Floats,
@@ -29,6 +29,7 @@ from parsl_exporter.model.standing import OddState
 from parsl_exporter.model.states import STATES
 from parsl_exporter.model.tries import FINISHED, NONE
 from parsl_exporter.model.usage import CUMULATIVE, failure_class
+from parsl_exporter.tables import RESOURCE, STATUS, Table
 
 _CODES = {state: code for code, state in enumerate(STATES)}
 _CHILDREN, _VIRTUAL, _RESIDENT = 0, 3, 4
@@ -158,7 +159,7 @@ def _take_status(run: Run, rows: StatusColumns, labels: Labels, now: float) -> T
     np.add.at(tries.rows.reshape(-1), cells, 1)
     _note_unnamed(run, tasks, places)
     tries.seen[places] = now
-    run.newest_us = max(run.newest_us, int(at.max(initial=0)))
+    _note_newest(run, STATUS, at)
     return Taken(aside, late)
 
 
@@ -192,7 +193,7 @@ def _take_samples(run: Run, rows: SampleColumns, now: float) -> Taken:
     tries.latest_sample[places[newest]] = values[[_CHILDREN, _VIRTUAL, _RESIDENT]].T[newest]
     _note_unnamed(run, tasks, places)
     tries.seen[places] = now
-    run.newest_us = max(run.newest_us, int(rows.at.max(initial=0)))
+    _note_newest(run, RESOURCE, rows.at)
     return Taken(aside, late)
 
 
@@ -201,3 +202,9 @@ def _note_unnamed(run: Run, tasks: Codes, places: Codes) -> None:
     unnamed = (run.tasks.app[tasks] < 0) | (run.tries.executor[places] < 0)
     if unnamed.any():
         run.unnamed.append(np.unique(places[unnamed]))
+
+
+def _note_newest(run: Run, table: Table, at: Ints) -> None:
+    newest = int(at.max(initial=0))
+    run.newest_us = max(run.newest_us, newest)
+    run.newest_of[table.name] = max(run.newest_of.get(table.name, 0), newest)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from parsl_exporter.model.columns import Codes, Floats, Ints, Mask
+from parsl_exporter.columns import Codes, Floats, Ints, Mask
 from parsl_exporter.model.states import STATES
 from parsl_exporter.model.usage import CUMULATIVE
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from parsl_exporter.columns import Columns
 from parsl_exporter.tables import Row, Table
 
 
@@ -17,12 +19,26 @@ class Position(NamedTuple):
 START = Position()
 
 
+class OfRun(NamedTuple):
+    """Rows of one run in columns."""
+
+    run_id: str
+    columns: Columns
+
+
 class Batch(NamedTuple):
-    """Rows past a position, in order; the position after them; whether there may be more at once."""
+    """Rows past a position: those that fit in `columns`, the others as `rows`; the position after them.
+
+    `size`: how many those are, with those that others stand for. `more`: there may be more at once; `part`: how much
+    of the table has been read, as a fraction.
+    """
 
     rows: list[Row]
     position: Position
     more: bool
+    columns: Sequence[OfRun] = ()
+    size: int = 0
+    part: float = 1.0
 
 
 def position_of(table: Table, row: Row) -> Position:

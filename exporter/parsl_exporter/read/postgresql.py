@@ -41,7 +41,6 @@ class _Given(NamedTuple):
     position: Position
     visit: Visit | None
     places: list[tuple[int, int]]
-    stamp: object
 
 
 class _Sweep(NamedTuple):
@@ -151,6 +150,11 @@ class PostgresReader:
 
     # --- new rows -------------------------------------------------------------------------------------------
 
+    def read(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+        """Give rows not read before, each once."""
+        batch = self.tail(table, after, skip=skip)
+        return batch._replace(size=len(batch.rows))
+
     def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
         """Give rows not read before, each once: of pages never visited, then of those with room for more."""
         if table is WORKFLOW:
@@ -167,10 +171,9 @@ class PostgresReader:
         visit = heap.visit(size, begin, self._limits[table.name])
         rows, places = self._read(table, visit.ranges, skip)
         self._adapt(table, self._monotonic() - begin, full=visit.end < size)
-        stamp = rows[-1][1 + table.columns.index(table.stamp)] if rows and table.stamp is not None else None
         position = self._position(after.rowid + len(places))
-        self._given[table.name] = _Given(position, visit, places, stamp)
-        return Batch(rows, position, more=visit.end < size)
+        self._given[table.name] = _Given(position, visit, places)
+        return Batch(rows, position, visit.end < size, part=visit.end / size if size else 1.0)
 
     def _heap(self, table: Table, upto: Position) -> Heap:
         """What was read of a table at a position."""
@@ -250,11 +253,6 @@ class PostgresReader:
             if self._given_workflows.get(row[1]) != version:
                 self._given_workflows[row[1]] = version
                 yield tuple(row)
-
-    def stamp_at(self, table: Table, position: Position) -> object:
-        """Give the stamp of the last row of the batch that led to this position."""
-        given = self._given.get(table.name)
-        return given.stamp if given is not None and given.position == position else None
 
     # --- rows that are known to be there --------------------------------------------------------------------
 

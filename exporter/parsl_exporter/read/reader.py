@@ -15,7 +15,7 @@ class Reader(Protocol):
     `dialect` is SQLAlchemy's word; `longest` the seconds of the longest read since it was last set to 0,
     `read_seconds` those of all reads.
     `remote`: it waits for a server, and so must not hold up others; else it works in this process.
-    `keyed`: task and try rows come from `tasks` and `tries` alone, not from `tail`.
+    `keyed`: task and try rows come from `tasks` and `tries` alone, not from `read`.
     All methods raise SourceBusy, SourceReplaced and SourceFault.
     """
 
@@ -44,14 +44,11 @@ class Reader(Protocol):
     def last_rowid(self, table: Table) -> int:
         """Give the position of the table's newest row, or about how many rows there are; 0 when none."""
 
-    def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+    def read(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
         """Give rows that were not read at the position `after`, each once. Rows of runs in `skip` are left out.
 
-        The batch counts as read when its position is given to any method.
+        They come in columns as far as they fit. The batch counts as read when its position is given to any method.
         """
-
-    def stamp_at(self, table: Table, position: Position) -> object:
-        """Give the stamp of the last row of the batch that led to this position; None when there is none."""
 
     def of_run(self, table: Table, run_id: str, after: int, upto: Position) -> Batch:
         """Give the rows of one run that were read at `upto`, in bounded slices: the next begins after `after`."""
@@ -66,7 +63,7 @@ class Reader(Protocol):
         """Give the task rows of these (run_id, task_id)."""
 
     def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> list[Row]:
-        """Give the try rows of these (run_id, task_id, try_id) as they are now; not those that `tail` will give."""
+        """Give the try rows of these (run_id, task_id, try_id) as they are now; not those that `read` will give."""
 
     def history(
         self, run_id: str, task_id: int, upto: Mapping[str, Position], known_tries: Collection[int]

@@ -16,6 +16,7 @@ from typing import Any
 
 from parsl_exporter.errors import SourceReplaced
 from parsl_exporter.read.position import Batch, Position, position_of
+from parsl_exporter.read.sqlite_columns import SqliteColumns
 from parsl_exporter.read.sqlite_faults import TooLarge
 from parsl_exporter.read.sqlite_file import SqliteFile
 from parsl_exporter.tables import BY_NAME, TOO_LARGE, TRY, WORKFLOW, Row, Table
@@ -39,6 +40,7 @@ class SqliteReader(SqliteFile):
     def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(path, monotonic=monotonic)
         self._limits = dict.fromkeys(BY_NAME, _AT_FIRST)
+        self._in_columns = SqliteColumns(self)
 
     @property
     def database(self) -> str:
@@ -50,6 +52,10 @@ class SqliteReader(SqliteFile):
         return frozenset(table.columns) - self._schema[table.name]
 
     # --- rows -----------------------------------------------------------------------------------------------
+
+    def read(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+        """Give the next rows past `after`, in columns where they fit."""
+        return self._in_columns.read(table, after, skip)
 
     def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
         """Give the next rows past `after`, as many as a short transaction allows.
@@ -74,6 +80,47 @@ class SqliteReader(SqliteFile):
                 raise self._rows_gone(table)
             del rows[0]
         return Batch(rows, position_of(table, rows[-1]) if rows else after, more)
+
+    def first_after(self, table: Table, after: Position) -> Row | None:
+        """Give the rowid and run_id of the next row past `after`; None when there is none.
+
+        Raises SourceReplaced when the row at `after` is not there any more.
+        """
+        columns = ", ".join(f'"{column}"' for column in table.columns[: table.identity])
+        rows = self.fetch(
+            f'SELECT rowid, {columns} FROM "{table.name}" WHERE rowid >= ? ORDER BY rowid LIMIT ?',
+            (after.rowid, 2 if after.rowid else 1),
+        )
+        if after.rowid:
+            here = rows.pop(0) if rows else (None,)
+            if here[0] != after.rowid or (after.identity is not None and here[1:] != after.identity):
+                raise self._rows_gone(table)
+        return rows[0][:2] if rows else None
+
+    def last_before(self, table: Table, rowid: int) -> tuple[Position, int]:
+        """Give the position of the last row before a rowid, and the rowid of the table's newest row."""
+        columns = ", ".join(f'"{column}"' for column in table.columns[: table.identity])
+        rows = self.fetch(
+            f'SELECT (SELECT max(rowid) FROM "{table.name}"), rowid, {columns} FROM "{table.name}"'
+            " WHERE rowid < ? ORDER BY rowid DESC LIMIT 1",
+            (rowid,),
+        )
+        if not rows:
+            raise self._rows_gone(table)
+        newest, *row = rows[0]
+        return position_of(table, tuple(row)), int(newest)
+
+    def runs_between(self, table: Table, first: int, last: int) -> list[Row]:
+        """Give run_id, first and last rowid of each run that has rows from one rowid to another."""
+        return self.fetch(
+            f'SELECT run_id, min(rowid), max(rowid) FROM "{table.name}" NOT INDEXED'
+            " WHERE rowid BETWEEN ? AND ? GROUP BY run_id ORDER BY 2",
+            (first, last),
+        )
+
+    def rows_where(self, table: Table, condition: str, parameters: Sequence[Any]) -> list[Row]:
+        """Give the rows that fulfil a condition; the caller bounds how many those are."""
+        return self._rows(table, condition, parameters)
 
     def _rows_gone(self, table: Table) -> SourceReplaced:
         return SourceReplaced(f"{self.path}: rows of {table.name} were deleted or replaced; reading it anew")
@@ -119,20 +166,9 @@ class SqliteReader(SqliteFile):
         )
         return Batch(rows, Position(end), more=end < upto.rowid)
 
-    def between(self, table: Table, after: int, upto: int) -> list[Row]:
-        """Give the rows past rowid `after` and up to `upto`, in order; the caller bounds how many those are."""
-        return self._rows(table, "rowid > ? AND rowid <= ? ORDER BY rowid", (after, upto))
-
     def last_rowid(self, table: Table) -> int:
         """Give the position of the table's newest row; 0 when it is empty."""
         return int(self.fetch(f'SELECT max(rowid) FROM "{table.name}"')[0][0] or 0)
-
-    def stamp_at(self, table: Table, position: Position) -> object:
-        """Give the stamp of the row at a position, as the database has it; None when it is not there."""
-        if table.stamp not in self._schema[table.name]:
-            return None
-        rows = self.fetch(f'SELECT {table.stamp} FROM "{table.name}" WHERE rowid = ?', (position.rowid,))
-        return rows[0][0] if rows else None
 
     def workflows(self, run_ids: Sequence[str]) -> list[Row]:
         """Give the workflow rows of these runs."""

@@ -1,149 +1,301 @@
-"""Reads many rows of SQLite as a few long texts: one step of the statement instead of one a row.
+"""Reads many rows of SQLite in columns: a few long texts instead of an object a value.
 
-`sqlite3` makes an object of every value, and gives the interpreter lock back at every row. A first read of
-millions of rows does better to let SQLite put columns together (`group_concat` follows the order of the scan)
-and take them apart in bulk; and of a manager's snapshots only the last one counts.
+`sqlite3` makes an object of every value, and gives the interpreter lock back at every row. It costs a quarter to
+have SQLite put a column of names, numbers or stamps together (`group_concat` follows the order of the scan) and take
+it apart in bulk. Floats would lose digits as texts: samples come row by row. Of a manager's snapshots only the last
+one counts.
 """
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext, suppress
 from datetime import datetime
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parsl_exporter.read.position import Position, position_of
-from parsl_exporter.read.sqlite import LONGEST_READ, SqliteReader
+import numpy as np
+
+from parsl_exporter.columns import (
+    Columns,
+    Floats,
+    Ints,
+    Named,
+    SampleColumns,
+    StatusColumns,
+    TaskColumns,
+    TryColumns,
+    naive_stamps,
+)
+from parsl_exporter.read.position import Batch, OfRun, Position
 from parsl_exporter.read.sqlite_faults import TooLarge
-from parsl_exporter.tables import NODE, STATUS, TOO_LARGE, Row, StatusColumns, Table
+from parsl_exporter.tables import NODE, RESOURCE, STATUS, TASK, TOO_LARGE, TRY, Row, Table
 
-_FEWEST, _MOST = 1_000, 15_000
+if TYPE_CHECKING:
+    from parsl_exporter.read.sqlite import SqliteReader
+
+_AT_ONCE = 10_000
+"""Rows of one read: about 5 ms, and no text of them as long as `LONGEST_VALUE`."""
+_FEWEST = 500
+_LONGEST_READ = 0.03
+"""Seconds after which a read is stopped and begun again with fewer rows."""
 _LAST_ROWID = 2**63 - 1
 _STAMP = 1 + NODE.columns.index("timestamp")
+_SEPARATOR = "\x1e"
+_INTEGERS = "typeof(task_id) <> 'integer' OR task_id < 0"
+_NO_STAMP = "length(timestamp) IS NOT 26"
+_TRY_INTEGERS = f"{_INTEGERS} OR typeof(try_id) <> 'integer' OR try_id < 0"
 
 
-class StatusSlice(NamedTuple):
-    """The next `size` status rows past rowid `after`, up to `position`.
+def _name(column: str) -> str:
+    """A column of names as one text; NULL is as good as the empty text."""
+    return f"group_concat(ifnull({column}, ''), char(30))"
 
-    `columns` is None when they cannot be had as texts.
+
+def _no_name(column: str) -> str:
+    return f"typeof({column}) NOT IN ('text', 'null')"
+
+
+class _Texts(NamedTuple):
+    """How a table's rows become columns: `odd` says of a row that it does not fit; `texts` are aggregates.
+
+    Rows where `alone` holds are read one by one.
     """
 
-    after: int
-    position: Position
-    size: int
-    more: bool
-    columns: StatusColumns | None
+    odd: str
+    texts: tuple[str, ...]
+    alone: str = ""
 
 
-class NodeSlice(NamedTuple):
-    """Of the next `size` node rows, up to `position`, those that tell what all of them do."""
+_NAMES = ("task_executor", "block_id", "hostname")
+_TEXTS = {
+    TASK.name: _Texts(
+        f"{_INTEGERS} OR {_no_name('task_func_name')}", ("group_concat(task_id)", _name("task_func_name"))
+    ),
+    TRY.name: _Texts(
+        f"{_TRY_INTEGERS} OR {' OR '.join(map(_no_name, _NAMES))}",
+        ("group_concat(task_id)", "group_concat(try_id)", *map(_name, _NAMES)),
+        alone="ifnull(task_fail_history, '') <> ''",
+    ),
+    STATUS.name: _Texts(
+        f"{_TRY_INTEGERS} OR {_NO_STAMP}",
+        (
+            "group_concat(task_id)",
+            "group_concat(try_id)",
+            _name("task_status_name"),
+            "group_concat(timestamp, '')",
+        ),
+    ),
+    RESOURCE.name: _Texts(
+        f"{_TRY_INTEGERS} OR {_NO_STAMP}",
+        ("group_concat(task_id)", "group_concat(try_id)", "group_concat(timestamp, '')"),
+    ),
+}
 
-    position: Position
-    size: int
-    more: bool
+
+class _Slice(NamedTuple):
+    """The rows from rowid `first` to `last`, of all runs or, if `among`, only those of one run."""
+
+    run_id: object
+    first: int
+    last: int
+    among: bool = True
+
+    def where(self) -> tuple[str, tuple[object, ...]]:
+        """The condition, and its parameters."""
+        if self.among:
+            return "rowid BETWEEN ? AND ? AND run_id IS ?", (self.first, self.last, self.run_id)
+        return "rowid BETWEEN ? AND ?", (self.first, self.last)
+
+
+class _Found(NamedTuple):
+    """What a read brings."""
+
+    columns: list[OfRun]
     rows: list[Row]
+    size: int
+
+
+class _Mixed(Exception):
+    """A slice has rows of several runs."""
 
 
 class SqliteColumns:
-    """Slices of one database's tables. Not for two threads at once."""
+    """Reads the growing tables of one database. Not for two threads at once."""
 
-    def __init__(self, reader: SqliteReader, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, reader: SqliteReader) -> None:
         self._reader = reader
-        self._monotonic = monotonic
-        self._limits = {STATUS.name: _FEWEST, NODE.name: _FEWEST}
 
-    def between(self, table: Table, after: int, upto: int) -> list[Row]:
-        """Give the rows past rowid `after` and up to `upto` one by one."""
-        return self._reader.between(table, after, upto)
+    def read(self, table: Table, after: Position, skip: Collection[str] = ()) -> Batch:
+        """Give the next rows past `after`, in columns where they fit. Raises what `SqliteReader.tail` does.
 
-    def status(self, after: Position) -> StatusSlice:
-        """Give the next status rows past `after`."""
-        try:
-            return self._status(after)
-        except TooLarge:
-            batch = self._reader.tail(STATUS, after)
-        return StatusSlice(after.rowid, batch.position, len(batch.rows), batch.more, None)
+        How many is a matter of the table alone: a read that takes too long is begun again with fewer rows, but the
+        next one is not made smaller by it.
+        """
+        if table is NODE or table.name in _TEXTS:
+            first = self._reader.first_after(table, after)
+            if first is None:
+                return Batch([], after, more=False)
+            rows = _AT_ONCE
+            while rows >= _FEWEST:
+                try:
+                    return self._slice(table, first, rows, frozenset(skip))
+                except TooLarge:
+                    break
+                except TimeoutError:
+                    rows //= 4
+        batch = self._reader.tail(table, after, skip=skip)
+        return batch._replace(size=len(batch.rows))
 
-    def _status(self, after: Position) -> StatusSlice:
-        begin = self._monotonic()
-        first = self._first(STATUS, after)
-        if first is None:
-            return StatusSlice(after.rowid, after, 0, more=False, columns=None)
-        run_id = first[1]
+    def _slice(self, table: Table, first: Row, rows: int, skip: frozenset[str]) -> Batch:
+        rowid, run_id = first
+        position, newest = self._reader.last_before(table, min(rowid + rows, _LAST_ROWID))
+        more, part = position.rowid < newest, position.rowid / newest if newest > 0 else 1.0
+        many = position.rowid - rowid >= _FEWEST
+        with self._reader.stopped_after(_LONGEST_READ) if many else nullcontext():
+            found = self._found(table, _Slice(run_id, rowid, position.rowid, among=False), skip)
+        return Batch(found.rows, position, more, found.columns, found.size, part)
+
+    def _found(self, table: Table, whole: _Slice, skip: frozenset[str]) -> _Found:
+        if not skip and table is not NODE:
+            with suppress(_Mixed):
+                return self._found_of(table, [whole])
+        runs = self._reader.runs_between(table, whole.first, whole.last)
+        return self._found_of(table, [_Slice(*run) for run in runs if run[0] not in skip])
+
+    def _found_of(self, table: Table, parts: Sequence[_Slice]) -> _Found:
+        columns: list[OfRun] = []
+        rows: list[Row] = []
+        size = 0
+        for part in parts:
+            if table is NODE:
+                count, others = self._managers(part)
+            else:
+                count, fitting, others = self._columns(table, part)
+                if fitting is not None and isinstance(part.run_id, str):
+                    columns.append(OfRun(part.run_id, fitting))
+                count += len(others)
+            rows += others
+            size += count
+        return _Found(columns, rows, size)
+
+    # --- tasks and tries ------------------------------------------------------------------------------------
+
+    def _columns(self, table: Table, part: _Slice) -> tuple[int, Columns | None, list[Row]]:
+        """The rows of a slice in columns, as far as they fit and how many those are, and the others."""
+        odd, texts, alone = _TEXTS[table.name]
+        where, parameters = part.where()
+        others = self._rows(table, part, alone) if alone else []
+        foreign = "0" if part.among else "sum(run_id IS NOT ?)"
         found = self._reader.fetch(
-            "SELECT max(rowid), count(*),"
-            " sum(run_id IS NOT ? OR typeof(task_id) <> 'integer' OR typeof(try_id) <> 'integer'),"
-            " group_concat(task_id), group_concat(try_id), group_concat(task_status_name),"
-            f" group_concat(timestamp, '') {self._slice(STATUS)}",
-            (run_id, *self._bounds(STATUS, first[0])),
+            f'SELECT count(*), {foreign}, sum({odd}), {", ".join(texts)} FROM "{table.name}" NOT INDEXED'
+            f" WHERE {where}{f' AND NOT ({alone})' if alone else ''}",
+            parameters if part.among else (part.run_id, *parameters),
         )
-        end, count, odd, *texts = found[0]
-        ordinary = not odd and isinstance(run_id, str) and all(isinstance(t, str) for t in texts)
-        columns = StatusColumns(run_id, count, *texts) if ordinary and run_id else None
-        self._adapt(STATUS, count, self._monotonic() - begin)
-        return StatusSlice(after.rowid, self._position(STATUS, end), count, more=True, columns=columns)
+        count, strangers, misfits, *values = found[0]
+        if strangers:
+            raise _Mixed
+        if not count:
+            return 0, None, others
+        columns = None
+        if not misfits and isinstance(part.run_id, str) and part.run_id:
+            columns = self._parsed(table, part, count, values)
+        if columns is None:
+            return 0, None, self._rows(table, part)
+        return count, columns, others
 
-    def _first(self, table: Table, after: Position) -> Row | None:
-        """The rowid and run_id of the next row."""
-        sql = f"SELECT rowid, run_id FROM {table.name} WHERE rowid > ? ORDER BY rowid LIMIT 1"
-        rows = self._reader.fetch(sql, (after.rowid,))
-        return rows[0] if rows else None
+    def _parsed(self, table: Table, part: _Slice, count: int, values: list[Any]) -> Columns | None:
+        if not all(isinstance(value, str) for value in values):
+            return None
+        task_ids = _integers(values[0], count)
+        if table is TASK:
+            apps = _names(values[1], count)
+            return None if task_ids is None or apps is None else TaskColumns(task_ids, apps)
+        try_ids = _integers(values[1], count)
+        if task_ids is None or try_ids is None:
+            return None
+        if table is TRY:
+            names = [_names(value, count) for value in values[2:]]
+            if any(name is None for name in names):
+                return None
+            none = Named(np.zeros(count, np.int32), [None])
+            return TryColumns(task_ids, try_ids, *names, none)  # type: ignore[arg-type]  # none is None here
+        at = naive_stamps(values[-1], count)
+        if at is None or (at < _EARLIEST_US).any():
+            return None
+        if table is STATUS:
+            states = _names(values[2], count)
+            return None if states is None else StatusColumns(task_ids, try_ids, at, states)
+        numbers = self._samples(part, count)
+        return None if numbers is None else SampleColumns(task_ids, try_ids, at, numbers)
 
-    def _bounds(self, table: Table, first: int) -> tuple[int, int]:
-        return first, min(first + self._limits[table.name] - 1, _LAST_ROWID)
-
-    def _slice(self, table: Table) -> str:
-        """The rows from one rowid to another, as a scan in their order; LIMIT would cost as much again."""
-        return f"FROM {table.name} NOT INDEXED WHERE rowid BETWEEN ? AND ?"
-
-    def managers(self, after: Position) -> NodeSlice:
-        """Give the next node rows past `after`: the last of each manager, or all when any is not as Parsl writes it."""
+    def _samples(self, part: _Slice, count: int) -> Floats | None:
+        """The values of resource samples, a row for each column that `tables.RESOURCE` has after the stamp."""
+        columns = RESOURCE.columns[4:]
+        absent = self._reader.absent(RESOURCE)
+        present = [column for column in columns if column not in absent]
+        where, parameters = part.where()
+        rows = self._reader.fetch(
+            f"SELECT {', '.join(present)} FROM resource NOT INDEXED WHERE {where}", parameters
+        )
         try:
-            return self._managers(after)
-        except TooLarge:
-            batch = self._reader.tail(NODE, after)
-        return NodeSlice(batch.position, len(batch.rows), batch.more, batch.rows)
+            flat = np.frombuffer(array("d", chain.from_iterable(rows)), np.float64)
+        except (TypeError, OverflowError):  # NULL, or no number
+            return None
+        values = flat.reshape(-1, len(present)).T
+        if values.shape[1] != count or not (np.abs(values) < _TOO_MUCH).all():
+            return None
+        if not absent:
+            return values
+        whole = np.full((len(columns), count), np.nan)
+        whole[[columns.index(column) for column in present]] = values
+        return whole
 
-    def _managers(self, after: Position) -> NodeSlice:
-        begin = self._monotonic()
-        first = self._first(NODE, after)
-        if first is None:
-            return NodeSlice(after, 0, more=False, rows=[])
-        found = self._reader.fetch(
+    def _rows(self, table: Table, part: _Slice, condition: str = "1") -> list[Row]:
+        where, parameters = part.where()
+        return self._reader.rows_where(table, f"{where} AND ({condition}) ORDER BY rowid", parameters)
+
+    # --- managers -------------------------------------------------------------------------------------------
+
+    def _managers(self, part: _Slice) -> tuple[int, list[Row]]:
+        """How many rows there are, and the last row of each manager; before it, where an earlier one is newer, the same row with that stamp.
+
+        All rows when any is not as Parsl writes it.
+        """
+        where, parameters = part.where()
+        managers = self._reader.fetch(
             "SELECT max(rowid), count(*), max(timestamp), min(timestamp), min(last_heartbeat),"
             f" count(last_heartbeat), sum({_ODD}), group_concat(timestamp, ''), group_concat(last_heartbeat, '')"
-            f" {self._slice(NODE)} GROUP BY run_id, uid",
-            self._bounds(NODE, first[0]),
+            f" FROM node NOT INDEXED WHERE {where} GROUP BY uid",
+            parameters,
         )
-        count = sum(row[1] for row in found)
-        end = max(row[0] for row in found)
-        self._adapt(NODE, count, self._monotonic() - begin)
-        rows = self._chosen(found) if all(map(_ordinary, found)) else []
-        if not rows or not all(map(_has_times, rows)):
-            rows = self._reader.between(NODE, after.rowid, end)
-        return NodeSlice(self._position(NODE, end), count, more=True, rows=rows)
+        rows = self._last_rows(managers) if all(map(_ordinary, managers)) else None
+        count = sum(row[1] for row in managers)
+        return count, self._rows(NODE, part) if rows is None else rows
 
-    def _chosen(self, found: list[Row]) -> list[Row]:
-        """The last row of each manager; before it, where an earlier one is newer, the same row with that stamp."""
+    def _last_rows(self, managers: Sequence[Row]) -> list[Row] | None:
+        newest = {row[0]: row[2] for row in managers}
         rows: list[Row] = []
-        for last, _, newest, *_ in found:
-            for row in self._reader.between(NODE, last - 1, last):
-                if row[_STAMP] != newest:
-                    rows.append((0, *row[1:_STAMP], newest, *row[_STAMP + 1 :]))
-                rows.append(row)
+        last = ", ".join(map(str, newest))
+        for row in self._reader.rows_where(NODE, f"rowid IN ({last}) ORDER BY rowid", ()):
+            if not _has_times(row):
+                return None
+            if row[_STAMP] != newest[row[0]]:
+                rows.append((0, *row[1:_STAMP], newest[row[0]], *row[_STAMP + 1 :]))
+            rows.append(row)
         return rows
 
-    def _adapt(self, table: Table, count: int, taken: float) -> None:
-        limit = self._limits[table.name]
-        if taken > LONGEST_READ:
-            self._limits[table.name] = max(_FEWEST, int(limit * LONGEST_READ / taken))
-        elif count >= limit and taken < LONGEST_READ / 2:
-            self._limits[table.name] = min(_MOST, limit * 2)
 
-    def _position(self, table: Table, end: Any) -> Position:
-        rows = self._reader.between(table, end - 1, end)
-        return position_of(table, rows[0]) if rows else Position(end)
+def _integers(text: str, count: int) -> Ints | None:
+    numbers = np.fromstring(text, np.int64, sep=",")
+    return numbers if len(numbers) == count else None
+
+
+def _names(text: str, count: int) -> Named | None:
+    names = text.split(_SEPARATOR)
+    return Named.of(names) if len(names) == count else None
 
 
 def _has_times(row: Row) -> bool:
@@ -175,7 +327,9 @@ def _are_stamps(texts: object, count: int) -> bool:
 _WIDTH = 26
 _STAMPS = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6})*")
 _EARLIEST = "1970-01-02"  # of which no zone makes a time before 1970
+_EARLIEST_US = 86_400_000_000
+_TOO_MUCH = 1e300
 _ODD = (
-    "typeof(run_id) <> 'text' OR typeof(uid) <> 'text' OR uid = '' OR typeof(cpu_count) <> 'integer'"
+    "typeof(uid) <> 'text' OR uid = '' OR typeof(cpu_count) <> 'integer'"
     " OR typeof(total_memory) <> 'integer' OR typeof(active) <> 'integer' OR typeof(worker_count) <> 'integer'"
 )

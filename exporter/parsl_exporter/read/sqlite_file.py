@@ -12,7 +12,8 @@ import sqlite3
 import stat
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -54,6 +55,8 @@ class SqliteFile:
         self._columns: dict[str, str] = {}
         self._schema: dict[str, frozenset[str]] = {}
         self._deadline = 0.0
+        self._stop_at = math.inf
+        self._begin = self._longest = 0.0
 
     # --- the file -------------------------------------------------------------------------------------------
 
@@ -136,7 +139,12 @@ class SqliteFile:
         self._connection = connection
 
     def _past_deadline(self) -> bool:
-        return self._monotonic() > self._deadline
+        now = self._monotonic()
+        if now > self._stop_at:
+            left = self._longest - (now - waited_for_processor() - self._begin)
+            self._stop_at = now + left
+            return left < 0
+        return now > self._deadline
 
     def _introspect(self) -> None:
         version = self.fetch("PRAGMA schema_version")[0][0]
@@ -176,6 +184,19 @@ class SqliteFile:
         self._schema = schema
         self._schema_version = version
 
+    @contextmanager
+    def stopped_after(self, seconds: float) -> Iterator[None]:
+        """Have statements of the block stop and raise TimeoutError once they take longer than that together.
+
+        For how long this thread waits for a processor does not count: what is done would only be done again.
+        """
+        self._longest, self._begin = seconds, self._monotonic() - waited_for_processor()
+        self._stop_at = self._monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._stop_at = math.inf
+
     # --- one statement --------------------------------------------------------------------------------------
 
     def fetch(self, sql: str, parameters: Sequence[Any] = (), cut_off: float = math.inf) -> list[Row]:
@@ -197,6 +218,8 @@ class SqliteFile:
             cursor.close()
             return rows
         except sqlite3.Error as error:
+            if self._stop_at < math.inf and "interrupted" in str(error):
+                raise TimeoutError from None
             if "decode" not in str(error).lower():
                 raise self._fault(error) from None
         finally:
@@ -232,3 +255,18 @@ class SqliteFile:
 
     def _timed_out(self) -> None:
         """A statement was stopped at its deadline."""
+
+
+def waited_for_processor() -> float:
+    """The seconds for which this thread has been ready to run and waited for a processor; 0 where none are told.
+
+    Source: "Scheduler Statistics" in the documentation of the Linux kernel.
+    """
+    try:
+        file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+    except OSError:
+        return 0.0
+    try:
+        return int(os.read(file, 100).split()[1]) / 1e9
+    finally:
+        os.close(file)

@@ -7,6 +7,7 @@ it). A row that does not fit, such as one with a text where a number belongs, co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,6 +17,14 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Codes: TypeAlias = npt.NDArray[np.int32]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+
+
+_WIDTH = 26
+_SHAPE = np.frombuffer(b"0000-00-00 00:00:00.000000", np.uint8)
+_DIGITS = np.flatnonzero(ord("0") == _SHAPE)
+_OTHERS = np.flatnonzero(ord("0") != _SHAPE)
+_MICROSECONDS = 1_000_000
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 class Named(NamedTuple):
@@ -89,3 +98,34 @@ class SampleColumns(NamedTuple):
 
 
 Columns: TypeAlias = TaskColumns | TryColumns | StatusColumns | SampleColumns
+
+
+def naive_stamps(text: str, count: int) -> Ints | None:
+    """Give the naive microseconds of `count` stamps that stand end to end; None when any is not as Parsl writes it."""
+    raw = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+    if len(raw) != count * _WIDTH or not count:
+        return None
+    grid = raw.reshape(count, _WIDTH)
+    digits = (grid[:, _DIGITS] - ord("0")).astype(np.int32)
+    if (grid[:, _OTHERS] != _SHAPE[_OTHERS]).any() or (digits > 9).any():
+        return None
+    day = digits[:, :8] @ np.array([10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1], np.int32)
+    hour, minute, second = (digits[:, i] * 10 + digits[:, i + 1] for i in (8, 10, 12))
+    if (hour > 23).any() or (minute > 59).any() or (second > 59).any():
+        return None
+    try:
+        if (day == day[0]).all():
+            days: Ints | int = _ordinal(int(day[0]))
+        else:
+            found, of_day = np.unique(day, return_inverse=True)
+            days = np.array([_ordinal(d) for d in found.tolist()], np.int64)[of_day]
+    except ValueError:
+        return None
+    seconds = hour * 3_600 + minute * 60 + second
+    fraction = digits[:, 14:] @ np.array([100_000, 10_000, 1_000, 100, 10, 1], np.int32)
+    naive: Ints = (days * 86_400 + seconds.astype(np.int64)) * _MICROSECONDS + fraction
+    return naive
+
+
+def _ordinal(day: int) -> int:
+    return date(day // 10_000, day // 100 % 100, day % 100).toordinal() - _EPOCH_DAY
