@@ -76,10 +76,12 @@ def _places(run: Run, task_ids: Ints) -> tuple[Codes, Mask]:
 
 def _begin(run: Run, places: Codes) -> None:
     run.touch(places)
-    if not run.published:
-        closed = places[run.tasks.partly_closed[places]]
-        if len(closed):
-            run.reopen(np.unique(closed))
+    _reopen(run, places[run.tasks.partly_closed[places]])
+
+
+def _reopen(run: Run, tasks: Codes) -> None:
+    if len(tasks) and not run.published:
+        run.reopen(np.unique(tasks))
 
 
 def _take_tasks(run: Run, rows: TaskColumns, labels: Labels) -> Taken:
@@ -110,9 +112,10 @@ def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken
     tasks, aside = _places(run, rows.task_ids)
     if aside.any():
         rows, tasks = rows.only(~aside), tasks[~aside]
-    _begin(run, tasks)
+    run.touch(tasks)
     tries = run.tries
     places = tries.find_or_add(tasks, rows.try_ids)
+    _reopen(run, tasks[tries.closed[places]])
     late = int(np.count_nonzero(tries.closed[places]))
     new = tries.seen[places] == 0.0
     tries.seen[places[new]] = now
