@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from cases import TIMES
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -313,6 +314,59 @@ def test_a_first_read_in_columns_says_the_same(telling: Telling, close_after: fl
     columns.release()
     reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
     assert differences(oracle(telling.story), reading.poll().series()) == []
+
+
+@pytest.mark.parametrize("in_columns", [True, False])
+@pytest.mark.parametrize("completed", [None, 30.0])
+@pytest.mark.parametrize("used", [None, 4.0])
+def test_a_host_named_after_a_first_read_let_go_of_its_task_is_not_unknown(
+    used: float | None, completed: float | None, in_columns: bool
+) -> None:
+    early = attempt(0, executor="other")
+    story = [
+        workflow(completed=completed),
+        task(0),
+        attempt(0, executor="other", host="node1"),
+        sample(0, 1, user=0, system=0),
+        sample(0, 2, user=used, system=used),
+        attempt(0, 1, executor="other", host="node2"),
+        status(0, "exec_done", 7, 1),
+    ]
+    rows = as_rows(story)
+    late = rows.pop(2)
+    (table, was) = as_rows([early])[0]
+    reading = Reading(Options(close_after=-2.0 * HOUR))
+    columns = Columns(reading.runs, -2.0 * HOUR)
+    for polled in ([(table, was), *rows], [late]):
+        if in_columns:
+            reading.take_in_columns(columns, polled)
+            columns.settle(math.inf)
+        else:
+            reading.take(polled)
+            reading.runs.settle_history(math.inf)
+    columns.release()
+    reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
+    assert differences(oracle(story), reading.poll().series()) == []
+
+
+@pytest.mark.parametrize("used", [0.0, 4.0])
+def test_a_host_that_nobody_named_is_unknown_once_the_run_is_over(used: float) -> None:
+    """Also of a task that was let go of before, and of a try that used nothing."""
+    story = [
+        workflow(),
+        task(0),
+        attempt(0),
+        *(sample(0, at, user=at * used, system=0) for at in (0, 1)),
+        status(0, "exec_done", 2),
+    ]
+    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading.poll(as_rows(story)).series()
+    reading.clock += 2 * CLOSE_AFTER
+    assert "unknown" not in str(reading.poll().series()["parsl_task_cpu_seconds_total"])
+    ended = [workflow(completed=5), *story[1:]]
+    reading.poll(as_rows(ended[:1])).series()
+    reading.clock += 2 * CLOSE_AFTER
+    assert differences(oracle(ended), reading.poll().series()) == []
 
 
 @quick

@@ -355,7 +355,9 @@ class Bulk:
             )
         hosts, of_host = np.unique(self._names_of[2, done], return_inverse=True)
         for host, total in zip(hosts.tolist(), np.bincount(of_host, cpu).tolist(), strict=True):
-            self.run.host(self._texts[host]).cpu += total
+            facts = self.run.host(self._texts[host])
+            facts.named = True
+            facts.cpu += total
 
     def _add_places(self, done: Ints, newest: Ints) -> None:
         done = done[self._names_of[3, done] >= 0]

@@ -272,7 +272,7 @@ def _take_manager(runs: Runs, row: Row, us: int, heartbeat_us: int, newest_us: i
         us,
         heartbeat_us,
     )
-    run.host(snapshot.hostname)
+    run.host(snapshot.hostname).named = True
     manager = run.managers.get(names[uid])
     if manager is None:
         manager = run.managers[names[uid]] = Manager(snapshot)

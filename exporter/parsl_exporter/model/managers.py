@@ -38,12 +38,16 @@ class Manager:
 
 
 class Host:
-    """What tries do on one host: CPU seconds used so far, and what runs there now."""
+    """What tries do on one host: CPU seconds used so far, and what runs there now.
 
-    __slots__ = ("cpu", "gone_at", "resident", "running")
+    `named`: a row names it.
+    """
+
+    __slots__ = ("cpu", "gone_at", "named", "resident", "running")
 
     def __init__(self) -> None:
         self.cpu = 0.0
         self.running = 0
         self.resident = 0.0
+        self.named = False
         self.gone_at: float | None = None

@@ -149,9 +149,10 @@ class Run(RunSums):
                     total[column] += used[column]
                 if reason is not None and one.wasteful():
                     group.wasted += cpu
-                if one.host is not None or self.over:
-                    self.host(one.host or UNKNOWN).cpu += cpu
+                if one.host is not None:
+                    self.host(one.host).cpu += cpu
                 else:
+                    self.unplaced += 1
                     self.unplaced_cpu += cpu
             self._observe(group, task, try_id, one, 1)
         self.group(app, task.executor()).tasks[standing.state] += 1
@@ -228,8 +229,9 @@ class Run(RunSums):
             if not one.closed:
                 return
         for one in task.tries.values():
-            if one.host is None and one.shown is not None:
-                self.unplaced_cpu += one.shown.used[USER] + one.shown.used[SYSTEM] - one.shown.host_cpu
+            if one.host is None and one.usage is not None and not shown_of(one).homeless:
+                self.unplaced += 1
+                self.unplaced_cpu += shown_of(one).used[USER] + shown_of(one).used[SYSTEM]
         del self.tasks[task_id]
         self.touched.pop(task_id, None)
         self.retired.add(task_id)
@@ -251,8 +253,12 @@ class Run(RunSums):
                 shown.used = one.usage.used()
                 cpu = shown.used[USER] + shown.used[SYSTEM]
                 shown.wasted = cpu if one.wasteful() else 0.0
-                shown.host_cpu = cpu if one.host is not None or self.over else 0.0
-                self.unplaced_cpu -= cpu - shown.host_cpu
+                if one.host is None and self.unplaced:
+                    self.unplaced -= 1
+                    self.unplaced_cpu -= cpu
+                else:
+                    shown.host_cpu = cpu
+                    shown.homeless = one.host is None
         if not self.published:
             self.reopen(task)
 

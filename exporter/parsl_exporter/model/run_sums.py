@@ -60,7 +60,9 @@ class RunSums:
         self.published = False
         self.changed = True
         self.forget_at = float("inf")
+        self.unplaced = 0
         self.unplaced_cpu = 0.0
+        self.homeless = 0
         self.asking: dict[tuple[int, int], Try] = {}
         self.buckets = buckets
         self._limits = limits
@@ -125,7 +127,7 @@ class RunSums:
     def _place(self, one: Try) -> None:
         """Note on which host and block a try is, and its signs of life there."""
         if one.host is not None:
-            self.host(one.host)
+            self.host(one.host).named = True
         if one.block is None or one.executor is None:
             return
         block = self.block(one.executor, one.block)
@@ -157,9 +159,10 @@ class RunSums:
                 self.asking[task_id, try_id] = one
 
     def _incomplete(self, one: Try) -> bool:
-        """Say whether the try row lacks what its status rows say must come."""
+        """Say whether the try row lacks what its status rows and samples say must come."""
         return not one.closed and (
-            (one.host is None and "running" in one.first) or (one.failure is None and one.wasteful())
+            (one.host is None and ("running" in one.first or one.usage is not None))
+            or (one.failure is None and one.wasteful())
         )
 
     def _show(self, task_id: int, task: Task, shown: tuple[str, str, Standing]) -> None:
@@ -206,8 +209,7 @@ class RunSums:
             host = self.host(change.host)
             host.running += sign
             host.resident += sign * change.resident
-            if change.host == UNKNOWN and not host.running and not host.cpu:
-                del self.hosts[UNKNOWN]
+            self._forget_unknown_host()
             if change.block is not None:
                 self.block(change.executor, change.block).running += sign
         shown_of(one).running = running
@@ -240,9 +242,28 @@ class RunSums:
         self._count_host(one, shown, cpu)
 
     def _count_host(self, one: Try, shown: Shown, cpu: float) -> None:
-        if one.host is not None or (self.over and one.closed):
-            self.host(one.host or UNKNOWN).cpu += cpu - shown.host_cpu
-            shown.host_cpu = cpu
+        if one.host is not None:
+            if shown.homeless and not self.published:  # else it has been shown, and no counter may fall
+                self.host(UNKNOWN).cpu -= shown.host_cpu
+                shown.host_cpu = 0.0
+                shown.homeless = False
+                self.homeless -= 1
+                self._forget_unknown_host()
+            self.host(one.host).cpu += cpu - shown.host_cpu
+        elif self.over and (one.closed or shown.homeless):
+            if not shown.homeless:
+                shown.homeless = True
+                self.homeless += 1
+            self.host(UNKNOWN).cpu += cpu - shown.host_cpu
+        else:
+            return
+        shown.host_cpu = cpu
+
+    def _forget_unknown_host(self) -> None:
+        """Let the host `unknown` go when nothing is there (any more)."""
+        host = self.hosts.get(UNKNOWN)
+        if host is not None and not (host.running or host.named or self.homeless):
+            del self.hosts[UNKNOWN]
 
     def _count_failure(self, group: Group, one: Try, shown: Shown) -> None:
         reason = self._failure(one, closing=one.closed)
@@ -266,9 +287,10 @@ class RunSums:
 
     def place_cpu(self) -> None:
         """The run is over: what ran on hosts that nobody named ran on `unknown`."""
-        if self.over and self.unplaced_cpu > 0:
+        if self.over and self.unplaced:
             self.host(UNKNOWN).cpu += self.unplaced_cpu
-            self.unplaced_cpu = 0.0
+            self.homeless += self.unplaced
+            self.unplaced, self.unplaced_cpu = 0, 0.0
 
     def asks(self) -> Iterable[tuple[int, int]]:
         """The tries whose rows should be read again by key."""

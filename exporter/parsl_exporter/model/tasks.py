@@ -51,9 +51,12 @@ class Running(NamedTuple):
 
 
 class Shown:
-    """What of a try has gone into the sums already; tries that a first read closes at once have none."""
+    """What of a try has gone into the sums already; tries that a first read closes at once have none.
 
-    __slots__ = ("failure", "host_cpu", "queued", "rows", "running", "used", "wasted")
+    `homeless`: its CPU time stands at the host `unknown`.
+    """
+
+    __slots__ = ("failure", "homeless", "host_cpu", "queued", "rows", "running", "used", "wasted")
 
     def __init__(self) -> None:
         self.rows: dict[str, int] = {}
@@ -61,6 +64,7 @@ class Shown:
         self.used = [0.0] * CUMULATIVE
         self.wasted = 0.0
         self.host_cpu = 0.0
+        self.homeless = False
         self.running: Running | None = None
         self.queued = False
 
