@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from oracle import BYTES, SECONDS, differences, expected, parse
-from telling import EPOCH, Told, attempt, lifecycle, node, status, task, workflow
+from telling import EPOCH, Told, attempt, block, lifecycle, node, status, task, workflow
 from telling import write as write_database
 from watched import DATA, unpacked
 
@@ -62,6 +62,17 @@ REPEATED = [
     status(0, "exec_done", 5),
 ]
 
+ON_TWO_BLOCKS = [workflow(), block("0", "RUNNING", 1), block("1", "RUNNING", 1)]
+
+
+def managers(*actives: str, step: float = 1) -> list[Told]:
+    """A manager on each block, of these rows."""
+    return [
+        node(f"m{i}", 10 + step * at, block_id=str(i), active=active == "1")
+        for i, rows in enumerate(actives)
+        for at, active in enumerate(rows)
+    ]
+
 
 @pytest.mark.parametrize(
     "story",
@@ -75,6 +86,9 @@ REPEATED = [
             id="the end of an earlier try is the later one",
         ),
         pytest.param([workflow(), node("m1", -EPOCH)], id="a clock that was never set"),
+        pytest.param([*ON_TWO_BLOCKS, *managers("110", "10")], id="drained after work, and without any"),
+        pytest.param([*ON_TWO_BLOCKS, *managers("01", "0110")], id="active late"),
+        pytest.param([*ON_TWO_BLOCKS, *managers("10", "1", step=-1)], id="a manager whose clock goes back"),
     ],
 )
 def test_a_dump_says_what_rows_say_that_are_seldom_written(story: list[Told], folder: Path) -> None:

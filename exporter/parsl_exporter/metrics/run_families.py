@@ -240,6 +240,14 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "A manager's last heartbeat as its latest row has it: an idle manager writes none.",
         "drop",
     ),
+    _family(
+        "parsl_manager_last_row_timestamp_seconds",
+        "gauge",
+        _MANAGER,
+        samples.by_manager(lambda view, uid, m: samples.seconds(m.latest.us)),
+        "When a manager's latest row was written: one that was lost had given no heartbeat for long by then.",
+        "drop",
+    ),
     _family("parsl_blocks", "gauge", ("executor", "state"), samples.blocks, "Blocks by their latest state."),
     _family(
         "parsl_block_info",
@@ -278,6 +286,14 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         ("executor",),
         samples.block_pending,
         "Time from a block's first PENDING to its first RUNNING.",
+    ),
+    _family(
+        "parsl_block_worked",
+        "gauge",
+        _BLOCK,
+        samples.block_worked,
+        "1 once a task ran on a block: a try names it, or a manager of it wrote a second row with active=1.",
+        "drop",
     ),
     _family(
         "parsl_block_tasks_running",

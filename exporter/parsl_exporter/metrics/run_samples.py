@@ -241,6 +241,16 @@ def block_entered(view: View) -> Iterator[Sample]:
     return ((key, seconds(b.changes()[-1].us)) for key, b in view.blocks() if b.state is not None)
 
 
+def block_worked(view: View) -> Iterator[Sample]:
+    """Whether each block that is shown ever did any work."""
+    by_manager = {
+        (view.run.executor_of(manager), manager.latest.block_id)
+        for manager in view.run.managers.values()
+        if manager.worked
+    }
+    return ((key, float(block.tried or key in by_manager)) for key, block in view.blocks())
+
+
 def block_running(view: View) -> Iterator[Sample]:
     """Running tries on each block that is shown, also on those that only tries name."""
     return ((key, block.running) for key, block in view.blocks())

@@ -371,6 +371,7 @@ class Bulk:
         latest = np.maximum.reduceat(alive[order], begins)
         for (e, b, h), us in zip(keys[:, begins].T.tolist(), latest.tolist(), strict=True):
             block_facts = self.run.block(self._texts[e], self._texts[b])
+            block_facts.tried = True
             block_facts.activity = max(block_facts.activity, us)
             self.run.executors_seen_on.setdefault((self._texts[b], self._texts[h]), set()).add(self._texts[e])
 

@@ -131,6 +131,7 @@ class RunSums:
         if one.block is None or one.executor is None:
             return
         block = self.block(one.executor, one.block)
+        block.tried = True
         activity = one.activity()
         if activity > block.activity:
             block.activity = activity

@@ -20,6 +20,7 @@ from parsl_exporter.tables import NODE, STATUS, TOO_LARGE, Row, StatusColumns, T
 
 _FEWEST, _MOST = 1_000, 15_000
 _LAST_ROWID = 2**63 - 1
+_ACTIVE = 1 + NODE.columns.index("active")
 _STAMP = 1 + NODE.columns.index("timestamp")
 
 
@@ -112,7 +113,8 @@ class SqliteColumns:
             return NodeSlice(after, 0, more=False, rows=[])
         found = self._reader.fetch(
             "SELECT max(rowid), count(*), max(timestamp), min(timestamp), min(last_heartbeat),"
-            f" count(last_heartbeat), sum({_ODD}), group_concat(timestamp, ''), group_concat(last_heartbeat, '')"
+            f" count(last_heartbeat), sum({_ODD}), group_concat(timestamp, ''), group_concat(last_heartbeat, ''),"
+            " min(CASE WHEN active <> 0 THEN rowid END), max(CASE WHEN active <> 0 THEN rowid END)"
             f" {self._slice(NODE)} GROUP BY run_id, uid",
             self._bounds(NODE, first[0]),
         )
@@ -125,13 +127,18 @@ class SqliteColumns:
         return NodeSlice(self._position(NODE, end), count, more=True, rows=rows)
 
     def _chosen(self, found: list[Row]) -> list[Row]:
-        """The last row of each manager; before it, where an earlier one is newer, the same row with that stamp."""
+        """The last row of each manager, and its first and last with active=1.
+
+        Before the last, where an earlier one is newer, an inactive one with that stamp.
+        """
         rows: list[Row] = []
-        for last, _, newest, *_ in found:
-            for row in self._reader.between(NODE, last - 1, last):
-                if row[_STAMP] != newest:
-                    rows.append((0, *row[1:_STAMP], newest, *row[_STAMP + 1 :]))
-                rows.append(row)
+        for last, _, newest, *_, first_active, last_active in found:
+            for rowid in sorted({last, first_active or last, last_active or last}):
+                for row in self._reader.between(NODE, rowid - 1, rowid):
+                    if rowid == last and row[_STAMP] != newest:
+                        inactive = *row[1:_ACTIVE], 0, *row[_ACTIVE + 1 : _STAMP]
+                        rows.append((0, *inactive, newest, *row[_STAMP + 1 :]))
+                    rows.append(row)
         return rows
 
     def _adapt(self, table: Table, count: int, taken: float) -> None:
@@ -161,7 +168,7 @@ def _has_times(row: Row) -> bool:
 
 def _ordinary(found: Row) -> bool:
     """Say whether the rows of one manager are all as Parsl writes them."""
-    _, count, _, earliest, earliest_beat, beats, odd, stamps, beat_stamps = found
+    _, count, _, earliest, earliest_beat, beats, odd, stamps, beat_stamps, *_ = found
     if odd or not _are_stamps(stamps, count) or (beats and not _are_stamps(beat_stamps, beats)):
         return False
     return bool(min(earliest, earliest_beat or earliest) > _EARLIEST)

@@ -324,6 +324,49 @@ def test_a_block_and_its_manager_and_host_go_the_retention_time_after_they_ended
     ]
 
 
+def test_a_block_worked_once_a_try_names_it_or_its_manager_wrote_a_second_active_row() -> None:
+    worked = "parsl_block_worked"
+    reading = told(
+        [
+            *(block(block_id, "RUNNING", 1) for block_id in "0123"),
+            task(0),
+            attempt(0, block="0"),
+            *(node(f"m{block_id}", 2, block_id=block_id) for block_id in "123"),
+            node("m1", 3, block_id="1", active=False),
+            node("m2", 3, block_id="2"),
+        ]
+    )
+    of_block = '{{executor="htex",block_id="{}"}} {}'.format
+    assert reading.lines(worked, zeros=True) == [
+        of_block(0, 1),
+        of_block(1, 0),
+        of_block(2, 1),
+        of_block(3, 0),
+    ]
+    reading.poll([*late(node("m1", 4, block_id="1")), *late(node("m3", 4, block_id="3", active=False))])
+    assert reading.lines(worked) == [of_block(0, 1), of_block(1, 1), of_block(2, 1)]
+
+
+def test_of_two_executors_blocks_of_one_id_the_one_that_a_try_names_worked() -> None:
+    reading = told(
+        [
+            block("0", "RUNNING", 1, "htex"),
+            block("0", "RUNNING", 1, "other"),
+            *(node("m", at, block_id="0") for at in (2, 3)),
+        ]
+    )
+    assert reading.lines("parsl_block_worked") == []
+    reading.poll(as_rows([task(0), attempt(0, executor="other", block="0", host="node1")]))
+    assert reading.lines("parsl_block_worked") == ['{executor="other",block_id="0"} 1']
+
+
+def test_a_managers_last_row_is_the_last_inserted() -> None:
+    reading = told([node("m", 30), node("m", 20, active=False), node("m", 25, active=False)])
+    assert reading.lines("parsl_manager_last_row_timestamp_seconds") == [
+        f'{{manager="m",hostname="node1",executor="unknown",block_id="0"}} {EPOCH + 25:.0f}'
+    ]
+
+
 # --- limits ---------------------------------------------------------------------------------------------------
 
 
