@@ -17,7 +17,7 @@ from parsl_exporter.model.runs import Runs
 from parsl_exporter.read.position import Batch, Position
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.read.sqlite_columns import SqliteColumns, StatusSlice
-from parsl_exporter.reading import Reading
+from parsl_exporter.reading import Reading, SourceOptions
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW, Row, StatusColumns, Table
 
 try:
@@ -30,7 +30,8 @@ _HELD_TASKS = 10_000
 _READS_AT_ONCE = 4
 """Short reads whose rows are folded together: folding in columns costs little more for many rows than for few."""
 _ZONES_APART = timedelta(hours=26)
-_DATED = (STATUS, RESOURCE, BLOCK, NODE)
+DATED = (STATUS, RESOURCE, BLOCK, NODE)
+"""The tables whose rows are a run's signs of life."""
 
 _log = logging.getLogger(__name__)
 
@@ -178,6 +179,14 @@ def _one_by_one(texts: SqliteColumns, parts: Sequence[StatusSlice]) -> list[Row]
     return [row for part in parts for row in texts.between(STATUS, part.after, part.position.rowid)]
 
 
+def abandoned_before(options: SourceOptions, wall: float) -> str:
+    """Give the stamp, as text, since when a run must have written to be no abandoned one at `wall`."""
+    since = datetime.fromtimestamp(wall - options.limits.abandon_after, options.zone)
+    if options.run_zones:
+        since -= _ZONES_APART
+    return since.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
 def _skip(reading: Reading, wall: float) -> frozenset[str]:
     """Leave out the runs that are past their time: the ids whose rows need not be read."""
     if reading.options.whole:
@@ -186,12 +195,9 @@ def _skip(reading: Reading, wall: float) -> frozenset[str]:
     runs.skip_ended(wall)
     candidates = runs.maybe_abandoned(wall)
     if candidates:
-        since = datetime.fromtimestamp(wall - reading.options.limits.abandon_after, reading.options.zone)
-        if reading.options.run_zones:
-            since -= _ZONES_APART
-        stamp = since.strftime("%Y-%m-%d %H:%M:%S.%f")
+        stamp = abandoned_before(reading.options, wall)
         writers: set[str] = set()
-        for table in _DATED:
+        for table in DATED:
             with reading.turn:
                 writers |= reading.reader.writers_since(table, stamp)
         runs.skip_abandoned(set(candidates) - writers)

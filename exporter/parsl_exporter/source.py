@@ -105,6 +105,7 @@ class Source:
         self._errors: Counter[str] = Counter()
         self._before: _Before = _Before(Counter(), Counter(), 0)
         self._reported: set[tuple[str, str]] = set()
+        self._nameless: set[str] = set()
         self._folding_told = False
         self._drawn_runs: tuple[Drawn, ...] = ()
         self._next_drawing = 0.0
@@ -337,6 +338,7 @@ class Source:
             self._drawn_runs = self._drawing.runs(views, self._series_left() + self.series)
         self._drawn = True
         self._report_folded()
+        self._report_nameless(reading.runs)
         self._next_drawing = now + (self._clock.steady() - begin) / _DRAWING_SHARE
 
     def _view(self, run: Run, now: float, wall: float, retention: float) -> View:
@@ -378,6 +380,18 @@ class Source:
                 source=self.name,
                 folded=self._folded,
             )
+
+    def _report_nameless(self, runs: Runs) -> None:
+        nameless = {run_id for run_id, run in runs.runs.items() if run.info is None}
+        for run_id in sorted(nameless - self._nameless):
+            event(
+                _log,
+                logging.WARNING,
+                "a run has no workflow row (Parsl drops one that it cannot write): its names and its end stay unknown",
+                source=self.name,
+                run_id=run_id,
+            )
+        self._nameless = nameless
 
     def _report_rejected(self, runs: Runs) -> None:
         for key, row in runs.first_rejected.items():

@@ -28,7 +28,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "gauge",
         ("workflow_name", "workflow_version", "host", "user", "rundir"),
         samples.workflow_info,
-        "A run (one parsl.load()) and what it is called; always 1.",
+        "A run (one parsl.load()) and what it is called, unknown where its workflow row never came; always 1.",
         "drop",
     ),
     _family(

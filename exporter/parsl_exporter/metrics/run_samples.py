@@ -75,12 +75,14 @@ def plain(histogram: Histogram) -> Distribution:
 
 
 def workflow_info(view: View) -> Iterator[Sample]:
-    """The run's names; those that are hidden say so."""
+    """The run's names, unknown without a workflow row; those that are hidden say so."""
     info = view.run.info
+    name, version = (UNKNOWN, UNKNOWN) if info is None else (info.name, info.version)
+    shown = dict.fromkeys(("host", "user", "rundir"), UNKNOWN)
     if info is not None:
-        shown = {"host": info.host, "user": info.user, "rundir": info.rundir}
-        shown.update((label, HIDDEN) for label in view.hidden if label in shown)
-        yield (info.name, info.version, shown["host"], shown["user"], shown["rundir"]), 1
+        shown.update(host=info.host, user=info.user, rundir=info.rundir)
+    shown.update((label, HIDDEN) for label in view.hidden if label in shown)
+    yield (name, version, shown["host"], shown["user"], shown["rundir"]), 1
 
 
 def start(view: View) -> Iterator[Sample]:
