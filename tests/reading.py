@@ -117,6 +117,7 @@ class Reading:
     def draw(self) -> Page:
         """Publish the model as it is."""
         runs = self.drawing.runs(self.views(), self.options.series)
+        self.runs.let_go(self.drawing.dropped)
         return Page([Share(SOURCE, runs, _FACTS, 0.0)])
 
     def series(self) -> Series:

@@ -189,9 +189,9 @@ def abandoned_before(options: SourceOptions, wall: float) -> str:
 
 def _skip(reading: Reading, wall: float) -> frozenset[str]:
     """Leave out the runs that are past their time: the ids whose rows need not be read."""
-    if reading.options.whole:
-        return frozenset()
     runs = reading.runs
+    if reading.options.whole:
+        return frozenset(runs.others)
     runs.skip_ended(wall)
     candidates = runs.maybe_abandoned(wall)
     if candidates:

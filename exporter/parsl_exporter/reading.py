@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 class SourceOptions(NamedTuple):
     """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump.
 
+    `only`: the runs to read, all when empty. `created`: whether OpenMetrics pages have `_created` samples.
+
     `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead.
     """
 
@@ -46,6 +48,8 @@ class SourceOptions(NamedTuple):
     failure_reasons: tuple[str, ...]
     hidden: frozenset[str]
     whole: bool = False
+    only: frozenset[str] = frozenset()
+    created: bool = True
     run_zones: tuple[tuple[str, tzinfo], ...] = ()
 
 
@@ -86,6 +90,7 @@ class Reading:
             limits=options.limits,
             failure_reasons=options.failure_reasons,
             run_zones=options.run_zones,
+            only=options.only,
         )
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
         self.backlog: dict[str, int] = {}

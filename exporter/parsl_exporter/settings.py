@@ -69,10 +69,12 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is published; what is beyond is folded into `_other`."""
+    """How much is published; what is beyond is folded into `_other`, but for runs that are over: these are dropped."""
 
     apps_per_run: int = setting(COUNT, "200", "Apps of a run with series of their own.")
-    runs_per_source: int = setting(COUNT, "200", "Runs of a source with series of their own.")
+    runs_per_source: int = setting(
+        COUNT, "200", "Runs of a source with series of their own: those that live, then the newest."
+    )
     series: int = setting(COUNT, "200000", "Series in all.")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from parsl_exporter.baton import Baton
-from parsl_exporter.errors import SourceBusy, SourceFault, SourceReplaced
+from parsl_exporter.errors import NoSuchRun, SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.first_read import read_first
 from parsl_exporter.logs import RepeatedFault, event
 from parsl_exporter.metrics.run_samples import View
@@ -29,6 +29,8 @@ LOCKED_PATIENCE = 10.0
 _RETRY_LOCKED = 0.05
 _GO_ON = 0.01
 _RETRY_INTERNAL = 60.0
+_NAMED = 5
+"""Runs that are named at most where others were asked for."""
 _REPLACED_AT_MOST = 5
 """How often a dump begins anew because the database was replaced under it."""
 _DRAWING_SHARE = 0.1
@@ -90,7 +92,7 @@ class Source:
         self._faults = RepeatedFault(_log, clock.steady)
         self._rows_read: Counter[str] = Counter()
         self._reading = self._begin_reading()
-        self._drawing = Drawing(options.name, runs=options.runs)
+        self._drawing = Drawing(options.name, runs=options.runs, created=options.created)
         self._caught_up = False
         self._behind = False
         self._up = False
@@ -106,7 +108,7 @@ class Source:
         self._before: _Before = _Before(Counter(), Counter(), 0)
         self._reported: set[tuple[str, str]] = set()
         self._nameless: set[str] = set()
-        self._folding_told = False
+        self._folding_told = self._dropping_told = False
         self._drawn_runs: tuple[Drawn, ...] = ()
         self._next_drawing = 0.0
         self._next_progress = 0.0
@@ -173,7 +175,10 @@ class Source:
         return again
 
     def read_whole(self) -> None:
-        """Read once, and wait for a lock as long as a poll would. Raises SourceFault when it cannot be read."""
+        """Read once, and wait for a lock as long as a poll would.
+
+        Raises SourceFault when it cannot be read, and NoSuchRun when it lacks a run that was asked for.
+        """
         begin = self._clock.steady()
         replaced = 0
         while True:
@@ -192,10 +197,20 @@ class Source:
                 self._begin_anew()
             else:
                 break
+        self._refuse_missing(self._reading.runs)
         self._succeed()
         self._longest = self._reader.longest
         self._poll_duration = self._clock.steady() - begin
         self.share = self._share()
+
+    def _refuse_missing(self, runs: Runs) -> None:
+        missing = sorted(self._options.only - runs.runs.keys())
+        if not missing:
+            return
+        there = list(runs.others or runs.runs)
+        newest = ", ".join(there[-_NAMED:][::-1]) or "none"
+        which = "the last of its runs are" if len(there) > _NAMED else "its runs are"
+        raise NoSuchRun(f"{self._reader.database} has no run {', '.join(missing)}; {which} {newest}")
 
     # --- how a poll ends ------------------------------------------------------------------------------------
 
@@ -269,7 +284,7 @@ class Source:
         runs = self._reading.runs
         self._before = self._before.plus(runs, self._drawing)
         self._reading = self._begin_reading()
-        self._drawing = Drawing(self._options.name, runs=self._options.runs)
+        self._drawing = Drawing(self._options.name, runs=self._options.runs, created=self._options.created)
         self._caught_up = self._drawn = self._behind = False
         self._stale_at = self._clock.steady() + self._options.limits.retention
         self._reported.clear()
@@ -336,8 +351,10 @@ class Source:
                 reading.runs.expire(now)
             views = [self._view(run, now, wall, retention) for run in reading.runs.runs.values()]
             self._drawn_runs = self._drawing.runs(views, self._series_left() + self.series)
+            reading.runs.let_go(self._drawing.dropped)
         self._drawn = True
         self._report_folded()
+        self._report_dropped(len(self._drawing.dropped))
         self._report_nameless(reading.runs)
         self._next_drawing = now + (self._clock.steady() - begin) / _DRAWING_SHARE
 
@@ -364,7 +381,7 @@ class Source:
             series=self.series,
             folded=self._folded,
         )
-        return Share(self.name, self._drawn_runs, facts, self._started)
+        return Share(self.name, self._drawn_runs, facts, self._started if self._options.created else None)
 
     @property
     def _folded(self) -> int:
@@ -376,9 +393,21 @@ class Source:
             event(
                 _log,
                 logging.WARNING,
-                "more than the limits allow: the rest is shown as _other; raise limits or let finished runs go sooner",
+                "more than the limits allow: the rest is shown as _other; raise limits",
                 source=self.name,
                 folded=self._folded,
+            )
+
+    def _report_dropped(self, count: int) -> None:
+        if count and not self._dropping_told:
+            self._dropping_told = True
+            choice = " or choose runs with --run" if self._options.whole else ""
+            event(
+                _log,
+                logging.WARNING,
+                f"more runs than the limits allow: the oldest that have ended are left out, {count} now;"
+                f" raise limits{choice}",
+                source=self.name,
             )
 
     def _report_nameless(self, runs: Runs) -> None:

@@ -264,6 +264,8 @@ class Bulk:
         self._held[index[ordinary]] = True
         if at is not None and ordinary.any():
             self.run.newest_us = max(self.run.newest_us, int(at[ordinary].max()))
+            if self.run.info is None:
+                self.run.note_first(int(at[ordinary].min()))
         self.run.changed = True
         return ~ordinary
 

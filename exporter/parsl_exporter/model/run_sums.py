@@ -55,6 +55,7 @@ class RunSums:
         self.hosts: dict[str, Host] = {}
         self.apps: dict[str, str] = {}
         self.newest_us = 0
+        self.oldest_us: int | None = None
         self.seen = 0.0
         self.over_since: float | None = None
         self.published = False
@@ -73,6 +74,15 @@ class RunSums:
         if self.info is None:
             return self.newest_us
         return max(self.newest_us, self.info.begin_us, self.info.end_us or 0)
+
+    @property
+    def first_us(self) -> int:
+        """Microseconds of its first row: its begin or, without a workflow row, its oldest status row or sample."""
+        return self.info.begin_us if self.info is not None else self.oldest_us or 0
+
+    def note_first(self, us: int) -> None:
+        """A row of this stamp has come of a run without a workflow row."""
+        self.oldest_us = us if self.oldest_us is None else min(us, self.oldest_us)
 
     @property
     def over(self) -> bool:

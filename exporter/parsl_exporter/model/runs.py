@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 from itertools import groupby
@@ -15,9 +16,10 @@ from parsl_exporter.model.names import OTHER, Names
 from parsl_exporter.model.run import Limits, Run
 from parsl_exporter.model.stamps import MICROSECONDS, Stamps
 from parsl_exporter.model.tasks import DEPENDENCY_ERROR
-from parsl_exporter.tables import TOO_LARGE, WORKFLOW, Row, Table
+from parsl_exporter.tables import BLOCK, RESOURCE, STATUS, TOO_LARGE, WORKFLOW, Row, Table
 
 _REMEMBERED = 10_000
+_FIRST = (STATUS, RESOURCE, BLOCK)  # of nodes a first read brings few rows
 _HOST = 1 + WORKFLOW.columns.index("host")
 
 
@@ -37,7 +39,10 @@ class TryKey(NamedTuple):
 
 
 class Runs:
-    """Folds rows of one database into runs. Pure: `now` (seconds, a clock that never steps) is passed in."""
+    """Folds rows of one database into runs. Pure: `now` (seconds, a clock that never steps) is passed in.
+
+    `only`: the runs that are of interest, where not all are; `others` are those that were found beside them.
+    """
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Runs:
         limits: Limits,
         failure_reasons: Collection[str],
         run_zones: Sequence[tuple[str, tzinfo]] = (),
+        only: Collection[str] = (),
     ) -> None:
         self.stamps = self._stamps = Stamps(zone)
         self._zones = [(pattern, Stamps(own)) for pattern, own in run_zones]
@@ -61,7 +67,9 @@ class Runs:
         self.ended: set[str] = set()
         self.abandoned: set[str] = set()
         self.awakened: set[str] = set()
+        self.others: dict[str, None] = {}
         self.ready = False
+        self._only = frozenset(only)
         self._buckets = buckets
         self._limits = limits
         self._reasons = frozenset(failure_reasons) | {DEPENDENCY_ERROR}
@@ -73,7 +81,7 @@ class Runs:
     def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
         """Take rows of one table, in any order and any split; each row once."""
         if not self._zones:
-            INTAKES[table.name](self, rows, now)
+            self._fold(table, rows, now)
             return
         if table is WORKFLOW:
             for row in rows:
@@ -81,8 +89,19 @@ class Runs:
         for _, part in groupby(rows, lambda row: id(self._stamps_of.get(row[1], self._stamps))):
             same_zone = list(part)
             self.stamps = self._stamps_of.get(same_zone[0][1], self._stamps)
-            INTAKES[table.name](self, same_zone, now)
+            self._fold(table, same_zone, now)
         self.stamps = self._stamps
+
+    def _fold(self, table: Table, rows: Sequence[Row], now: float) -> None:
+        INTAKES[table.name](self, rows, now)
+        if table not in _FIRST:
+            return
+        nameless = {run_id: run for run_id, run in self.runs.items() if run.info is None}
+        place = 1 + table.columns.index("timestamp")
+        for row in rows if nameless else ():
+            if row[1] in nameless:
+                with suppress(ValueError):
+                    nameless[row[1]].note_first(self.stamps.read(row[place]))
 
     def _stamps_on(self, host: object) -> Stamps:
         return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self._stamps)
@@ -102,6 +121,9 @@ class Runs:
         """The run of that id, made when first seen; None when its rows are of no interest any more."""
         run = self.runs.get(run_id)
         if run is None:
+            if self._only and run_id not in self._only:
+                self.others[run_id] = None
+                return None
             if run_id in self.ended:
                 return None
             if run_id in self.abandoned:
@@ -257,6 +279,12 @@ class Runs:
             if self._past(run, now):
                 del self.runs[run_id]
                 (self.abandoned if run.over_since is None else self.ended).add(run_id)
+
+    def let_go(self, run_ids: Iterable[str]) -> None:
+        """Drop runs that are over before their time."""
+        for run_id in run_ids:
+            if self.runs.pop(run_id, None) is not None:
+                self.ended.add(run_id)
 
     def _past(self, run: Run, now: float) -> bool:
         if run.over_since is None:
