@@ -111,7 +111,7 @@ class Reading:
         retention = self.options.retention
         for run in self.runs.runs.values():
             mark_gone(run, self.clock, retention, None if run.published else self.wall)
-            views.append(View(run, REASONS, self.options.hidden, self.clock - retention))
+            views.append(View(run, self.options.hidden, self.clock - retention))
         return views
 
     def draw(self) -> Page:

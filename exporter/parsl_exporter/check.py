@@ -85,7 +85,7 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
     published = _published(reader, runs, nameless, options, clock.wall())
     missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
     rows = {table.name: reader.last_rowid(table) for table in TABLES}
-    series = _series(reader, runs, published, options.failure_reasons)
+    series = _series(reader, runs, published)
     return (
         f"{_plain(found.name)}: ok\n"
         f"  dialect  {reader.dialect}, {_plain(reader.database)}\n"
@@ -134,18 +134,18 @@ def _published(
     return frozenset((runs.runs.keys() | set(nameless)) - quiet)
 
 
-def _series(reader: Reader, runs: Runs, published: frozenset[str], reasons: tuple[str, ...]) -> int:
+def _series(reader: Reader, runs: Runs, published: frozenset[str]) -> int:
     """Series to expect of the runs to be published: what their newest tasks and tries alone would make."""
     for table in (TASK, TRY):
         for rows in reader.newest(table, _SAMPLED_ROWS):
             runs.take(table, [row for row in rows if row[1] in published], 0.0)
-    return sum(_drawn(run, reasons) for run_id, run in runs.runs.items() if run_id in published)
+    return sum(_drawn(run) for run_id, run in runs.runs.items() if run_id in published)
 
 
-def _drawn(run: Run, reasons: tuple[str, ...]) -> int:
+def _drawn(run: Run) -> int:
     for task in run.tasks.values():
         for one in task.tries.values():
             if task.app is not None and one.executor is not None:
                 run.group(task.app, one.executor)
-    view = View(run, reasons, frozenset(), 0.0)
+    view = View(run, frozenset(), 0.0)
     return Drawn(("", ""), [list(family.draw(view)) for family in RUN_FAMILIES], None).series

@@ -356,12 +356,13 @@ class Source:
         self._report_folded()
         self._report_dropped(len(self._drawing.dropped))
         self._report_nameless(reading.runs)
+        self._report_classes(reading.runs)
         self._next_drawing = now + (self._clock.steady() - begin) / _DRAWING_SHARE
 
     def _view(self, run: Run, now: float, wall: float, retention: float) -> View:
         if run.changed or run.forget_at <= now:
             mark_gone(run, now, retention, None if run.published else wall)
-        return View(run, self._options.failure_reasons, self._options.hidden, now - retention)
+        return View(run, self._options.hidden, now - retention)
 
     def _share(self) -> Share:
         runs, before = self._reading.runs, self._before
@@ -421,6 +422,18 @@ class Source:
                 run_id=run_id,
             )
         self._nameless = nameless
+
+    def _report_classes(self, runs: Runs) -> None:
+        for run_id, run in runs.runs.items():
+            if classes := run.untold_classes():
+                event(
+                    _log,
+                    logging.INFO,
+                    "failures are counted as _other; the setting failure_reasons can name their classes",
+                    source=self.name,
+                    run_id=run_id,
+                    classes=", ".join(classes),
+                )
 
     def _report_rejected(self, runs: Runs) -> None:
         for key, row in runs.first_rejected.items():

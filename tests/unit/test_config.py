@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import subprocess
+import urllib.error
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from parsl_exporter.config import (
     load,
     reference,
 )
+from parsl_exporter.model.tasks import failure_class
 from parsl_exporter.settings import table
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "exporter.yml"
@@ -55,7 +59,18 @@ class TestDefaults:
         assert plain.buckets.seconds[0] == 0.1
         assert plain.buckets.seconds[-1] == 86400
         assert plain.buckets.bytes == tuple(float(2**n * 1024**2) for n in range(4, 19))
-        assert {"ValueError", "MemoryError", "ManagerLost"} <= set(plain.failure_reasons)
+        reasons = set(plain.failure_reasons)
+        assert {"ValueError", "ManagerLost", "RadioRequiredError", "WorkQueueTaskFailure"} <= reasons
+        for error in (
+            PermissionError(13, "no"),
+            AssertionError(),
+            ZeroDivisionError("division by zero"),
+            subprocess.CalledProcessError(1, ["false"]),
+            subprocess.TimeoutExpired("sleep", 5),
+            ImportError("no module"),
+            urllib.error.HTTPError("http://h", 404, "Not Found", Message(), None),
+        ):
+            assert failure_class(repr(error)) in reasons
 
     def test_settings_cannot_be_changed(self) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):

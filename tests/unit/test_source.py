@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from oracle import expected
-from telling import EPOCH, RUN, attempt, insert, status, task, workflow, write
+from telling import EPOCH, RUN, Told, attempt, insert, status, task, workflow, write
 from watched import Hands, Log, Watched, unpacked
 
 from parsl_exporter.metrics.page import Page
@@ -69,3 +69,17 @@ def test_a_nameless_run_goes_when_it_has_not_written_for_long_and_comes_back_whe
     assert watched.wrong() == []
     watched.poll(every=DAY + 1)
     assert watched.runs() == {}
+
+
+def test_the_classes_counted_as_other_are_said_once_a_run(folder: Path, log: Log) -> None:
+    def failed(task_id: int, history: str) -> list[Told]:
+        return [task(task_id), attempt(task_id, host="n", history=history), status(task_id, "failed", 2)]
+
+    path = write(folder / "a.db", [workflow(), *failed(0, "Odd()"), *failed(1, "Strange(1)")])
+    watched = Watched(path).poll(2)
+    insert(path, failed(2, "Odd('again')"))
+    watched.poll()
+    assert log.new() == [
+        "info failures are counted as _other; the setting failure_reasons can name their classes"
+        f" source=s run_id={RUN} classes=Odd, Strange"
+    ]

@@ -74,7 +74,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "counter",
         (*_TASK, "reason"),
         samples.failures,
-        "Tries that failed (fail_retryable, failed or dep_fail), each once, by class of exception.",
+        "Tries that failed (fail_retryable, failed or dep_fail), each once, by class of exception; of classes seen.",
     ),
     _family(
         "parsl_task_state_duration_seconds",

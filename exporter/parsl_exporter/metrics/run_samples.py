@@ -11,10 +11,10 @@ from parsl_exporter.model.groups import TIMED, Group
 from parsl_exporter.model.histogram import Histogram
 from parsl_exporter.model.lifetimes import manager_active
 from parsl_exporter.model.managers import Host, Manager
-from parsl_exporter.model.names import HIDDEN, OTHER, UNKNOWN
+from parsl_exporter.model.names import HIDDEN, UNKNOWN
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.stamps import MICROSECONDS
-from parsl_exporter.model.tasks import DEPENDENCY_ERROR, STATES
+from parsl_exporter.model.tasks import STATES
 
 
 class View(NamedTuple):
@@ -24,7 +24,6 @@ class View(NamedTuple):
     """
 
     run: Run
-    failure_reasons: tuple[str, ...]
     hidden: frozenset[str]
     gone_before: float
 
@@ -125,9 +124,10 @@ def transitions(view: View) -> Iterator[Sample]:
 
 
 def failures(view: View) -> Iterator[Sample]:
-    """Failed tries by reason, all reasons of the configuration among them."""
+    """Failed tries by reason: the reasons that the run has seen, each for all of its apps."""
+    seen = sorted({r for group in view.run.groups.values() for r, count in group.failures.items() if count})
     for pair, group in view.groups():
-        for reason in dict.fromkeys((*view.failure_reasons, DEPENDENCY_ERROR, OTHER, UNKNOWN)):
+        for reason in seen:
             yield (*pair, reason), group.failures.get(reason, 0)
 
 

@@ -98,7 +98,7 @@ def take_try(runs: Runs, rows: Sequence[Row], now: float) -> None:
         if hostname:
             one.host = names[hostname]
         if history and history.__class__ is str:
-            one.failure = runs.failure_label(failure_class(history))
+            one.failure = runs.failure_label(run, failure_class(history))
         run.touched[task_id] = task
 
 

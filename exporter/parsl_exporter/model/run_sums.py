@@ -16,6 +16,9 @@ from parsl_exporter.model.retired import Retired
 from parsl_exporter.model.tasks import DEPENDENCY_ERROR, Running, Shown, Standing, Task, Try
 from parsl_exporter.model.usage import CUMULATIVE, SYSTEM, USER
 
+_CLASSES_TOLD = 20
+"""Exception classes of one run that are told to be counted as `_other`."""
+
 
 class Limits(NamedTuple):
     """What the model may keep and when it lets go. Seconds, but for the number of apps."""
@@ -61,6 +64,8 @@ class RunSums:
         self.published = False
         self.changed = True
         self.forget_at = float("inf")
+        self._folded_classes: set[str] = set()
+        self._untold_classes: list[str] = []
         self.unplaced = 0
         self.unplaced_cpu = 0.0
         self.homeless = 0
@@ -98,6 +103,17 @@ class RunSums:
             self.apps[app] = app
             return app, False
         return OTHER, True
+
+    def fold_class(self, failure: str) -> None:
+        """Note an exception class that is counted as `_other`, one of the first few of the run."""
+        if failure not in self._folded_classes and len(self._folded_classes) < _CLASSES_TOLD:
+            self._folded_classes.add(failure)
+            self._untold_classes.append(failure)
+
+    def untold_classes(self) -> list[str]:
+        """The classes noted since the last call."""
+        classes, self._untold_classes = self._untold_classes, []
+        return classes
 
     def group(self, app: str, executor: str) -> Group:
         """The sums of one (app, executor), made when first asked for."""

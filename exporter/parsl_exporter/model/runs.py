@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.intake import INTAKES
-from parsl_exporter.model.names import OTHER, Names
+from parsl_exporter.model.names import OTHER, Names, name
 from parsl_exporter.model.run import Limits, Run
 from parsl_exporter.model.stamps import MICROSECONDS, Stamps
 from parsl_exporter.model.tasks import DEPENDENCY_ERROR
@@ -72,7 +72,7 @@ class Runs:
         self._only = frozenset(only)
         self._buckets = buckets
         self._limits = limits
-        self._reasons = frozenset(failure_reasons) | {DEPENDENCY_ERROR}
+        self._reasons = {reason.rpartition(".")[2] for reason in failure_reasons} | {DEPENDENCY_ERROR}
         self._folds: set[tuple[str, str]] = set()
         self._refused: set[int] = set()
 
@@ -164,9 +164,12 @@ class Runs:
             if len(self._folds) < _REMEMBERED:
                 self._folds.add(value)
 
-    def failure_label(self, failure: str | None) -> str | None:
-        """The `reason` label of an exception class."""
-        return failure if failure is None or failure in self._reasons else OTHER
+    def failure_label(self, run: Run, failure: str | None) -> str | None:
+        """The `reason` label of an exception class; what is folded is noted."""
+        if failure is None or failure in self._reasons:
+            return failure
+        run.fold_class(name(failure))
+        return OTHER
 
     def set_aside(self, run: Run, task_id: int, table: Table, row: Row) -> None:
         """Keep a row of a finished task until its history has been read again (`late_tasks`, `revive`)."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timezone
+
 import pytest
+from oracle import BYTES, SECONDS
 from reading import Options, Reading, finished, told
 from telling import (
     EPOCH,
@@ -20,6 +23,10 @@ from telling import (
 )
 
 from parsl_exporter.model.columns import Columns
+from parsl_exporter.model.groups import Buckets
+from parsl_exporter.model.run import Limits
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.model.tasks import failure_class
 from parsl_exporter.tables import Row, Table
 
 CLOSE_AFTER = 30.0
@@ -196,6 +203,42 @@ def test_a_failed_try_counts_once_by_the_class_of_its_exception(
     assert told(story).lines("parsl_task_failures_total") == [
         f'{{app="add",executor="htex",reason="{reason}"}} 1'
     ]
+
+
+def failed(task_id: int, history: str, app: str = "add") -> list[Told]:
+    return [task(task_id, app), attempt(task_id, history=history, host="n"), status(task_id, "failed", 2)]
+
+
+def test_a_reason_is_there_once_the_run_has_seen_it_and_then_for_all_of_its_apps() -> None:
+    reading = told([task(0, "mul"), attempt(0), status(0, "pending", 1)])
+    assert reading.lines("parsl_task_failures_total", zeros=True) == []
+    reading.poll(as_rows([*failed(1, "ValueError('x')"), *failed(2, "Odd()", "sub")]))
+    assert reading.lines("parsl_task_failures_total", zeros=True) == [
+        f'{{app="{app}",executor="htex",reason="{reason}"}} {count}'
+        for app, counts in (("mul", (0, 0)), ("add", (1, 0)), ("sub", (0, 1)))
+        for reason, count in zip(("ValueError", "_other"), counts, strict=True)
+    ]
+
+
+def test_the_classes_that_are_folded_are_noted_once_each_and_not_without_end() -> None:
+    reading = told([*failed(0, "Odd()"), *failed(1, "Odd(2)"), *failed(2, "<Strange 4>")])
+    run = reading.runs.runs[RUN]
+    assert run.untold_classes() == ["Odd", "Strange"]
+    assert run.untold_classes() == []
+    reading.poll(as_rows([row for i in range(10, 100) for row in failed(i, f"Odd{i}()")]))
+    assert len(run.untold_classes()) == 18
+
+
+def test_a_configured_class_may_be_named_with_its_module() -> None:
+    runs = Runs(
+        zone=timezone.utc,
+        buckets=Buckets.of(SECONDS, BYTES),
+        limits=Limits(30, 900, 900, 10),
+        failure_reasons=["concurrent.futures.BrokenExecutor"],
+    )
+    run = runs.run(RUN, 0.0)
+    assert run is not None
+    assert runs.failure_label(run, failure_class("BrokenExecutor('x')")) == "BrokenExecutor"
 
 
 # --- late rows ------------------------------------------------------------------------------------------------
