@@ -22,6 +22,7 @@ from parsl_exporter.setting_kinds import (
     REASONS,
     RUN_TIME_ZONES,
     SHARD,
+    SWITCH,
     TELEMETRY_PATH,
     TEXT,
     TIME_ZONE,
@@ -148,6 +149,11 @@ class Settings:
         REASONS,
         f"[{_PARSL_FAILURES}, {_PYTHON_FAILURES}]",
         "Exception classes that failures are counted by, each once a run has seen it; the rest is `_other`.",
+    )
+    created_samples: bool = setting(
+        SWITCH,
+        "true",
+        "`_created` samples on OpenMetrics pages, about a fifth more series; Prometheus stores them as any others.",
     )
     limits: Limits = field(default=Limits())
     web: WebSettings = field(default=WebSettings())

@@ -23,6 +23,7 @@ from parsl_exporter.config import (
     load,
     reference,
 )
+from parsl_exporter.daemon import options_of
 from parsl_exporter.model.tasks import failure_class
 from parsl_exporter.settings import table
 
@@ -89,6 +90,7 @@ close_after: 5s
 timezone: America/Chicago
 buckets: {seconds: [0, 1e-1, 5], bytes: [1024]}
 failure_reasons: [ValueError, concurrent.futures.BrokenExecutor]
+created_samples: no
 limits: {apps_per_run: 1, runs_per_source: 2, series: 3}
 web: {listen_address: [":80", "[::1]:9678"], telemetry_path: /parsl/metrics, config_file: web.yml}
 sources:
@@ -110,6 +112,7 @@ sources:
             timezone="America/Chicago",
             buckets=Buckets(seconds=(0, 0.1, 5), bytes=(1024,)),
             failure_reasons=("ValueError", "concurrent.futures.BrokenExecutor"),
+            created_samples=False,
             limits=Limits(1, 2, 3),
             web=WebSettings((":80", "[::1]:9678"), "/parsl/metrics", f"{folder}/web.yml"),
             sources=(
@@ -259,3 +262,8 @@ class TestDocumentation:
             (("login*", "Europe/Paris"),),
         )
         assert second.target.startswith("sqlite:////")
+
+
+def test_a_source_is_read_as_the_settings_say() -> None:
+    options = options_of(Settings(created_samples=False, close_after=5), SourceSettings("x"), "x")
+    assert (options.created, options.limits.close_after) == (False, 5)

@@ -158,6 +158,20 @@ def test_both_formats_say_the_same(name: str, folder: Path) -> None:
     assert differences(text, openmetrics) == []
 
 
+def test_created_samples_can_be_left_out(folder: Path) -> None:
+    path = unpacked(folder / "a.db", "std-2026.10.26")
+    pages = {
+        created: dump(
+            SqliteReader(path), OPTIONS._replace(created=created), openmetrics=True, clock=Clock()
+        ).decode()
+        for created in (True, False)
+    }
+    assert differences(parse(pages[True]), parse(pages[False])) == []
+    samples, without = ([line for line in pages[c].splitlines() if line[0] != "#"] for c in (True, False))
+    assert [line for line in without if "_created{" in line] == []
+    assert 1.15 < len(samples) / len(without) < 1.25  # as the documentation says
+
+
 def test_a_signal_that_comes_while_a_file_is_written_waits_until_it_is_whole(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
