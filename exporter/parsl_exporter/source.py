@@ -23,6 +23,7 @@ from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import Reading, SourceOptions
+from parsl_exporter.reports import Reports
 
 LOCKED_PATIENCE = 10.0
 """Seconds for which a locked database is no failed poll."""
@@ -106,9 +107,7 @@ class Source:
         self._longest = 0.0
         self._errors: Counter[str] = Counter()
         self._before: _Before = _Before(Counter(), Counter(), 0)
-        self._reported: set[tuple[str, str]] = set()
-        self._nameless: set[str] = set()
-        self._folding_told = self._dropping_told = False
+        self._reports = Reports(options.name)
         self._drawn_runs: tuple[Drawn, ...] = ()
         self._next_drawing = 0.0
         self._next_progress = 0.0
@@ -287,7 +286,7 @@ class Source:
         self._drawing = Drawing(self._options.name, runs=self._options.runs, created=self._options.created)
         self._caught_up = self._drawn = self._behind = False
         self._stale_at = self._clock.steady() + self._options.limits.retention
-        self._reported.clear()
+        self._reports.begin_anew()
         self._reader.look_again()
 
     # --- reading --------------------------------------------------------------------------------------------
@@ -325,7 +324,7 @@ class Source:
             reading.read_again()
             with self._baton:
                 reading.runs.settle(now)
-            self._report_rejected(reading.runs)
+            self._reports.rejected(reading.runs)
 
     # --- showing --------------------------------------------------------------------------------------------
 
@@ -353,10 +352,9 @@ class Source:
             self._drawn_runs = self._drawing.runs(views, self._series_left() + self.series)
             reading.runs.let_go(self._drawing.dropped)
         self._drawn = True
-        self._report_folded()
-        self._report_dropped(len(self._drawing.dropped))
-        self._report_nameless(reading.runs)
-        self._report_classes(reading.runs)
+        self._reports.folded(self._folded)
+        self._reports.dropped(len(self._drawing.dropped), whole=self._options.whole)
+        self._reports.runs(reading.runs)
         self._next_drawing = now + (self._clock.steady() - begin) / _DRAWING_SHARE
 
     def _view(self, run: Run, now: float, wall: float, retention: float) -> View:
@@ -387,69 +385,6 @@ class Source:
     @property
     def _folded(self) -> int:
         return self._before.folded + self._reading.runs.folded + self._drawing.folds
-
-    def _report_folded(self) -> None:
-        if self._folded and not self._folding_told:
-            self._folding_told = True
-            event(
-                _log,
-                logging.WARNING,
-                "more than the limits allow: the rest is shown as _other; raise limits",
-                source=self.name,
-                folded=self._folded,
-            )
-
-    def _report_dropped(self, count: int) -> None:
-        if count and not self._dropping_told:
-            self._dropping_told = True
-            choice = " or choose runs with --run" if self._options.whole else ""
-            event(
-                _log,
-                logging.WARNING,
-                f"more runs than the limits allow: the oldest that have ended are left out, {count} now;"
-                f" raise limits{choice}",
-                source=self.name,
-            )
-
-    def _report_nameless(self, runs: Runs) -> None:
-        nameless = {run_id for run_id, run in runs.runs.items() if run.info is None}
-        for run_id in sorted(nameless - self._nameless):
-            event(
-                _log,
-                logging.WARNING,
-                "a run has no workflow row (Parsl drops one that it cannot write): its names and its end stay unknown",
-                source=self.name,
-                run_id=run_id,
-            )
-        self._nameless = nameless
-
-    def _report_classes(self, runs: Runs) -> None:
-        for run_id, run in runs.runs.items():
-            if classes := run.untold_classes():
-                event(
-                    _log,
-                    logging.INFO,
-                    "failures are counted as _other; the setting failure_reasons can name their classes",
-                    source=self.name,
-                    run_id=run_id,
-                    classes=", ".join(classes),
-                )
-
-    def _report_rejected(self, runs: Runs) -> None:
-        for key, row in runs.first_rejected.items():
-            if key not in self._reported:
-                self._reported.add(key)
-                table, reason = key
-                event(
-                    _log,
-                    logging.WARNING,
-                    "row skipped; more of the kind are only counted",
-                    source=self.name,
-                    table=table,
-                    reason=reason,
-                    rowid=row[0],
-                    row=repr(row[1:])[:300],
-                )
 
 
 class _Before(NamedTuple):

@@ -277,7 +277,11 @@ def _usage(
     wasted = [tries.cpu(one) for one in counted if tries.stamps_of(one, ["fail_retryable", "failed"])]
     sheet.put("parsl_task_wasted_cpu_seconds_total", math.fsum(wasted))
     closed = [one for one in counted if tries.ended(one)]
-    measured = [one for one in closed if any(_has_cpu(row) for row in tries.samples.get(one, []))]
+    measured = [
+        one
+        for one in closed
+        if len({row["timestamp"] for row in filter(_has_cpu, tries.samples.get(one, []))}) > 1
+    ]
     sheet.observe("parsl_task_cpu_usage_seconds", [tries.cpu(one) for one in measured], bounds_seconds)
     residents = [tries.values(one, RESIDENT) for one in closed]
     peaks = [float(max(values)) for values in residents if values]

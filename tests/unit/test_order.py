@@ -67,7 +67,8 @@ measured = st.fixed_dictionaries(
 def samples(draw: st.DrawFn, task_id: int, try_id: int, run: str, shift: float) -> list[Told]:
     """Resource rows of one try, no two of one stamp: that is their key."""
     stamps = draw(st.lists(times, max_size=3, unique=True))
-    return [sample(task_id, shift + at, try_id, run, **draw(st.just({}) | measured)) for at in stamps]
+    values = st.just({}) | measured | st.just({"user": 1.0})
+    return [sample(task_id, shift + at, try_id, run, **draw(values)) for at in stamps]
 
 
 @st.composite

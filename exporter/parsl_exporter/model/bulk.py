@@ -43,6 +43,7 @@ _MOST = 1 << 26
 _GAP = 1 << 16
 """Ids that may be missing before the next: one far beyond the others must not cost memory for those between."""
 _ROOM = 1 << 8
+_NEVER = 1 << 62
 
 
 class Bulk:
@@ -75,6 +76,7 @@ class Bulk:
         self._sampled_at: Ints = np.zeros(size, np.int64)
         self._latest: Floats = np.full((3, size), np.nan)
         self._peak: Floats = np.full(size, np.nan)
+        self._cpu_at: Ints = np.zeros((2, size), np.int64)
         self._low: Floats = np.full((CUMULATIVE, size), np.nan)
         self._high: Floats = np.full((CUMULATIVE, size), np.nan)
 
@@ -191,6 +193,13 @@ class Bulk:
         self._low[:, tasks] = np.fmin(self._low[:, tasks], np.fmin.reduceat(cumulative, begins, axis=1))
         self._high[:, tasks] = np.fmax(self._high[:, tasks], np.fmax.reduceat(cumulative, begins, axis=1))
         self._peak[tasks] = np.fmax(self._peak[tasks], np.fmax.reduceat(values[4], begins))
+        with_cpu = ~np.isnan(cumulative[USER]) & ~np.isnan(cumulative[SYSTEM])
+        latest_us = np.maximum.reduceat(np.where(with_cpu, at, 0), begins)
+        earliest_us = np.minimum.reduceat(np.where(with_cpu, at, _NEVER), begins)
+        before = self._cpu_at[:, tasks]
+        earliest_us = np.minimum(earliest_us, np.where(before[0] > 0, before[0], _NEVER))
+        self._cpu_at[0, tasks] = np.where(earliest_us < _NEVER, earliest_us, 0)
+        self._cpu_at[1, tasks] = np.maximum(before[1], latest_us)
         newer = at[ends] >= self._sampled_at[tasks]
         self._sampled_at[tasks[newer]] = at[ends][newer]
         self._latest[:, tasks[newer]] = values[[0, 3, 4]][:, ends][:, newer]
@@ -306,6 +315,7 @@ class Bulk:
             one.usage = Usage(int(self._sampled_at[place]), children, virtual, resident, low)
             one.usage.high = [_nullable(v) for v in self._high[:, place]]
             one.usage.peak = _nullable(self._peak[place])
+            one.usage.cpu_from, one.usage.cpu_to = self._cpu_at[:, place].tolist()
         if app >= 0 and executor < 0 and not one.first and one.usage is None:
             task.tries.clear()
         return task
@@ -328,7 +338,7 @@ class Bulk:
         at = self._at[:, done]
         used = np.nan_to_num(self._high[:, done] - self._low[:, done])
         cpu = used[USER] + used[SYSTEM]
-        sampled = ~np.isnan(self._high[USER, done]) & ~np.isnan(self._high[SYSTEM, done])
+        sampled = self._cpu_at[0, done] != self._cpu_at[1, done]
         peak = self._peak[done]
         groups = [
             self.run.group(self._texts[pair // len(self._texts)], self._texts[pair % len(self._texts)])

@@ -206,7 +206,7 @@ class Run(RunSums):
                 durations["joining"].observe(max(0, final_us - first["joining"]), times)
             self._observe_task(group, task, try_id, final_us, times)
         if one.usage is not None:
-            if one.usage.cpu_sampled():
+            if one.usage.cpu_measured():
                 used = one.usage.used()
                 group.cpu.observe(used[USER] + used[SYSTEM], times)
             if one.usage.peak is not None:

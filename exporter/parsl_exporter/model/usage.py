@@ -26,10 +26,11 @@ def usable(sample: Sequence[Any]) -> bool:
 class Usage:
     """The fold of one try's samples: each a stamp (microseconds), children, virtual, resident (bytes), cumulative.
 
-    A column that was always NULL stays None.
+    A column that was always NULL stays None. `cpu_from` and `cpu_to`: the least and the greatest stamp of the samples
+    that have CPU time; 0 without any.
     """
 
-    __slots__ = ("children", "high", "latest", "low", "peak", "resident", "virtual")
+    __slots__ = ("children", "cpu_from", "cpu_to", "high", "latest", "low", "peak", "resident", "virtual")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Usage:
         self.peak = resident
         self.low: Sequence[float | None] = cumulative
         self.high: Sequence[float | None] = cumulative
+        self.cpu_from = self.cpu_to = us if _has_cpu(cumulative) else 0
 
     def add(
         self,
@@ -63,6 +65,11 @@ class Usage:
             self.resident = resident
         if resident is not None and (self.peak is None or resident > self.peak):
             self.peak = resident
+        if _has_cpu(cumulative):
+            if us > self.cpu_to:
+                self.cpu_to = us
+            if us < self.cpu_from or not self.cpu_from:
+                self.cpu_from = us
         try:
             # As they nearly always are: no NULL among them, and none has fallen.
             for high, value in zip(self.high, cumulative, strict=True):
@@ -84,9 +91,13 @@ class Usage:
             pairs = zip(self.high, self.low, strict=True)
             return [0.0 if high is None or low is None else high - low for high, low in pairs]
 
-    def cpu_sampled(self) -> bool:
-        """Say whether both user and system CPU time were ever sampled."""
-        return self.high[USER] is not None and self.high[SYSTEM] is not None
+    def cpu_measured(self) -> bool:
+        """Say whether user and system CPU time were sampled at two moments: of one sample, max - min is always 0."""
+        return self.cpu_from != self.cpu_to
+
+
+def _has_cpu(cumulative: Sequence[float | None]) -> bool:
+    return cumulative[USER] is not None and cumulative[SYSTEM] is not None
 
 
 def _most(one: float | None, other: float | None) -> float | None:

@@ -85,6 +85,15 @@ def test_a_finished_task() -> None:
     assert reading.lines("parsl_task_memory_resident_bytes", "parsl_task_processes") == []
 
 
+def test_a_try_with_one_sample_has_a_peak_of_memory_but_no_cpu_time_to_observe() -> None:
+    reading = at_rest(told(ONE_TASK[:-1], Options(close_after=CLOSE_AFTER)))
+    assert reading.lines("parsl_task_memory_peak_bytes", "parsl_task_cpu_usage_seconds") == [
+        '_count{app="add",executor="htex"} 1',
+        '_sum{app="add",executor="htex"} 20000000',
+    ]
+    assert reading.lines("parsl_task_cpu_seconds_total") == []
+
+
 def test_all_ten_states_are_there_from_the_first() -> None:
     states = (
         "pending launched running running_ended joining fail_retryable memo_done exec_done dep_fail failed"

@@ -36,11 +36,29 @@ def test_a_column_that_is_null_at_times_counts_where_it_is_not() -> None:
         (1, 5, NOTHING), (2, 5, (4, 1, None, 0, 0, 0)), (3, 5, (6, 1, None, 0, 0, 0)), (4, 5, NOTHING)
     )
     assert usage.used() == [2, 0, 0, 0, 0, 0]
-    assert usage.cpu_sampled()
+    assert usage.cpu_measured()
 
 
-def test_cpu_is_not_sampled_when_it_was_always_null() -> None:
-    assert not used((1, 5, NOTHING), (2, 5, (1, *NOTHING[1:]))).cpu_sampled()
+@pytest.mark.parametrize(
+    "samples",
+    [
+        [(1, NOTHING), (2, (1, *NOTHING[1:]))],
+        [(1, (4, 1, 0, 0, 0, 0))],
+        [(1, (4, 1, 0, 0, 0, 0)), (2, NOTHING), (3, (None, 2, 0, 0, 0, 0))],
+        [(2, (4, 1, 0, 0, 0, 0)), (2, (4, 1, 0, 0, 0, 0))],
+    ],
+)
+def test_cpu_is_not_measured_by_less_than_two_samples_of_it(
+    samples: list[tuple[int, Sequence[float | None]]],
+) -> None:
+    for order in (samples, samples[::-1]):
+        assert not used(*((us, 5, cumulative) for us, cumulative in order)).cpu_measured()
+
+
+def test_cpu_is_measured_by_two_samples_whatever_their_order_and_what_lies_between() -> None:
+    samples = [(3, 5, (4, 1, 0, 0, 0, 0)), (2, 5, NOTHING), (1, 5, (4, 1, 0, 0, 0, 0))]
+    assert used(*samples).cpu_measured()
+    assert used(*samples[::-1]).cpu_measured()
 
 
 def test_the_latest_sample_is_that_of_the_latest_stamp_and_the_peak_is_the_greatest() -> None:
