@@ -103,7 +103,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "counter",
         (*_TASK, "mode"),
         samples.modes(user=USER, system=SYSTEM),
-        "CPU time that tries used: greatest minus least sample of each; nothing of one sample or short-lived children.",
+        "CPU time of tries, that of Parsl's monitor with it: greatest minus least sample; lacks short-lived children.",
     ),
     _family(
         "parsl_task_wasted_cpu_seconds_total",
@@ -117,7 +117,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "histogram",
         _TASK,
         samples.by_group(lambda g: samples.plain(g.cpu)),
-        "CPU time, user and system, of one try with two samples or more; without that of short-lived children.",
+        "CPU time, user and system, of one try with two samples or more, as parsl_task_cpu_seconds_total has it.",
     ),
     _family(
         "parsl_task_memory_resident_bytes",
@@ -197,7 +197,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "counter",
         ("hostname",),
         samples.by_host(lambda h: h.cpu),
-        "CPU time, user and system, that tries used on a host; of short-lived children nothing.",
+        "CPU time, user and system, that tries used on a host, as parsl_task_cpu_seconds_total has it.",
         "drop",
     ),
     _family(
