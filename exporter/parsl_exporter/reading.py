@@ -191,8 +191,9 @@ class Reading:
 
     def read_again(self) -> None:
         """Read rows that Parsl updates in place: of runs, and of tries whose host must still come."""
+        known = self.runs.known_runs()
         with self.turn:
-            workflows = self.reader.workflows(self.runs.known_runs())
+            workflows = self.reader.workflows(known)
         self._nameless.again()
         self._name()
         keys = list(self.runs.incomplete_tries())
@@ -201,6 +202,9 @@ class Reading:
                 rows = self.reader.tries(keys[i : i + _ASKED_AT_ONCE], self.positions[TRY.name])
             self.fold(TRY, rows)
         self.fold(WORKFLOW, workflows)
+        for run_id in known:
+            if (run := self.runs.runs.get(run_id)) is not None:
+                run.sought = True
 
     def _read_run(self, run_id: str) -> None:
         runs = self.runs

@@ -51,7 +51,7 @@ class Reports:
 
     def runs(self, runs: Runs) -> None:
         """Say which of these runs have no workflow row, and which exception classes they count as `_other`."""
-        nameless = {run_id for run_id, run in runs.runs.items() if run.info is None}
+        nameless = {run_id for run_id, run in runs.runs.items() if run.info is None and run.sought}
         for run_id in sorted(nameless - self._nameless):
             event(
                 _log,

@@ -348,7 +348,8 @@ class Source:
         with self._baton:
             if not self._options.whole:
                 reading.runs.expire(now)
-            views = [self._view(run, now, wall, retention) for run in reading.runs.runs.values()]
+            runs = [run for run in reading.runs.runs.values() if run.info is not None or run.sought]
+            views = [self._view(run, now, wall, retention) for run in runs]
             self._drawn_runs = self._drawing.runs(views, self._series_left() + self.series)
             reading.runs.let_go(self._drawing.dropped)
         self._drawn = True

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from oracle import expected
 from telling import EPOCH, RUN, Told, attempt, insert, status, task, workflow, write
 from watched import Hands, Log, Watched, unpacked
 
+from parsl_exporter.errors import SourceBusy
 from parsl_exporter.metrics.page import Page
+from parsl_exporter.read.sqlite import SqliteReader
+from parsl_exporter.tables import Row
 
 DAY = 86_400.0
 ORPHAN = [task(0), attempt(0), status(0, "pending", 1)]
@@ -83,3 +87,30 @@ def test_the_classes_counted_as_other_are_said_once_a_run(folder: Path, log: Log
         "info failures are counted as _other; the setting failure_reasons can name their classes"
         f" source=s run_id={RUN} classes=Odd, Strange"
     ]
+
+
+class LockedOnce(SqliteReader):
+    """Finds the database locked when it is first asked for workflow rows by key."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked: list[Sequence[str]] = []
+
+    def workflows(self, run_ids: Sequence[str]) -> list[Row]:
+        self.asked.append(run_ids)
+        if RUN in run_ids and len(self.asked) == 2:
+            raise SourceBusy("locked")
+        return super().workflows(run_ids)
+
+
+def test_a_run_whose_workflow_row_could_not_be_asked_for_yet_has_no_name_instead(
+    folder: Path, log: Log
+) -> None:
+    path = write(folder / "a.db", [workflow("run-0")])
+    watched = Watched(path, reader=LockedOnce(path)).poll()
+    insert(path, ORPHAN)
+    assert "run-1" not in watched.poll().page()
+    insert(path, [workflow()])
+    watched.poll()
+    assert {dict(key)["workflow_name"] for key in watched.runs()["parsl_workflow_info"]} == {"wf"}
+    assert log.new() == []

@@ -42,7 +42,10 @@ class Info(NamedTuple):
 
 
 class RunSums:
-    """One run of one database. `published` says whether anything of it has been shown."""
+    """One run of one database. `published` says whether anything of it has been shown.
+
+    `sought`: its workflow row has been asked for by key since rows of the run were first seen.
+    """
 
     def __init__(self, run_id: str, buckets: Buckets, limits: Limits) -> None:
         self.run_id = run_id
@@ -62,6 +65,7 @@ class RunSums:
         self.seen = 0.0
         self.over_since: float | None = None
         self.published = False
+        self.sought = False
         self.changed = True
         self.forget_at = float("inf")
         self._folded_classes: set[str] = set()
