@@ -105,7 +105,7 @@ def build() -> dm.Dashboard:
 def cpu_used_part() -> stat.Panel:
     return panels.number(
         "CPU in use",
-        "CPU time that tasks used lately, as part of all cores of connected nodes.",
+        "CPU time that tasks used lately, as part of all physical cores of connected nodes.",
         "no node",
         Query(f"{promql.rate(_CPU)} / {_CORES}"),
         unit=style.PERCENT,
@@ -127,7 +127,7 @@ def memory_used_part() -> stat.Panel:
 
 
 def cpu_time() -> stat.Panel:
-    title, description = "CPU time", "User and system CPU time of all tries so far."
+    title, description = "CPU time", "CPU time of all tries, as sampled: short-lived children are missing."
     return panels.number(title, description, "no sample", Query(promql.total(_CPU)), unit=style.SECONDS)
 
 
@@ -169,8 +169,8 @@ def transferred() -> stat.Panel:
 def cpu_against_cores() -> timeseries.Panel:
     return panels.lines(
         "CPU: used and there",
-        "Cores that tasks keep busy, against all cores of nodes with an active manager. The nodes may be "
-        "shared with other work, and a manager may use part of a node.",
+        "Cores that tasks keep busy, against the physical cores of nodes with an active manager (of MPI the "
+        "first node alone). Nodes may be shared with other work, a manager may use part of one.",
         NO_SAMPLES,
         Query(_CORES, "cores of connected nodes"),
         Query(promql.rate(_CPU), "used by tasks"),
@@ -204,8 +204,8 @@ def cpu_by_node() -> timeseries.Panel:
 def memory_against_nodes() -> timeseries.Panel:
     return panels.lines(
         "Memory: used and there",
-        "Resident memory of running tasks, against the memory of nodes with an active manager. Pages that "
-        "processes share count once for each.",
+        "Resident memory of running tasks, Parsl's monitor of each with it, against the memory of nodes with "
+        "an active manager. Pages that processes share count once for each.",
         NO_SAMPLES,
         Query(_NODE_MEMORY, "memory of connected nodes"),
         Query(promql.added(_RESIDENT), "resident in tasks"),
@@ -245,7 +245,7 @@ def _so_far(series: str) -> Query:
 def cpu_distribution() -> bargauge.Panel:
     return panels.distribution(
         "CPU time of a try",
-        "How many tries so far used how much CPU time (user and system), up to the bar's value.",
+        "How many tries with two samples or more used how much CPU time, up to the bar's value.",
         NO_TRY,
         _so_far(_CPU_USAGE),
         buckets=buckets.SECONDS,
@@ -255,8 +255,8 @@ def cpu_distribution() -> bargauge.Panel:
 def memory_distribution() -> bargauge.Panel:
     return panels.distribution(
         "Peak memory of a try",
-        "How many tries so far had their greatest resident sample up to the bar's value. Choose memory "
-        "requests by it.",
+        "How many tries so far had their greatest resident sample, Parsl's monitor with it, up to the bar's "
+        "value. Choose memory requests by it.",
         NO_TRY,
         _so_far(_PEAK),
         buckets=buckets.BYTES,
@@ -266,8 +266,8 @@ def memory_distribution() -> bargauge.Panel:
 def cpu_heat() -> heatmap.Panel:
     return panels.heat(
         "CPU time of a try, over time",
-        "CPU time (user and system) of the tries that ended. Dots are single tries: hover for a link to the "
-        "task.",
+        "CPU time (user and system) of the tries that ended, with two samples or more. Dots are single "
+        "tries: hover for a link to the task.",
         NO_TRY,
         Query(promql.gained(_CPU_USAGE, "le"), "{{le}}"),
         unit=style.SECONDS,
@@ -381,7 +381,7 @@ def context_switches() -> timeseries.Panel:
 def processes() -> timeseries.Panel:
     return panels.lines(
         "Processes of running tasks",
-        "Worker processes of running tasks and their children, by app.",
+        "Worker processes of running tasks and their children, one of them Parsl's monitor, by app.",
         NO_SAMPLES,
         Query(promql.added(f"parsl_task_processes{{{TASK}}}", "app"), "{{app}}"),
         stacked=True,

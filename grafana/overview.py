@@ -253,7 +253,7 @@ def throughput_by_run() -> timeseries.Panel:
 
 def failures() -> timeseries.Panel:
     failed = f"parsl_task_failures_total{{{SOURCE}}}"
-    tries = promql.with_workflow(promql.gained(failed, "source, run_id"))
+    tries = promql.with_workflow(promql.gained_from_none(failed, "source, run_id"))
     return panels.lines(
         "Failed tries by run",
         "Tries that failed, retried ones included. The reasons are on the run's task states.",

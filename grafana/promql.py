@@ -79,6 +79,16 @@ def gained(series: str, by: str) -> str:
     return f"{added(series, by)} - {added(f'{series} offset $__interval', by)}"
 
 
+def gained_from_none(series: str, by: str) -> str:
+    """As `gained`, of counters that are not there before they count: they begin at 0 where their run was there.
+
+    `by` has the labels source and run_id, or the series are of one run.
+    """
+    now, before = added(series, by), added(f"{series} offset $__interval", by)
+    run, keys = (_NAMED, _RUN_KEYS) if "run_id" in by else (f"parsl_workflow_info{{{RUN}}}", "")
+    return f"{now} - ({before} or 0 * {now} and on ({keys}) {run} offset $__interval)"
+
+
 def quantile(q: float, buckets: str, by: str = "") -> str:
     """The q-quantile of what a histogram took in lately, one series for each value of the labels in `by`."""
     return _if_any(f"histogram_quantile({q}, {rate(buckets, f'le, {by}' if by else 'le')})")

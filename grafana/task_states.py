@@ -278,7 +278,7 @@ def failures() -> timeseries.Panel:
         "Failed tries over time",
         "When tries failed, by app and reason.",
         "No try failed in this time range",
-        Query(f"{promql.gained(_FAILURES, 'app, reason')} > 0", "{{app}}: {{reason}}"),
+        Query(f"{promql.gained_from_none(_FAILURES, 'app, reason')} > 0", "{{app}}: {{reason}}"),
         bars=True,
         axis="tries",
     )

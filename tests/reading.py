@@ -107,12 +107,13 @@ class Reading:
         retention = self.options.retention
         for run in self.runs.runs.values():
             mark_gone(run, self.clock, retention, None if run.published else self.wall)
-            views.append(View(run, REASONS, self.options.hidden, self.clock - retention))
+            views.append(View(run, self.options.hidden, self.clock - retention))
         return views
 
     def draw(self) -> Page:
         """Publish the model as it is."""
         runs = self.drawing.runs(self.views(), self.options.series)
+        self.runs.let_go(self.drawing.dropped)
         return Page([Share(SOURCE, runs, _FACTS, 0.0)])
 
     def series(self) -> Series:

@@ -65,10 +65,12 @@ def truth(database: Path) -> Series:
 def wrong(database: Path, found: Series, families: Collection[str] = NOT_HISTOGRAMS) -> list[str]:
     """How a page differs from the database, but for failures that wait for their reason: these are held."""
     wanted = truth(database)
-    held = {key for key in wanted.get(FAILURES, {}) if dict(key)["reason"] == "unknown"}
-    for key in held & found.get(FAILURES, {}).keys():
-        if found[FAILURES][key] < wanted[FAILURES][key]:  # type: ignore[operator]  # counters are numbers
-            wanted[FAILURES][key] = found[FAILURES][key]
+    failures, counted = wanted.get(FAILURES, {}), found.get(FAILURES, {})
+    for key in [key for key in failures if dict(key)["reason"] == "unknown"]:
+        if key not in counted:
+            del failures[key]
+        elif counted[key] < failures[key]:  # type: ignore[operator]  # counters are numbers
+            failures[key] = counted[key]
     return differences(wanted, found, families=families)
 
 
@@ -85,15 +87,17 @@ def _commits(recorded: Path) -> Iterator[Commit]:
 
 
 def _of_run(tables: dict[str, list[Row]]) -> Iterator[Commit]:
-    (workflow,) = tables["workflow"]
+    workflow = tables["workflow"][0] if tables["workflow"] else None
     tasks = {row["task_id"]: row for row in tables["task"]}
     tries = {(row["task_id"], row["try_id"]): row for row in tables["try"]}
     told_tasks: set[int] = set()
     told_tries: set[tuple[int, int]] = set()
     waiting = {table: _Waiting(table, tables[table]) for table in ("node", "block", "resource")}
-    began = {**workflow, "time_completed": None, "tasks_failed_count": 0, "tasks_completed_count": 0}
-    now = _seconds(workflow["time_began"])
-    yield Commit("workflow insert", now, [_insert("workflow", began)])
+    now = 0.0
+    if workflow is not None:  # else Parsl could not write it
+        began = {**workflow, "time_completed": None, "tasks_failed_count": 0, "tasks_completed_count": 0}
+        now = _seconds(workflow["time_began"])
+        yield Commit("workflow insert", now, [_insert("workflow", began)])
     for batch in _batches(tables["status"]):
         now = max(now, *(_seconds(row["timestamp"]) for row in batch))
         new_tasks = [row["task_id"] for row in batch if row["task_id"] not in told_tasks]
@@ -108,7 +112,7 @@ def _of_run(tables: dict[str, list[Row]]) -> Iterator[Commit]:
             told_tries.update(_key(row) for row in batch)
             yield from waiting["node"].until(now)
             yield from waiting["block"].until(now)
-    if workflow["time_completed"] is not None:
+    if workflow is not None and workflow["time_completed"] is not None:
         now = max(now, _seconds(workflow["time_completed"]))
         columns = ("time_completed", "tasks_failed_count", "tasks_completed_count")
         yield Commit("workflow end", now, [_update("workflow", workflow, ("run_id",), columns)])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from parsl_exporter.daemon import options_of
 from parsl_exporter.errors import ExporterError, SourceBusy, SourceReplaced
+from parsl_exporter.first_read import DATED, abandoned_before
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.share import Drawn
@@ -16,13 +17,15 @@ from parsl_exporter.read.discover import Found, discover
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.read.position import START
 from parsl_exporter.read.reader import Reader
+from parsl_exporter.reading import SourceOptions
 from parsl_exporter.settings import Settings
 from parsl_exporter.source import LOCKED_PATIENCE, Clock, locked
-from parsl_exporter.tables import RESOURCE, TABLES, TASK, TRY, WORKFLOW
+from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 
 _RETRY = 0.05
 _SAMPLED_ROWS = 50_000
-"""Newest task and try rows from which the number of apps and executors is taken."""
+"""Newest rows of a table from which the number of apps and executors, and runs without a name, are taken."""
+_NAMED = 5
 
 
 def check(settings: Settings, write: Callable[[str], object], clock: Clock) -> int:
@@ -78,14 +81,17 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
         after, more = batch.position, batch.more
     total = len(runs.runs)
     runs.skip_ended(clock.wall())
+    nameless = _nameless(reader, runs)
+    published = _published(reader, runs, nameless, options, clock.wall())
     missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
     rows = {table.name: reader.last_rowid(table) for table in TABLES}
-    series = _series(reader, runs, options.failure_reasons)
+    series = _series(reader, runs, published)
     return (
         f"{_plain(found.name)}: ok\n"
         f"  dialect  {reader.dialect}, {_plain(reader.database)}\n"
         f"  schema   {'without ' + ', '.join(missing) if missing else 'complete'}\n"
-        f"  runs     {total}, {len(runs.runs)} of them to be published now\n"
+        f"  runs     {total + len(nameless)}, {min(len(published), options.runs)} of them to be published now\n"
+        f"{_named(nameless)}"
         f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"
         f"  series   about {series:,}\n"
     )
@@ -96,16 +102,48 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _series(reader: Reader, runs: Runs, reasons: tuple[str, ...]) -> int:
+def _nameless(reader: Reader, runs: Runs) -> list[str]:
+    """Runs without a workflow row, as far as their rows are among the newest."""
+    named = runs.runs.keys() | runs.ended
+    found = dict.fromkeys(
+        row[1]
+        for table in (TASK, TRY, STATUS)
+        for rows in reader.newest(table, _SAMPLED_ROWS)
+        for row in rows
+        if isinstance(row[1], str) and row[1] and row[1] not in named
+    )
+    return list(found)
+
+
+def _named(nameless: Sequence[str]) -> str:
+    if not nameless:
+        return ""
+    which = ", ".join(map(_plain, nameless[:_NAMED])) + (", ..." if len(nameless) > _NAMED else "")
+    return f"  nameless {len(nameless)} without a workflow row, as Parsl drops one that it cannot write: {which}\n"
+
+
+def _published(
+    reader: Reader, runs: Runs, nameless: Sequence[str], options: SourceOptions, wall: float
+) -> frozenset[str]:
+    """The runs that are not past their time."""
+    quiet = {*runs.maybe_abandoned(wall), *nameless}
+    if quiet:
+        stamp = abandoned_before(options, wall)
+        for table in DATED:
+            quiet -= reader.writers_since(table, stamp)
+    return frozenset((runs.runs.keys() | set(nameless)) - quiet)
+
+
+def _series(reader: Reader, runs: Runs, published: frozenset[str]) -> int:
     """Series to expect of the runs to be published: what their newest tasks and tries alone would make."""
     for table in (TASK, TRY):
         for rows in reader.newest(table, _SAMPLED_ROWS):
-            runs.take(table, [row for row in rows if row[1] in runs.runs], 0.0)
-    return sum(_drawn(run, reasons) for run in runs.runs.values())
+            runs.take(table, [row for row in rows if row[1] in published], 0.0)
+    return sum(_drawn(run) for run_id, run in runs.runs.items() if run_id in published)
 
 
-def _drawn(run: Run, reasons: tuple[str, ...]) -> int:
+def _drawn(run: Run) -> int:
     run.settle(0.0)
     run.show_all_groups()
-    view = View(run, reasons, frozenset(), 0.0)
+    view = View(run, frozenset(), 0.0)
     return Drawn(("", ""), [list(family.draw(view)) for family in RUN_FAMILIES], None).series

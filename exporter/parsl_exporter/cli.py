@@ -127,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=_file, metavar="FILE", help="replace FILE atomically (default: standard output)"
     )
     dumping.add_argument("--format", choices=["text", "openmetrics"], default="text")
+    dumping.add_argument("--run", dest="runs", action="append", default=[], metavar="ID", type=_run_id,
+                         help="this run alone, by its run_id; may be given again (default: all)")  # fmt: skip
     dumping.set_defaults(run=_dump)
 
     demo = commands.add_parser("demo", help="run a real Parsl workflow and an exporter on it, until Ctrl-C")
@@ -182,6 +184,12 @@ def _file(text: str) -> Path:
     if not text:  # a path would take it for the working folder
         raise argparse.ArgumentTypeError("is empty; give the name of a file")
     return Path(text)
+
+
+def _run_id(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give the run_id of a run")
+    return text
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -252,7 +260,7 @@ def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
     source = _configured(settings, options, found[0].shown) or found[0].settings
     page = dump(
         open_reader(found[0]),
-        options_of(settings, source, source.name or found[0].name),
+        options_of(settings, source, source.name or found[0].name)._replace(only=frozenset(options.runs)),
         openmetrics=options.format == "openmetrics",
         clock=Clock(),
     )

@@ -63,6 +63,7 @@ def options_of(settings: Settings, source: SourceSettings, name: str) -> SourceO
         runs=settings.limits.runs_per_source,
         failure_reasons=settings.failure_reasons,
         hidden=source.hide_labels,
+        created=settings.created_samples,
         run_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.run_timezones),
     )
 

@@ -17,11 +17,12 @@ from parsl_exporter.source import Clock, Source
 
 
 def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Clock) -> bytes:
-    """Give the exposition of a database: all its runs whole, as they are now.
+    """Give the exposition of a database: all its runs, or those of `options.only`, whole, as they are now.
 
-    Raises SourceFault when the database cannot be read; a locked one is waited for, for 10 s.
+    Raises SourceFault when the database cannot be read; a locked one is waited for, for 10 s. Raises NoSuchRun when
+    it lacks a run that is asked for.
     """
-    options = options._replace(whole=True)
+    options = options._replace(whole=True, runs=max(options.runs, len(options.only)))
     source = Source(
         reader, options, baton=Baton(), clock=clock, started=clock.wall(), series_left=lambda: 1 << 62
     )

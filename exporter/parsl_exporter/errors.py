@@ -3,6 +3,7 @@
 ExporterError              base; its text is one line for a person: what is wrong and what to do
 ├── ConfigurationError     fix the configuration or the arguments, then start or reload again
 │   └── UsageError         fix the arguments: nothing else is wrong
+├── NoSuchRun              ask for a run that the database has
 ├── SourceBusy             another process holds the database's lock: try again in a moment
 ├── SourceReplaced         rows already read are gone or the file is another one: read it anew
 └── SourceFault            this poll failed; the next one may do better
@@ -27,6 +28,10 @@ class ConfigurationError(ExporterError):
 
 class UsageError(ConfigurationError):
     """The command line cannot be used."""
+
+
+class NoSuchRun(ExporterError):
+    """The database has no run of an id that was asked for."""
 
 
 class SourceBusy(ExporterError):

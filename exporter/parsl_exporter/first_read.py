@@ -10,13 +10,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from parsl_exporter.logs import event
-from parsl_exporter.reading import Reading
+from parsl_exporter.reading import Reading, SourceOptions
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW
 
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""
 _ZONES_APART = timedelta(hours=26)
-_DATED = (STATUS, RESOURCE, BLOCK, NODE)
+DATED = (STATUS, RESOURCE, BLOCK, NODE)
+"""The tables whose rows are a run's signs of life."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,20 +77,25 @@ class _FirstRead:
         return not parts
 
 
+def abandoned_before(options: SourceOptions, wall: float) -> str:
+    """Give the stamp, as text, since when a run must have written to be no abandoned one at `wall`."""
+    since = datetime.fromtimestamp(wall - options.limits.abandon_after, options.zone)
+    if options.run_zones:
+        since -= _ZONES_APART
+    return since.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
 def _skip(reading: Reading, wall: float) -> frozenset[str]:
     """Leave out the runs that are past their time: the ids whose rows need not be read."""
-    if reading.options.whole:
-        return frozenset()
     runs = reading.runs
+    if reading.options.whole:
+        return frozenset(runs.others)
     runs.skip_ended(wall)
     candidates = runs.maybe_abandoned(wall)
     if candidates:
-        since = datetime.fromtimestamp(wall - reading.options.limits.abandon_after, reading.options.zone)
-        if reading.options.run_zones:
-            since -= _ZONES_APART
-        stamp = since.strftime("%Y-%m-%d %H:%M:%S.%f")
+        stamp = abandoned_before(reading.options, wall)
         writers: set[str] = set()
-        for table in _DATED:
+        for table in DATED:
             with reading.turn:
                 writers |= reading.reader.writers_since(table, stamp)
         runs.skip_abandoned(set(candidates) - writers)

@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 class SourceOptions(NamedTuple):
     """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump.
 
+    `only`: the runs to read, all when empty. `created`: whether OpenMetrics pages have `_created` samples.
+
     `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead.
     """
 
@@ -44,6 +46,8 @@ class SourceOptions(NamedTuple):
     failure_reasons: tuple[str, ...]
     hidden: frozenset[str]
     whole: bool = False
+    only: frozenset[str] = frozenset()
+    created: bool = True
     run_zones: tuple[tuple[str, tzinfo], ...] = ()
 
 
@@ -84,6 +88,7 @@ class Reading:
             limits=options.limits,
             failure_reasons=options.failure_reasons,
             run_zones=options.run_zones,
+            only=options.only,
         )
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
         self.backlog: dict[str, int] = {}
@@ -197,8 +202,9 @@ class Reading:
 
     def read_again(self) -> None:
         """Read rows that Parsl updates in place: of runs, and of tries whose host must still come."""
+        known = self.runs.known_runs()
         with self.turn:
-            workflows = self.reader.workflows(self.runs.known_runs())
+            workflows = self.reader.workflows(known)
         self._name(again=True)
         keys = list(self.runs.incomplete_tries())
         for i in range(0, len(keys), _ASKED_AT_ONCE):
@@ -206,6 +212,9 @@ class Reading:
                 rows = self.reader.tries(keys[i : i + _ASKED_AT_ONCE], self.positions[TRY.name])
             self.fold(TRY, rows)
         self.fold(WORKFLOW, workflows)
+        for run_id in known:
+            if (run := self.runs.runs.get(run_id)) is not None:
+                run.sought = True
 
     def _read_run(self, run_id: str) -> None:
         runs = self.runs

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 LOCAL = "local"
 HIDEABLE = ("user", "host", "rundir")
+_SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+"""As YAML 1.1 has it."""
 OWN_PATHS = ("/", "/-/healthy", "/-/ready")
 RESERVED_REASONS = ("unknown", "_other")
 
@@ -181,6 +183,13 @@ def _reason(text: str) -> str:
     return text
 
 
+def _switch(text: str) -> bool:
+    try:
+        return _SWITCH[text.lower()]
+    except KeyError:
+        raise ValueError("expected true or false") from None
+
+
 def _hideable(text: str) -> str:
     if text not in HIDEABLE:
         raise ValueError(f"expected one of {', '.join(HIDEABLE)}, found {shown(text)}")
@@ -309,6 +318,7 @@ TELEMETRY_PATH = scalar("path", "a path that begins with /", _telemetry_path)
 SHARD = scalar("I/N", "I/N, such as 1/3", _shard)
 _BOUND = scalar("number", "a finite decimal number", _bound, ("number",))
 BOUNDS = listed("list of increasing numbers", _BOUND, least=1, increasing=True)
+SWITCH = scalar("true or false", "true or false", _switch, ("other",))
 REASONS = listed("list of class names", scalar("class name", "the name of an exception class", _reason))
 _HIDDEN_LIST = listed(f"list of {', '.join(HIDEABLE)}", scalar("label", "a label", _hideable))
 HIDDEN_LABELS = Kind(_HIDDEN_LIST.name, lambda node: frozenset(_HIDDEN_LIST.read(node)))

@@ -22,6 +22,7 @@ from parsl_exporter.setting_kinds import (
     REASONS,
     RUN_TIME_ZONES,
     SHARD,
+    SWITCH,
     TELEMETRY_PATH,
     TEXT,
     TIME_ZONE,
@@ -34,15 +35,24 @@ T = TypeVar("T")
 
 DEFAULT_TARGET = "runinfo/monitoring.db"
 
-# Each costs a series per app and executor: these are the failures that a person acts on differently.
+# Each costs a series per app and executor of a run, once the run has seen it.
 _PARSL_FAILURES = (
-    "AppTimeout, BadStateException, BashAppNoReturn, BashExitFailure, DependencyError, DeserializationError, "
-    "InvalidResourceSpecification, JoinError, ManagerLost, MissingOutputs, SerializationError, "
-    "TooManyJobFailuresError, WorkerLost"
+    "AppBadFormatting, AppException, AppTimeout, BadStateException, BadStdStreamFile, BashAppNoReturn, "
+    "BashExitFailure, DependencyError, DeserializationError, ExecutorError, InvalidResourceSpecification, JoinError, "
+    "MPINodesUnavailable, ManagerLost, MissingOutputs, NoDataFlowKernelError, OptionalModuleMissing, "
+    "RadioRequiredError, ScaleOutFailed, ScalingFailed, SerializationError, SubmitException, TaskVineManagerFailure, "
+    "TaskVineTaskFailure, TooManyJobFailuresError, UnsupportedFeatureError, WorkQueueFailure, WorkQueueTaskFailure, "
+    "WorkerLost, ZipAuthorityError"
 )
 _PYTHON_FAILURES = (
-    "AttributeError, FileNotFoundError, IndexError, KeyError, MemoryError, ModuleNotFoundError, NameError, "
-    "OSError, RuntimeError, TimeoutError, TypeError, ValueError"
+    "ArithmeticError, AssertionError, AttributeError, BrokenPipeError, BrokenProcessPool, CalledProcessError, "
+    "CancelledError, ChildProcessError, ConnectionError, ConnectionRefusedError, ConnectionResetError, EOFError, "
+    "Exception, FileExistsError, FileNotFoundError, FloatingPointError, HTTPError, ImportError, IndexError, "
+    "IsADirectoryError, JSONDecodeError, KeyError, KeyboardInterrupt, LinAlgError, LookupError, MemoryError, "
+    "ModuleNotFoundError, NameError, NotADirectoryError, NotImplementedError, OSError, OverflowError, PermissionError, "
+    "PicklingError, RecursionError, RuntimeError, SSLError, StopIteration, SyntaxError, SystemError, SystemExit, "
+    "TimeoutError, TimeoutExpired, TypeError, URLError, UnboundLocalError, UnicodeDecodeError, UnicodeEncodeError, "
+    "UnpicklingError, ValueError, ZeroDivisionError"
 )
 _SECONDS = "0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 86400"
 _BYTES = ", ".join(str(2**exponent) for exponent in range(24, 39))
@@ -69,10 +79,12 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is published; what is beyond is folded into `_other`."""
+    """How much is published; what is beyond is folded into `_other`, but for runs that are over: these are dropped."""
 
     apps_per_run: int = setting(COUNT, "200", "Apps of a run with series of their own.")
-    runs_per_source: int = setting(COUNT, "200", "Runs of a source with series of their own.")
+    runs_per_source: int = setting(
+        COUNT, "200", "Runs of a source with series of their own: those that live, then the newest."
+    )
     series: int = setting(COUNT, "200000", "Series in all.")
 
 
@@ -136,7 +148,12 @@ class Settings:
     failure_reasons: tuple[str, ...] = setting(
         REASONS,
         f"[{_PARSL_FAILURES}, {_PYTHON_FAILURES}]",
-        "Exception classes that failures are counted by; the rest is `_other`.",
+        "Exception classes that failures are counted by, each once a run has seen it; the rest is `_other`.",
+    )
+    created_samples: bool = setting(
+        SWITCH,
+        "true",
+        "`_created` samples on OpenMetrics pages, about a fifth more series; Prometheus stores them as any others.",
     )
     limits: Limits = field(default=Limits())
     web: WebSettings = field(default=WebSettings())

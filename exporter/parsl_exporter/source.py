@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from parsl_exporter.baton import Baton
-from parsl_exporter.errors import SourceBusy, SourceFault, SourceReplaced
+from parsl_exporter.errors import NoSuchRun, SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.first_read import read_first
 from parsl_exporter.logs import RepeatedFault, event
 from parsl_exporter.metrics.run_samples import View
@@ -23,12 +23,15 @@ from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import Reading, SourceOptions
+from parsl_exporter.reports import Reports
 
 LOCKED_PATIENCE = 10.0
 """Seconds for which a locked database is no failed poll."""
 _RETRY_LOCKED = 0.05
 _GO_ON = 0.01
 _RETRY_INTERNAL = 60.0
+_NAMED = 5
+"""Runs that are named at most where others were asked for."""
 _REPLACED_AT_MOST = 5
 """How often a dump begins anew because the database was replaced under it."""
 _DRAWING_SHARE = 0.1
@@ -90,7 +93,7 @@ class Source:
         self._faults = RepeatedFault(_log, clock.steady)
         self._rows_read: Counter[str] = Counter()
         self._reading = self._begin_reading()
-        self._drawing = Drawing(options.name, runs=options.runs)
+        self._drawing = Drawing(options.name, runs=options.runs, created=options.created)
         self._caught_up = False
         self._behind = False
         self._up = False
@@ -104,8 +107,7 @@ class Source:
         self._longest = 0.0
         self._errors: Counter[str] = Counter()
         self._before: _Before = _Before(Counter(), Counter(), 0)
-        self._reported: set[tuple[str, str]] = set()
-        self._folding_told = False
+        self._reports = Reports(options.name)
         self._drawn_runs: tuple[Drawn, ...] = ()
         self._next_drawing = 0.0
         self._next_progress = 0.0
@@ -172,7 +174,10 @@ class Source:
         return again
 
     def read_whole(self) -> None:
-        """Read once, and wait for a lock as long as a poll would. Raises SourceFault when it cannot be read."""
+        """Read once, and wait for a lock as long as a poll would.
+
+        Raises SourceFault when it cannot be read, and NoSuchRun when it lacks a run that was asked for.
+        """
         begin = self._clock.steady()
         replaced = 0
         while True:
@@ -191,10 +196,20 @@ class Source:
                 self._begin_anew()
             else:
                 break
+        self._refuse_missing(self._reading.runs)
         self._succeed()
         self._longest = self._reader.longest
         self._poll_duration = self._clock.steady() - begin
         self.share = self._share()
+
+    def _refuse_missing(self, runs: Runs) -> None:
+        missing = sorted(self._options.only - runs.runs.keys())
+        if not missing:
+            return
+        there = list(runs.others or runs.runs)
+        newest = ", ".join(there[-_NAMED:][::-1]) or "none"
+        which = "the last of its runs are" if len(there) > _NAMED else "its runs are"
+        raise NoSuchRun(f"{self._reader.database} has no run {', '.join(missing)}; {which} {newest}")
 
     # --- how a poll ends ------------------------------------------------------------------------------------
 
@@ -268,10 +283,10 @@ class Source:
         runs = self._reading.runs
         self._before = self._before.plus(runs, self._drawing)
         self._reading = self._begin_reading()
-        self._drawing = Drawing(self._options.name, runs=self._options.runs)
+        self._drawing = Drawing(self._options.name, runs=self._options.runs, created=self._options.created)
         self._caught_up = self._drawn = self._behind = False
         self._stale_at = self._clock.steady() + self._options.limits.retention
-        self._reported.clear()
+        self._reports.begin_anew()
         self._reader.look_again()
 
     # --- reading --------------------------------------------------------------------------------------------
@@ -309,7 +324,7 @@ class Source:
             reading.read_again()
             with self._baton:
                 reading.runs.settle(now)
-            self._report_rejected(reading.runs)
+            self._reports.rejected(reading.runs)
 
     # --- showing --------------------------------------------------------------------------------------------
 
@@ -333,16 +348,20 @@ class Source:
         with self._baton:
             if not self._options.whole:
                 reading.runs.expire(now)
-            views = [self._view(run, now, wall, retention) for run in reading.runs.runs.values()]
+            runs = [run for run in reading.runs.runs.values() if run.info is not None or run.sought]
+            views = [self._view(run, now, wall, retention) for run in runs]
             self._drawn_runs = self._drawing.runs(views, self._series_left() + self.series)
+            reading.runs.let_go(self._drawing.dropped)
         self._drawn = True
-        self._report_folded()
+        self._reports.folded(self._folded)
+        self._reports.dropped(len(self._drawing.dropped), whole=self._options.whole)
+        self._reports.runs(reading.runs)
         self._next_drawing = now + (self._clock.steady() - begin) / _DRAWING_SHARE
 
     def _view(self, run: Run, now: float, wall: float, retention: float) -> View:
         if run.changed or run.forget_at <= now:
             mark_gone(run, now, retention, None if run.published else wall)
-        return View(run, self._options.failure_reasons, self._options.hidden, now - retention)
+        return View(run, self._options.hidden, now - retention)
 
     def _share(self) -> Share:
         runs, before = self._reading.runs, self._before
@@ -362,38 +381,11 @@ class Source:
             series=self.series,
             folded=self._folded,
         )
-        return Share(self.name, self._drawn_runs, facts, self._started)
+        return Share(self.name, self._drawn_runs, facts, self._started if self._options.created else None)
 
     @property
     def _folded(self) -> int:
         return self._before.folded + self._reading.runs.folded + self._drawing.folds
-
-    def _report_folded(self) -> None:
-        if self._folded and not self._folding_told:
-            self._folding_told = True
-            event(
-                _log,
-                logging.WARNING,
-                "more than the limits allow: the rest is shown as _other; raise limits or let finished runs go sooner",
-                source=self.name,
-                folded=self._folded,
-            )
-
-    def _report_rejected(self, runs: Runs) -> None:
-        for key, row in runs.first_rejected.items():
-            if key not in self._reported:
-                self._reported.add(key)
-                table, reason = key
-                event(
-                    _log,
-                    logging.WARNING,
-                    "row skipped; more of the kind are only counted",
-                    source=self.name,
-                    table=table,
-                    reason=reason,
-                    rowid=row[0],
-                    row=repr(row[1:])[:300],
-                )
 
 
 class _Before(NamedTuple):

@@ -46,6 +46,7 @@ PLACES = [
     "{0}: {0}",
     "{0}",
     "timezone: {0}",
+    "created_samples: {0}",
     "poll_interval: {0}",
     "buckets: {{seconds: [{0}]}}",
     "failure_reasons: [{0}, {0}]",

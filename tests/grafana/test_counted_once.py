@@ -75,6 +75,29 @@ def test_a_failed_try_is_in_one_bar(tmp_path: Path, exporters: int, board: str, 
     promtool(tmp_path, series, [{"expr": bars, "eval_time": "55m", "exp_samples": answer}], exporters)
 
 
+@pytest.mark.parametrize(
+    ("board", "title"),
+    [
+        ("parsl-task-states", "Failed tries over time"),
+        ("parsl-overview", "Failed tries by run"),
+    ],
+)
+@pytest.mark.parametrize(("there", "bars"), [("1x60", 4), ("_x9 1x50", None)])
+@each_number_of_exporters
+def test_the_first_failures_of_a_reason_are_in_a_bar_if_their_run_was_there(
+    tmp_path: Path, exporters: int, board: str, title: str, there: str, bars: int | None
+) -> None:
+    """A reason is there once the run has seen it; an exporter that was away must not make a burst of what it missed."""
+    series = {
+        INFO: there,
+        f'parsl_task_failures_total{{{RUN}, app="a", executor="x", reason="KeyError"}}': "_x9 4x50",
+    }
+    sum_of_bars = f"sum (sum_over_time(({expression(board, title)})[50m:1m]))"
+    answer = [] if bars is None else [{"labels": "{}", "value": bars}]
+    check = {"expr": sum_of_bars, "eval_time": "55m", "exp_samples": answer}
+    promtool(tmp_path, series, [check], exporters)
+
+
 @each_number_of_exporters
 def test_a_try_is_in_one_column_of_a_heatmap(tmp_path: Path, exporters: int) -> None:
     running = f'{RUN}, app="a", executor="x", state="running"'

@@ -406,8 +406,18 @@ def test_what_a_limit_folds_is_said_once(folder: Path, log: Log) -> None:
     watched.poll()
     assert watched.own("series_folded_total") == 3
     assert log.new() == [
-        "warning more than the limits allow: the rest is shown as _other; raise limits or let finished runs go sooner"
-        " source=s folded=2"
+        "warning more than the limits allow: the rest is shown as _other; raise limits source=s folded=2"
+    ]
+
+
+def test_runs_that_give_way_are_said_once(folder: Path, log: Log) -> None:
+    path = write(folder / "a.db", [workflow(run=f"run-{i}", completed=9) for i in range(3)])
+    watched = Watched(path, runs=1).poll()
+    insert(path, [workflow(run="run-3", completed=9)])
+    watched.poll()
+    assert watched.own("series_folded_total") == 0
+    assert log.new() == [
+        "warning more runs than the limits allow: the oldest that have ended are left out, 2 now; raise limits source=s"
     ]
 
 

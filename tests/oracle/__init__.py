@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .blocks import block_families
 from .page import Histogram, Labels, Series, Sheet, Value, differences, parse
-from .rows import Run, label, load
+from .rows import UNKNOWN, Run, label, load
 from .tasks import task_families
 
 __all__ = ["Histogram", "Labels", "Series", "Value", "differences", "expected", "parse"]
@@ -48,6 +48,8 @@ def expected(
 
 def _workflow_families(run: Run, sheet: Sheet) -> None:
     told = [row["timestamp"] for rows in (run.status, run.resource, run.block, run.node) for row in rows]
+    if not run.workflow:
+        sheet.put("parsl_workflow_info", 1.0, **dict.fromkeys(INFO, UNKNOWN))
     for row in run.workflow:
         sheet.put("parsl_workflow_info", 1.0, **{name: label(row[name]) for name in INFO})
         sheet.put("parsl_workflow_start_timestamp_seconds", row["time_began"] / 1_000_000)

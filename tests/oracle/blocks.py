@@ -45,9 +45,11 @@ def block_families(run: Run, sheet: Sheet, bounds: Sequence[float]) -> None:
         _one_block(sheet.under(**_labels(block)), rows)
     running = Counter(_block_of(tries.rows[one]) for one in tries.running if one in tries.rows)
     activity = _activity(run, tries, blocks)
+    worked = tried | _dispatched_to(run, blocks)
     for block in {*blocks, *tried}:
         own = sheet.under(**_labels(block))
         own.put("parsl_block_tasks_running", float(running[block]))
+        own.put("parsl_block_worked", float(block in worked))
         if activity[block]:
             newest = max(activity[block]) / 1_000_000
             own.put("parsl_block_last_activity_timestamp_seconds", newest)
@@ -110,6 +112,19 @@ def _activity(run: Run, tries: Tries, blocks: dict[Block, list[Row]]) -> dict[Bl
     return stamps
 
 
+def _dispatched_to(run: Run, blocks: dict[Block, list[Row]]) -> set[Block]:
+    """Give the blocks one of whose managers wrote more than the one row with active=1 that it writes at its start."""
+    active: dict[str, list[Row]] = defaultdict(list)
+    for row in run.node:
+        if row["active"]:
+            active[row["uid"]].append(row)
+    return {
+        Block(executor, rows[0]["block_id"])
+        for rows in active.values()
+        if len(rows) > 1 and (executor := _executor(run, blocks, rows[0])) is not None
+    }
+
+
 def _executor(run: Run, blocks: dict[Block, list[Row]], node: Row) -> str | None:
     """Resolve a node row's executor: block ids repeat from executor to executor."""
     if not node["block_id"]:
@@ -143,6 +158,7 @@ def _managers(sheet: Sheet, run: Run, blocks: dict[Block, list[Row]]) -> None:
         own.put("parsl_manager_active", float(active[uid]))
         own.put("parsl_manager_workers", float(row["worker_count"]))
         own.put("parsl_manager_last_heartbeat_timestamp_seconds", heartbeat)
+        own.put("parsl_manager_last_row_timestamp_seconds", row["timestamp"] / 1_000_000)
     for hostname in {row["hostname"] for row in latest.values()}:
         here = {uid: row for uid, row in latest.items() if row["hostname"] == hostname}
         counted = [row for uid, row in here.items() if active[uid]] or list(here.values())

@@ -34,7 +34,6 @@ IO = {
     "parsl_task_io_read_bytes_total": "psutil_process_disk_read",
     "parsl_task_io_written_bytes_total": "psutil_process_disk_write",
 }
-IDENTIFIERS = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
 class Try(NamedTuple):
@@ -58,8 +57,9 @@ def identity(row: Row) -> Try:
 
 def leading_class(fail_history: str | None) -> str:
     """Give the exception's class name, without its module, out of `task_fail_history`; else `unknown`."""
-    found = IDENTIFIERS.match(fail_history or "")
-    return found.group().rpartition(".")[2] if found else UNKNOWN
+    text = (fail_history or "").removeprefix("<").removeprefix("class '")
+    word = re.split(r"[\s('>:,]", text)[0]
+    return word.split(".")[-1] if word.replace(".", "").isidentifier() else UNKNOWN
 
 
 class Tries:
@@ -161,12 +161,15 @@ def task_families(
         if tries.counted(one):
             by_pair[tries.pair(one)].append(one)
     pairs = set(by_pair) | {tries.pair(tries.latest[task_id]) for task_id in deciding}
+    failed = {pair: _failures(tries, by_pair[pair], reasons) for pair in pairs}
+    seen = {reason for counts in failed.values() for reason in counts}
     for pair in sorted(pairs):
         own = sheet.under(**pair._asdict())
         counted = by_pair[pair]
         _states(own, tries, pair, deciding)
         _transitions(own, tries, counted)
-        _failures(own, tries, counted, reasons)
+        for reason in seen:
+            own.put("parsl_task_failures_total", float(failed[pair][reason]), reason=reason)
         _durations(own, tries, counted, bounds_seconds)
         _task_durations(own, tries, counted, bounds_seconds)
         _usage(own, tries, counted, bounds_seconds, bounds_bytes)
@@ -199,7 +202,8 @@ def _transitions(sheet: Sheet, tries: Tries, counted: Collection[Try]) -> None:
         sheet.put("parsl_task_transitions_total", float(counts[state]), state=state)
 
 
-def _failures(sheet: Sheet, tries: Tries, counted: Collection[Try], reasons: Sequence[str]) -> None:
+def _failures(tries: Tries, counted: Collection[Try], reasons: Sequence[str]) -> Counter[str]:
+    """Give how many of these tries failed by each reason."""
     named = {DEPENDENCY_ERROR, UNKNOWN, *reasons}
     counts: Counter[str] = Counter()
     for one in counted:
@@ -209,8 +213,7 @@ def _failures(sheet: Sheet, tries: Tries, counted: Collection[Try], reasons: Seq
             counts[reason if reason in named else OTHER] += 1
         elif tries.stamps_of(one, ["dep_fail"]):
             counts[DEPENDENCY_ERROR] += 1
-    for reason in {OTHER, *named}:
-        sheet.put("parsl_task_failures_total", float(counts[reason]), reason=reason)
+    return counts
 
 
 def _durations(
@@ -274,7 +277,11 @@ def _usage(
     wasted = [tries.cpu(one) for one in counted if tries.stamps_of(one, ["fail_retryable", "failed"])]
     sheet.put("parsl_task_wasted_cpu_seconds_total", math.fsum(wasted))
     closed = [one for one in counted if tries.ended(one)]
-    measured = [one for one in closed if any(_has_cpu(row) for row in tries.samples.get(one, []))]
+    measured = [
+        one
+        for one in closed
+        if len({row["timestamp"] for row in filter(_has_cpu, tries.samples.get(one, []))}) > 1
+    ]
     sheet.observe("parsl_task_cpu_usage_seconds", [tries.cpu(one) for one in measured], bounds_seconds)
     residents = [tries.values(one, RESIDENT) for one in closed]
     peaks = [float(max(values)) for values in residents if values]

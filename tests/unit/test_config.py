@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import subprocess
+import urllib.error
+from email.message import Message
 from pathlib import Path
 
 import pytest
 from config_reading import faults, faults_of, loaded
+from parsl_exporter.model.tasks import failure_class
 
 from parsl_exporter.config import (
     Buckets,
@@ -20,6 +24,7 @@ from parsl_exporter.config import (
     load,
     reference,
 )
+from parsl_exporter.daemon import options_of
 from parsl_exporter.settings import table
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "exporter.yml"
@@ -55,7 +60,18 @@ class TestDefaults:
         assert plain.buckets.seconds[0] == 0.1
         assert plain.buckets.seconds[-1] == 86400
         assert plain.buckets.bytes == tuple(float(2**n * 1024**2) for n in range(4, 19))
-        assert {"ValueError", "MemoryError", "ManagerLost"} <= set(plain.failure_reasons)
+        reasons = set(plain.failure_reasons)
+        assert {"ValueError", "ManagerLost", "RadioRequiredError", "WorkQueueTaskFailure"} <= reasons
+        for error in (
+            PermissionError(13, "no"),
+            AssertionError(),
+            ZeroDivisionError("division by zero"),
+            subprocess.CalledProcessError(1, ["false"]),
+            subprocess.TimeoutExpired("sleep", 5),
+            ImportError("no module"),
+            urllib.error.HTTPError("http://h", 404, "Not Found", Message(), None),
+        ):
+            assert failure_class(repr(error)) in reasons
 
     def test_settings_cannot_be_changed(self) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
@@ -74,6 +90,7 @@ close_after: 5s
 timezone: America/Chicago
 buckets: {seconds: [0, 1e-1, 5], bytes: [1024]}
 failure_reasons: [ValueError, concurrent.futures.BrokenExecutor]
+created_samples: no
 limits: {apps_per_run: 1, runs_per_source: 2, series: 3}
 web: {listen_address: [":80", "[::1]:9678"], telemetry_path: /parsl/metrics, config_file: web.yml}
 sources:
@@ -95,6 +112,7 @@ sources:
             timezone="America/Chicago",
             buckets=Buckets(seconds=(0, 0.1, 5), bytes=(1024,)),
             failure_reasons=("ValueError", "concurrent.futures.BrokenExecutor"),
+            created_samples=False,
             limits=Limits(1, 2, 3),
             web=WebSettings((":80", "[::1]:9678"), "/parsl/metrics", f"{folder}/web.yml"),
             sources=(
@@ -244,3 +262,8 @@ class TestDocumentation:
             (("login*", "Europe/Paris"),),
         )
         assert second.target.startswith("sqlite:////")
+
+
+def test_a_source_is_read_as_the_settings_say() -> None:
+    options = options_of(Settings(created_samples=False, close_after=5), SourceSettings("x"), "x")
+    assert (options.created, options.limits.close_after) == (False, 5)

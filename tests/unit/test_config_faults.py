@@ -95,6 +95,9 @@ class TestFaults:
                 ":1: failure_reasons[0]: expected the name of an exception class",
             ),
             ("failure_reasons: [_other]", ":1: failure_reasons[0]: _other is always there; leave it out"),
+            ("created_samples: 0", ":1: created_samples: expected true or false, found a number"),
+            ("created_samples: never", ":1: created_samples: expected true or false, found text"),
+            ("created_samples: 2026-01-01", ":1: created_samples: expected true or false"),
             ("limits: {series: 0}", ":1: limits.series: expected a whole number from 1, found '0'"),
             ("limits: {series: 1.5}", ":1: limits.series: expected a whole number from 1, found '1.5'"),
             (

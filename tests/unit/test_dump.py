@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from oracle import BYTES, SECONDS, differences, expected, parse
-from telling import EPOCH, Told, attempt, lifecycle, node, status, task, workflow
+from telling import EPOCH, Told, attempt, block, lifecycle, node, status, task, workflow
 from telling import write as write_database
 from watched import DATA, unpacked
 
 from parsl_exporter.dump import dump, write
+from parsl_exporter.errors import NoSuchRun
 from parsl_exporter.metrics.families import FAMILIES
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES
 from parsl_exporter.model.run import Limits
@@ -62,6 +63,17 @@ REPEATED = [
     status(0, "exec_done", 5),
 ]
 
+ON_TWO_BLOCKS = [workflow(), block("0", "RUNNING", 1), block("1", "RUNNING", 1)]
+
+
+def managers(*actives: str, step: float = 1) -> list[Told]:
+    """A manager on each block, of these rows."""
+    return [
+        node(f"m{i}", 10 + step * at, block_id=str(i), active=active == "1")
+        for i, rows in enumerate(actives)
+        for at, active in enumerate(rows)
+    ]
+
 
 @pytest.mark.parametrize(
     "story",
@@ -75,6 +87,9 @@ REPEATED = [
             id="the end of an earlier try is the later one",
         ),
         pytest.param([workflow(), node("m1", -EPOCH)], id="a clock that was never set"),
+        pytest.param([*ON_TWO_BLOCKS, *managers("110", "10")], id="drained after work, and without any"),
+        pytest.param([*ON_TWO_BLOCKS, *managers("01", "0110")], id="active late"),
+        pytest.param([*ON_TWO_BLOCKS, *managers("10", "1", step=-1)], id="a manager whose clock goes back"),
     ],
 )
 def test_a_dump_says_what_rows_say_that_are_seldom_written(story: list[Told], folder: Path) -> None:
@@ -84,10 +99,77 @@ def test_a_dump_says_what_rows_say_that_are_seldom_written(story: list[Told], fo
     assert differences(truth, found) == []
 
 
+def many_runs() -> list[Told]:
+    """450 short runs, of which the last still runs."""
+    return [
+        row
+        for i in range(450)
+        for row in (
+            workflow(f"run-{i:04}", began=i, completed=None if i == 449 else i + 0.5),
+            task(0, run=f"run-{i:04}"),
+            attempt(0, run=f"run-{i:04}"),
+            status(0, "pending", i, run=f"run-{i:04}"),
+        )
+    ]
+
+
+def of_runs(path: Path, *only: str, runs: int = 200) -> list[str]:
+    options = OPTIONS._replace(runs=runs, only=frozenset(only))
+    found = parse(dump(SqliteReader(path), options, openmetrics=False, clock=Clock()).decode())
+    return sorted(dict(key)["run_id"] for key in found["parsl_tasks"] if dict(key)["state"] == "pending")
+
+
+def test_of_many_runs_the_live_and_then_the_newest_are_kept(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_database(folder / "monitoring.db", many_runs())
+    assert of_runs(path) == [f"run-{i:04}" for i in range(250, 450)]
+    assert [record.getMessage() for record in caplog.records] == [
+        "more runs than the limits allow: the oldest that have ended are left out, 250 now;"
+        " raise limits or choose runs with --run"
+    ]
+
+
+def test_a_dump_can_be_of_chosen_runs(folder: Path) -> None:
+    path = write_database(folder / "monitoring.db", many_runs())
+    assert of_runs(path, "run-0003", "run-0001", runs=1) == ["run-0001", "run-0003"]
+
+
+def test_a_chosen_run_that_is_not_there_is_an_error_that_names_what_is(folder: Path) -> None:
+    path = write_database(folder / "monitoring.db", many_runs())
+    with pytest.raises(NoSuchRun) as raised:
+        of_runs(path, "run-0003", "run-3")
+    assert str(raised.value) == (
+        f"{path} has no run run-3; the last of its runs are run-0449, run-0448, run-0447, run-0446, run-0445"
+    )
+
+
+def test_a_chosen_run_may_lack_its_workflow_row(folder: Path) -> None:
+    orphan = [task(0, run="r"), attempt(0, run="r"), status(0, "pending", 5, run="r")]
+    path = write_database(folder / "monitoring.db", [*many_runs()[:8], *orphan])
+    assert of_runs(path, "r") == ["r"]
+    with pytest.raises(NoSuchRun, match=r"has no run s; its runs are r, run-0001, run-0000$"):
+        of_runs(path, "s")
+
+
 @pytest.mark.parametrize("name", ["crash-2026.10.26", "managerlost-2026.10.26", "unicode-2026.10.26"])
 def test_both_formats_say_the_same(name: str, folder: Path) -> None:
     text, openmetrics = (parse(page(name, folder, openmetrics=o)) for o in (False, True))
     assert differences(text, openmetrics) == []
+
+
+def test_created_samples_can_be_left_out(folder: Path) -> None:
+    path = unpacked(folder / "a.db", "std-2026.10.26")
+    pages = {
+        created: dump(
+            SqliteReader(path), OPTIONS._replace(created=created), openmetrics=True, clock=Clock()
+        ).decode()
+        for created in (True, False)
+    }
+    assert differences(parse(pages[True]), parse(pages[False])) == []
+    samples, without = ([line for line in pages[c].splitlines() if line[0] != "#"] for c in (True, False))
+    assert [line for line in without if "_created{" in line] == []
+    assert 1.15 < len(samples) / len(without) < 1.25  # as the documentation says
 
 
 def test_a_signal_that_comes_while_a_file_is_written_waits_until_it_is_whole(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from cases import TIMES
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -64,7 +65,8 @@ measured = st.fixed_dictionaries(
 def samples(draw: st.DrawFn, task_id: int, try_id: int, run: str, shift: float) -> list[Told]:
     """Resource rows of one try, no two of one stamp: that is their key."""
     stamps = draw(st.lists(times, max_size=3, unique=True))
-    return [sample(task_id, shift + at, try_id, run, **draw(st.just({}) | measured)) for at in stamps]
+    values = st.just({}) | measured | st.just({"user": 1.0})
+    return [sample(task_id, shift + at, try_id, run, **draw(values)) for at in stamps]
 
 
 @st.composite
@@ -308,6 +310,56 @@ def test_a_first_read_of_many_rows_at_once_says_the_same(
             reading.runs.settle_history()
     reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
     assert differences(oracle(telling.story), reading.poll().series()) == []
+
+
+@pytest.mark.parametrize("by_tables", [True, False])
+@pytest.mark.parametrize("completed", [None, 30.0])
+@pytest.mark.parametrize("used", [None, 4.0])
+def test_a_host_named_after_a_first_read_let_go_of_its_task_is_not_unknown(
+    used: float | None, completed: float | None, by_tables: bool
+) -> None:
+    early = attempt(0, executor="other")
+    story = [
+        workflow(completed=completed),
+        task(0),
+        attempt(0, executor="other", host="node1"),
+        sample(0, 1, user=0, system=0),
+        sample(0, 2, user=used, system=used),
+        attempt(0, 1, executor="other", host="node2"),
+        status(0, "exec_done", 7, 1),
+    ]
+    rows = as_rows(story)
+    late = rows.pop(2)
+    (table, was) = as_rows([early])[0]
+    reading = Reading(Options(close_after=-2.0 * HOUR))
+    for polled in ([(table, was), *rows], [late]):
+        if by_tables:
+            reading.take_by_tables(polled)
+        else:
+            reading.take(polled)
+        reading.runs.settle_history()
+    reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
+    assert differences(oracle(story), reading.poll().series()) == []
+
+
+@pytest.mark.parametrize("used", [0.0, 4.0])
+def test_a_host_that_nobody_named_is_unknown_once_the_run_is_over(used: float) -> None:
+    """Also of a task that was let go of before, and of a try that used nothing."""
+    story = [
+        workflow(),
+        task(0),
+        attempt(0),
+        *(sample(0, at, user=at * used, system=0) for at in (0, 1)),
+        status(0, "exec_done", 2),
+    ]
+    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading.poll(as_rows(story)).series()
+    reading.clock += 2 * CLOSE_AFTER
+    assert "unknown" not in str(reading.poll().series()["parsl_task_cpu_seconds_total"])
+    ended = [workflow(completed=5), *story[1:]]
+    reading.poll(as_rows(ended[:1])).series()
+    reading.clock += 2 * CLOSE_AFTER
+    assert differences(oracle(ended), reading.poll().series()) == []
 
 
 @quick

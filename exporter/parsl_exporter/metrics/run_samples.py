@@ -14,8 +14,8 @@ from parsl_exporter.model.groups import Group, groups_of
 from parsl_exporter.model.histogram import Histogram, Histograms
 from parsl_exporter.model.lifetimes import manager_active
 from parsl_exporter.model.managers import Host, Manager
-from parsl_exporter.model.names import HIDDEN, OTHER, UNKNOWN
-from parsl_exporter.model.run import DEPENDENCY_ERROR, Run
+from parsl_exporter.model.names import HIDDEN, UNKNOWN
+from parsl_exporter.model.run import Run
 from parsl_exporter.model.stamps import MICROSECONDS
 
 
@@ -27,7 +27,6 @@ class View:
     """
 
     run: Run
-    failure_reasons: tuple[str, ...]
     hidden: frozenset[str]
     gone_before: float
 
@@ -85,12 +84,14 @@ def plain(histogram: Histogram) -> Distribution:
 
 
 def workflow_info(view: View) -> Iterator[Sample]:
-    """The run's names; those that are hidden say so."""
+    """The run's names, unknown without a workflow row; those that are hidden say so."""
     info = view.run.info
+    name, version = (UNKNOWN, UNKNOWN) if info is None else (info.name, info.version)
+    shown = dict.fromkeys(("host", "user", "rundir"), UNKNOWN)
     if info is not None:
-        shown = {"host": info.host, "user": info.user, "rundir": info.rundir}
-        shown.update((label, HIDDEN) for label in view.hidden if label in shown)
-        yield (info.name, info.version, shown["host"], shown["user"], shown["rundir"]), 1
+        shown.update(host=info.host, user=info.user, rundir=info.rundir)
+    shown.update((label, HIDDEN) for label in view.hidden if label in shown)
+    yield (name, version, shown["host"], shown["user"], shown["rundir"]), 1
 
 
 def start(view: View) -> Iterator[Sample]:
@@ -131,9 +132,10 @@ def transitions(view: View) -> Iterator[Sample]:
 
 
 def failures(view: View) -> Iterator[Sample]:
-    """Failed tries by reason, all reasons of the configuration among them."""
+    """Failed tries by reason: the reasons that the run has seen, each for all of its apps."""
+    seen = sorted({r for _, group in view.groups for r, count in group.failures.items() if count})
     for pair, group in view.groups:
-        for reason in dict.fromkeys((*view.failure_reasons, DEPENDENCY_ERROR, OTHER, UNKNOWN)):
+        for reason in seen:
             yield (*pair, reason), group.failures.get(reason, 0)
 
 
@@ -250,6 +252,16 @@ def block_state(view: View) -> Iterator[Sample]:
 def block_entered(view: View) -> Iterator[Sample]:
     """When each block that is shown entered its state."""
     return ((key, seconds(b.changes()[-1].us)) for key, b in view.blocks() if b.state is not None)
+
+
+def block_worked(view: View) -> Iterator[Sample]:
+    """Whether each block that is shown ever did any work."""
+    by_manager = {
+        (view.run.executor_of(manager), manager.latest.block_id)
+        for manager in view.run.managers.values()
+        if manager.worked
+    }
+    return ((key, float(block.tried or key in by_manager)) for key, block in view.blocks())
 
 
 def block_running(view: View) -> Iterator[Sample]:

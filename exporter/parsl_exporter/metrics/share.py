@@ -1,7 +1,8 @@
 """A source's share of the page: what is drawn of its runs, kept until a run changes, within limits.
 
-Runs beyond `runs` or `series` are folded: their samples become one run `_other` of one app `_other`, summed,
-or the greatest or least as each family says. What a folded run counted stays in `_other` after it has gone.
+Of runs beyond `runs` or `series` the live ones are folded: their samples become one run `_other` of one app `_other`,
+summed, or the greatest or least as each family says. What a folded run counted stays in `_other` after it has gone.
+Runs that are over give way to them, the oldest first, and are dropped.
 """
 
 from __future__ import annotations
@@ -49,10 +50,12 @@ class Drawn:
 class Share:
     """What one source publishes: its runs, and itself as `facts` have it. Both are written when first asked for.
 
-    `started` (UTC epoch seconds) is since when the source's own counters count.
+    `started` (UTC epoch seconds) is since when the source's own counters count; None: they are not to say so.
     """
 
-    def __init__(self, source: str, runs: tuple[Drawn, ...], facts: SourceFacts, started: float) -> None:
+    def __init__(
+        self, source: str, runs: tuple[Drawn, ...], facts: SourceFacts, started: float | None
+    ) -> None:
         self.runs = runs
         self._source = source
         self._facts = facts
@@ -66,47 +69,73 @@ class Share:
 
 
 class Drawing:
-    """Draws the runs of one source, again only when they have changed."""
+    """Draws the runs of one source, again only when they have changed.
 
-    def __init__(self, source: str, *, runs: int) -> None:
+    `folds` counts the runs that were folded; `dropped` are those that are over and gave way in the last drawing:
+    they must not come again.
+    """
+
+    def __init__(self, source: str, *, runs: int, created: bool = True) -> None:
         self._source = source
         self._limit = runs
+        self._with_created = created
         self._drawn: dict[str, Drawn] = {}
+        self._kept: dict[str, int] = {}
         self._folded: set[str] = set()
         self._departed: _Folding | None = None
         self.folds = 0
+        self.dropped: list[str] = []
 
     def runs(self, views: Iterable[View], series: int) -> tuple[Drawn, ...]:
         """Draw what changed (`Run.changed`); `series` bounds how many series the runs may have together."""
-        kept: list[Drawn] = []
-        folding: _Folding | None = None
-        known: set[str] = set()
-        total = 0
-        for view in views:
-            run = view.run
-            known.add(run.run_id)
-            drawn = self._drawn.get(run.run_id)
-            if drawn is None or run.changed:
-                samples = [list(family.draw(view)) for family in RUN_FAMILIES]
-                created = run.info.begin_us / MICROSECONDS if run.info is not None else None
-                drawn = self._drawn[run.run_id] = Drawn((self._source, run.run_id), samples, created)
-                run.changed = False
-            run.published = True
-            if run.run_id not in self._folded and (len(kept) >= self._limit or total + drawn.series > series):
-                self._folded.add(run.run_id)
-                self.folds += 1
-            if run.run_id in self._folded:
-                folding = folding or (_Folding() if self._departed is None else self._departed.copy())
-                folding.add(drawn.samples)
+        views = list(views)
+        own: dict[str, Drawn] = {}
+        self.dropped = []
+        for view in sorted(views, key=self._rank):
+            run_id, over = view.run.run_id, view.run.over
+            if run_id in self._folded:
+                self._draw(view)
+            elif len(own) < self._limit and series >= self._draw(view).series:
+                own[run_id] = self._drawn[run_id]
+                series -= own[run_id].series
+            elif over:
+                self.dropped.append(run_id)
+                self._drawn.pop(run_id, None)
             else:
-                kept.append(drawn)
-                total += drawn.series
-        self._forget(known)
-        if folding is None:
-            self._departed = None
-        else:
+                self._draw(view)
+                self._folded.add(run_id)
+                self.folds += 1
+        self._kept = {run_id: place for place, run_id in enumerate(own)}
+        self._forget({view.run.run_id for view in views})
+        kept = [own[view.run.run_id] for view in views if view.run.run_id in own]
+        folded = [run_id for view in views if (run_id := view.run.run_id) in self._folded]
+        if folded:
+            folding = _Folding() if self._departed is None else self._departed.copy()
+            for run_id in folded:
+                folding.add(self._drawn[run_id].samples)
             kept.append(Drawn((self._source, OTHER), folding.samples(), None))
+        else:
+            self._departed = None
         return tuple(kept)
+
+    def _rank(self, view: View) -> tuple[bool, int, int, str]:
+        """Who is kept first: live runs that were, then other live ones, then those over; of each the newest first."""
+        run = view.run
+        kept = -1 if run.over else self._kept.get(run.run_id, -1)
+        return run.over, kept if kept >= 0 else len(self._kept), -run.first_us, run.run_id
+
+    def _draw(self, view: View) -> Drawn:
+        run = view.run
+        drawn = self._drawn.get(run.run_id)
+        if drawn is None or run.changed:
+            samples = [list(family.draw(view)) for family in RUN_FAMILIES]
+            created = (
+                run.info.begin_us / MICROSECONDS if run.info is not None and self._with_created else None
+            )
+            drawn = self._drawn[run.run_id] = Drawn((self._source, run.run_id), samples, created)
+            run.changed = False
+        run.published = True
+        return drawn
 
     def _forget(self, known: set[str]) -> None:
         for run_id in [r for r in self._drawn if r not in known]:

@@ -32,14 +32,18 @@ class Entry(NamedTuple):
 
 
 class Block:
-    """One (executor, block_id). Keeps of each unbroken run of equal states the first and the last row."""
+    """One (executor, block_id). Keeps of each unbroken run of equal states the first and the last row.
 
-    __slots__ = ("activity", "entries", "gone_at", "running")
+    `tried`: a try names it.
+    """
+
+    __slots__ = ("activity", "entries", "gone_at", "running", "tried")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.running = 0
         self.activity = 0
+        self.tried = False
         self.gone_at: float | None = None
 
     def take(self, entry: Entry) -> None:

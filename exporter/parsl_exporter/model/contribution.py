@@ -157,9 +157,8 @@ def durations(tries: Tries, places: Codes) -> dict[int, Observed]:
 
 
 def cpu(tries: Tries, places: Codes) -> Observed:
-    """User and system CPU seconds of the tries of which both were sampled."""
-    high = tries.high[places]
-    of = np.flatnonzero(np.isfinite(high[:, USER]) & np.isfinite(high[:, SYSTEM]))
+    """User and system CPU seconds of the tries of which both were sampled at two moments: one measures nothing."""
+    of = np.flatnonzero(tries.cpu_from[places] < tries.cpu_to[places])
     difference = used(tries, places[of])
     return Observed(of, difference[:, USER] + difference[:, SYSTEM])
 

@@ -150,6 +150,7 @@ def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
         label, block = names[executor], names[block_id]
         run.block(label, block).take(Entry(place, us, names[state], names[job_id]))
         run.executors_of_block.setdefault(block, set()).add(label)
+        run.note_first(us)
         run.newest_us = max(run.newest_us, us)
 
 
@@ -161,6 +162,7 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
     stamps = runs.stamps
     last: dict[tuple[str, str], tuple[Row, int, int]] = {}
     newest: dict[tuple[str, str], int] = {}
+    active_rows: dict[tuple[str, str], tuple[int, int]] = {}
     for row in rows:
         place, run_id, uid, _, _, cpus, memory, active, workers, _, stamp, heartbeat = row
         try:
@@ -189,15 +191,22 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
             last[key] = (row, us, beat_us)
         if us > newest.get(key, -1):
             newest[key] = us
+        if active:
+            low, high = active_rows.get(key, (place, place))
+            active_rows[key] = min(low, place), max(high, place)
     for key, (row, us, beat_us) in last.items():
-        _take_manager(runs, row, us, beat_us, newest[key], now)
+        manager = _take_manager(runs, row, us, beat_us, newest[key], now)
+        if manager is not None and key in active_rows:
+            manager.take_active(*active_rows[key])
 
 
-def _take_manager(runs: Runs, row: Row, us: int, heartbeat_us: int, newest_us: int, now: float) -> None:
+def _take_manager(
+    runs: Runs, row: Row, us: int, heartbeat_us: int, newest_us: int, now: float
+) -> Manager | None:
     place, _, uid, hostname, block_id, cpus, memory, active, workers, python, _, _ = row
     run = _run(runs, NODE, row, now)
     if run is None:
-        return
+        return None
     names = runs.names
     snapshot = NodeRow(
         place,
@@ -217,6 +226,7 @@ def _take_manager(runs: Runs, row: Row, us: int, heartbeat_us: int, newest_us: i
         manager = run.managers[names[uid]] = Manager(snapshot)
     manager.take(snapshot, newest_us)
     run.newest_us = max(run.newest_us, newest_us)
+    return manager
 
 
 ONE_BY_ONE: dict[str, Callable[[Runs, Sequence[Row], float], None]] = {

@@ -23,9 +23,11 @@ class NodeRow(NamedTuple):
 class Manager:
     """One manager (node.uid) of a run."""
 
-    __slots__ = ("gone_at", "latest", "newest_us")
+    __slots__ = ("_active_from", "_active_to", "gone_at", "latest", "newest_us")
 
     def __init__(self, row: NodeRow) -> None:
+        self._active_from: int | None = None
+        self._active_to: int | None = None
         self.latest = row
         self.newest_us = row.us
         self.gone_at: float | None = None
@@ -35,6 +37,19 @@ class Manager:
         if row.place > self.latest.place:
             self.latest = row
         self.newest_us = max(self.newest_us, newest_us)
+
+    def take_active(self, first: int, last: int) -> None:
+        """Note the places of the first and the last of some rows with active=1."""
+        self._active_from = first if self._active_from is None else min(first, self._active_from)
+        self._active_to = last if self._active_to is None else max(last, self._active_to)
+
+    @property
+    def worked(self) -> bool:
+        """Say whether it wrote a second row with active=1.
+
+        One comes at its start, every other at a dispatch or a result (`executors/high_throughput/interchange.py`).
+        """
+        return self._active_from != self._active_to
 
 
 class Host:

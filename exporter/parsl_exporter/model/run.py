@@ -18,6 +18,7 @@ from parsl_exporter.columns import Codes, Floats, Ints, Mask
 from parsl_exporter.model import contribution
 from parsl_exporter.model.blocks import Block
 from parsl_exporter.model.contribution import Added
+from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import OTHER, UNKNOWN, Codebook
 from parsl_exporter.model.oldest import Still
@@ -27,9 +28,10 @@ from parsl_exporter.model.states import FIRST_FINAL, PENDING, RUNNING, TIMED
 from parsl_exporter.model.sums import COUNTERS, GAUGES, ON_HOST, RESIDENT, Buckets, Sums
 from parsl_exporter.model.tries import NEVER, NONE, NOWHERE, Tasks, Tries, joined
 
-DEPENDENCY_ERROR = "DependencyError"
 _CLOCKS_APART_US = 2 * 3_600 * MICROSECONDS
 """How far the clocks of two workers may be apart: an hour each from the submit host's."""
+_CLASSES_TOLD = 20
+"""Exception classes of one run that are told to be counted as `_other`."""
 _PACKED_FROM = 4_096
 """Places from which on it pays to move the live tasks together when most of them have gone."""
 
@@ -58,6 +60,8 @@ class Info(NamedTuple):
 class Run:
     """One run of one database. `published` says whether anything of it has been shown.
 
+    `sought`: its workflow row has been asked for by key since rows of the run were first seen.
+
     Until then a histogram's observation can be taken back and made again, afterwards late rows only reach counters.
     """
 
@@ -77,12 +81,16 @@ class Run:
         self.nowhere = Host()
         self.apps: dict[str, str] = {}
         self.newest_us = 0
+        self.oldest_us: int | None = None
         self.newest_of: dict[str, int] = {}
         self.seen = 0.0
         self.over_since: float | None = None
         self.published = False
+        self.sought = False
         self.changed = True
         self.forget_at = float("inf")
+        self._folded_classes: set[str] = set()
+        self._untold_classes: list[str] = []
         self.buckets = buckets
         self._limits = limits
         self.unnamed: list[Codes] = []
@@ -99,6 +107,15 @@ class Run:
         return max(self.newest_us, self.info.begin_us, self.info.end_us or 0)
 
     @property
+    def first_us(self) -> int:
+        """Microseconds of its first row: its begin or, without a workflow row, its oldest status row or sample."""
+        return self.info.begin_us if self.info is not None else self.oldest_us or 0
+
+    def note_first(self, us: int) -> None:
+        """A row of this stamp has come."""
+        self.oldest_us = us if self.oldest_us is None else min(us, self.oldest_us)
+
+    @property
     def over(self) -> bool:
         """Say whether the database gives the run an end."""
         return self.info is not None and self.info.end_us is not None
@@ -112,6 +129,17 @@ class Run:
             self.apps[app] = app
             return app, False
         return OTHER, True
+
+    def fold_class(self, failure: str) -> None:
+        """Note an exception class that is counted as `_other`, one of the first few of the run."""
+        if failure not in self._folded_classes and len(self._folded_classes) < _CLASSES_TOLD:
+            self._folded_classes.add(failure)
+            self._untold_classes.append(failure)
+
+    def untold_classes(self) -> list[str]:
+        """The classes noted since the last call."""
+        classes, self._untold_classes = self._untold_classes, []
+        return classes
 
     def host(self, hostname: str) -> Host:
         """The facts of one host, made when first asked for."""
@@ -353,6 +381,7 @@ class Run:
             if b < 0 or e < 0:
                 continue
             facts = self.block(texts[e], texts[b])
+            facts.tried = True
             facts.activity = max(facts.activity, us)
             if h >= 0:
                 self.executors_seen_on.setdefault((texts[b], texts[h]), set()).add(texts[e])
@@ -609,9 +638,10 @@ class Run:
         )
 
     def _lacking(self, places: Codes) -> Mask:
-        """Say of each try whether its row lacks what its status rows say must come."""
+        """Say of each try whether its row lacks what its status rows and samples say must come."""
         tries = self.tries
-        hostless = (tries.host[places] < 0) & (tries.last[places, RUNNING] >= 0)
+        hostless = (tries.last[places, RUNNING] >= 0) | (tries.sampled_at[places] >= 0)
+        hostless &= tries.host[places] < 0
         reasonless = (tries.failure[places] < 0) & contribution.wasteful(tries, places)
         return ~tries.closed[places] & (hostless | reasonless)
 

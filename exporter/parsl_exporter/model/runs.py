@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from parsl_exporter.columns import Columns, SampleColumns, StatusColumns, TaskColumns, TryColumns
+from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.intake import ONE_BY_ONE, columns_of
-from parsl_exporter.model.names import OTHER, Names
-from parsl_exporter.model.run import DEPENDENCY_ERROR, Limits, Run
+from parsl_exporter.model.names import OTHER, Names, name
+from parsl_exporter.model.run import Limits, Run
 from parsl_exporter.model.stamps import MICROSECONDS, Stamps
 from parsl_exporter.model.sums import Buckets
 from parsl_exporter.model.take import Labels, take
@@ -47,7 +48,10 @@ class TryKey(NamedTuple):
 
 
 class Runs:
-    """Folds rows of one database into runs. Pure: `now` (seconds, a clock that never steps) is passed in."""
+    """Folds rows of one database into runs. Pure: `now` (seconds, a clock that never steps) is passed in.
+
+    `only`: the runs that are of interest, where not all are; `others` are those that were found beside them.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Runs:
         limits: Limits,
         failure_reasons: Collection[str],
         run_zones: Sequence[tuple[str, tzinfo]] = (),
+        only: Collection[str] = (),
     ) -> None:
         self.stamps = self._stamps = Stamps(zone)
         self._zones = [(pattern, Stamps(own)) for pattern, own in run_zones]
@@ -71,10 +76,12 @@ class Runs:
         self.ended: set[str] = set()
         self.abandoned: set[str] = set()
         self.awakened: set[str] = set()
+        self.others: dict[str, None] = {}
         self.ready = False
+        self._only = frozenset(only)
         self._buckets = buckets
         self._limits = limits
-        self._reasons = frozenset(failure_reasons) | {DEPENDENCY_ERROR}
+        self._reasons = {reason.rpartition(".")[2] for reason in failure_reasons} | {DEPENDENCY_ERROR}
         self._labels = Labels(self.names, self.label, self.failure_label)
         self._folds: set[tuple[str, str]] = set()
         self._refused: set[int] = set()
@@ -138,6 +145,9 @@ class Runs:
         """The run of that id, made when first seen; None when its rows are of no interest any more."""
         run = self.runs.get(run_id)
         if run is None:
+            if self._only and run_id not in self._only:
+                self.others[run_id] = None
+                return None
             if run_id in self.ended:
                 return None
             if run_id in self.abandoned:
@@ -178,9 +188,12 @@ class Runs:
             if len(self._folds) < _REMEMBERED:
                 self._folds.add(value)
 
-    def failure_label(self, failure: str | None) -> str | None:
-        """The `reason` label of an exception class."""
-        return failure if failure is None or failure in self._reasons else OTHER
+    def failure_label(self, run: Run, failure: str | None) -> str | None:
+        """The `reason` label of an exception class; what is folded is noted."""
+        if failure is None or failure in self._reasons:
+            return failure
+        run.fold_class(name(failure))
+        return OTHER
 
     # --- what has to be read again --------------------------------------------------------------------------
 
@@ -318,6 +331,12 @@ class Runs:
             if self._past(run, now):
                 del self.runs[run_id]
                 (self.abandoned if run.over_since is None else self.ended).add(run_id)
+
+    def let_go(self, run_ids: Iterable[str]) -> None:
+        """Drop runs that are over before their time."""
+        for run_id in run_ids:
+            if self.runs.pop(run_id, None) is not None:
+                self.ended.add(run_id)
 
     def _past(self, run: Run, now: float) -> bool:
         if run.over_since is None:

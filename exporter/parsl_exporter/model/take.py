@@ -23,12 +23,13 @@ from parsl_exporter.columns import (
     TaskColumns,
     TryColumns,
 )
+from parsl_exporter.model.failures import failure_class
 from parsl_exporter.model.names import Names
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.standing import OddState
 from parsl_exporter.model.states import STATES
 from parsl_exporter.model.tries import FINISHED, NONE
-from parsl_exporter.model.usage import CUMULATIVE, failure_class
+from parsl_exporter.model.usage import CUMULATIVE
 from parsl_exporter.tables import RESOURCE, STATUS, Table
 
 _CODES = {state: code for code, state in enumerate(STATES)}
@@ -42,7 +43,7 @@ class Labels(NamedTuple):
 
     names: Names
     app: Callable[[Run, str], str]
-    failure: Callable[[str | None], str | None]
+    failure: Callable[[Run, str | None], str | None]
 
 
 class Taken(NamedTuple):
@@ -129,7 +130,7 @@ def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken
     reasons = np.full(len(history.values), NONE, np.int32)
     for i in np.unique(history.codes).tolist():
         value = history.values[i]
-        reason = labels.failure(failure_class(value)) if isinstance(value, str) and value else None
+        reason = labels.failure(run, failure_class(value)) if isinstance(value, str) and value else None
         if reason is not None:
             reasons[i] = run.names.code(reason)
     if (reasons >= 0).any():
@@ -189,6 +190,9 @@ def _take_samples(run: Run, rows: SampleColumns, now: float) -> Taken:
     cells = (places.astype(np.int64)[:, None] * CUMULATIVE + np.arange(CUMULATIVE)).reshape(-1)
     np.minimum.at(tries.low.reshape(-1), cells, least.reshape(-1))
     np.maximum.at(tries.high.reshape(-1), cells, most.reshape(-1))
+    measured = ~missing[:, :2].any(axis=1)
+    np.minimum.at(tries.cpu_from, places[measured], rows.at[measured])
+    np.maximum.at(tries.cpu_to, places[measured], rows.at[measured])
     resident = values[_RESIDENT]
     np.maximum.at(tries.peak, places, np.where(np.isnan(resident), -np.inf, resident))
     np.maximum.at(tries.sampled_at, places, rows.at)
@@ -208,6 +212,9 @@ def _note_unnamed(run: Run, tasks: Codes, places: Codes) -> None:
 
 
 def _note_newest(run: Run, table: Table, at: Ints) -> None:
-    newest = int(at.max(initial=0))
+    if not len(at):
+        return
+    newest = int(at.max())
+    run.note_first(int(at.min()))
     run.newest_us = max(run.newest_us, newest)
     run.newest_of[table.name] = max(run.newest_of.get(table.name, 0), newest)

@@ -51,6 +51,8 @@ _TRIES: dict[str, tuple[type, tuple[int, ...], float]] = {
     "latest_sample": (np.float64, (3,), np.nan),
     "sampled_at": (np.int64, (), NONE),
     "peak": (np.float64, (), -np.inf),
+    "cpu_from": (np.int64, (), NEVER),
+    "cpu_to": (np.int64, (), NONE),
     "odd_at": (np.int64, (), NONE),
     "executor": (np.int32, (), NONE),
     "block": (np.int32, (), NONE),
@@ -209,6 +211,7 @@ class Tries(Table):
     """The tries of the live tasks; `following` is the next try of the same task, in no order.
 
     `first`, `last`, `rows` are the earliest and the latest stamp of each state of `STATES` and its number of rows;
+    `cpu_from` and `cpu_to` are the first and the last that had CPU time;
     `odd_at` is the latest stamp of its rows in other states. `low`, `high`, `peak` are what its samples say, and
     `latest_sample` the newest one's children, virtual and resident. `group` is where its counters count, and
     `cpu_host` where its CPU does, NONE while they are held. `asked`: its try row was asked for; `incomplete`: that row still lacks something.
@@ -225,6 +228,8 @@ class Tries(Table):
     latest_sample: Floats
     sampled_at: Ints
     peak: Floats
+    cpu_from: Ints
+    cpu_to: Ints
     odd_at: Ints
     executor: Codes
     block: Codes

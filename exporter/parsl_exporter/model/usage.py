@@ -1,4 +1,4 @@
-"""What a try used, from its resource samples, and why it failed.
+"""What a try used, from its resource samples.
 
 The cumulative columns belong to the worker process, which runs many tries one after another: a try used
 max - min over its own samples. That, the peak and the latest sample do not depend on the samples' order.
@@ -6,7 +6,6 @@ max - min over its own samples. That, the peak and the latest sample do not depe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,18 +16,7 @@ CUMULATIVE = 6
 TOO_MUCH = 1e300
 """Sums of numbers between it and its negative hold neither infinity nor NaN."""
 
-_CLASS = re.compile(r"\s*(?:[^\W\d]\w*\.)*([^\W\d]\w*)")
-
 
 def usable(sample: Sequence[Any]) -> bool:
     """Say whether every value of a sample is NULL or a number that is less than `TOO_MUCH` either way."""
     return all(v is None or (isinstance(v, (int, float)) and -TOO_MUCH < v < TOO_MUCH) for v in sample)
-
-
-def failure_class(history: str | None) -> str | None:
-    """The exception class that `try.task_fail_history` begins with; None when it names none.
-
-    Parsl writes `repr(exception)` there (`parsl/dataflow/dflow.py`, `handle_exec_update`).
-    """
-    found = _CLASS.match(history) if history else None
-    return found.group(1) if found else None

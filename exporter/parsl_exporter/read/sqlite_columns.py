@@ -42,6 +42,7 @@ _FEWEST = 500
 _LONGEST_READ = 0.03
 """Seconds after which a read is stopped and begun again with fewer rows."""
 _LAST_ROWID = 2**63 - 1
+_ACTIVE = 1 + NODE.columns.index("active")
 _STAMP = 1 + NODE.columns.index("timestamp")
 _SEPARATOR = "\x1e"
 _INTEGERS = "typeof(task_id) <> 'integer' OR task_id < 0"
@@ -260,14 +261,17 @@ class SqliteColumns:
     # --- managers -------------------------------------------------------------------------------------------
 
     def _managers(self, part: _Slice) -> tuple[int, list[Row]]:
-        """How many rows there are, and the last row of each manager; before it, where an earlier one is newer, the same row with that stamp.
+        """How many rows there are, and of each manager the last, and the first and the last with active=1.
+
+        Before the last, where an earlier one is newer, comes an inactive one with that stamp.
 
         All rows when any is not as Parsl writes it.
         """
         where, parameters = part.where()
         managers = self._reader.fetch(
             "SELECT max(rowid), count(*), max(timestamp), min(timestamp), min(last_heartbeat),"
-            f" count(last_heartbeat), sum({_ODD}), group_concat(timestamp, ''), group_concat(last_heartbeat, '')"
+            f" count(last_heartbeat), sum({_ODD}), group_concat(timestamp, ''), group_concat(last_heartbeat, ''),"
+            " min(CASE WHEN active <> 0 THEN rowid END), max(CASE WHEN active <> 0 THEN rowid END)"
             f" FROM node NOT INDEXED WHERE {where} GROUP BY uid",
             parameters,
         )
@@ -277,13 +281,16 @@ class SqliteColumns:
 
     def _last_rows(self, managers: Sequence[Row]) -> list[Row] | None:
         newest = {row[0]: row[2] for row in managers}
+        chosen = {rowid for last, *_, first, latest in managers for rowid in (last, first, latest) if rowid}
         rows: list[Row] = []
-        last = ", ".join(map(str, newest))
-        for row in self._reader.rows_where(NODE, f"rowid IN ({last}) ORDER BY rowid", ()):
+        for row in self._reader.rows_where(
+            NODE, f"rowid IN ({', '.join(map(str, chosen))}) ORDER BY rowid", ()
+        ):
             if not _has_times(row):
                 return None
-            if row[_STAMP] != newest[row[0]]:
-                rows.append((0, *row[1:_STAMP], newest[row[0]], *row[_STAMP + 1 :]))
+            if row[_STAMP] != newest.get(row[0], row[_STAMP]):
+                inactive = *row[1:_ACTIVE], 0, *row[_ACTIVE + 1 : _STAMP]
+                rows.append((0, *inactive, newest[row[0]], *row[_STAMP + 1 :]))
             rows.append(row)
         return rows
 
@@ -313,7 +320,7 @@ def _has_times(row: Row) -> bool:
 
 def _ordinary(found: Row) -> bool:
     """Say whether the rows of one manager are all as Parsl writes them."""
-    _, count, _, earliest, earliest_beat, beats, odd, stamps, beat_stamps = found
+    _, count, _, earliest, earliest_beat, beats, odd, stamps, beat_stamps, *_ = found
     if odd or not _are_stamps(stamps, count) or (beats and not _are_stamps(beat_stamps, beats)):
         return False
     return bool(min(earliest, earliest_beat or earliest) > _EARLIEST)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timezone
+
 import pytest
+from oracle import BYTES, SECONDS
 from reading import Options, Reading, finished, told
 from telling import (
     EPOCH,
@@ -19,6 +22,10 @@ from telling import (
     workflow,
 )
 
+from parsl_exporter.model.failures import failure_class
+from parsl_exporter.model.groups import Buckets
+from parsl_exporter.model.run import Limits
+from parsl_exporter.model.runs import Runs
 from parsl_exporter.tables import Row, Table
 
 CLOSE_AFTER = 30.0
@@ -75,6 +82,15 @@ def test_a_finished_task() -> None:
         '_sum{app="add",executor="htex"} 2.25',
     ]
     assert reading.lines("parsl_task_memory_resident_bytes", "parsl_task_processes") == []
+
+
+def test_a_try_with_one_sample_has_a_peak_of_memory_but_no_cpu_time_to_observe() -> None:
+    reading = at_rest(told(ONE_TASK[:-1], Options(close_after=CLOSE_AFTER)))
+    assert reading.lines("parsl_task_memory_peak_bytes", "parsl_task_cpu_usage_seconds") == [
+        '_count{app="add",executor="htex"} 1',
+        '_sum{app="add",executor="htex"} 20000000',
+    ]
+    assert reading.lines("parsl_task_cpu_seconds_total") == []
 
 
 def test_all_ten_states_are_there_from_the_first() -> None:
@@ -195,6 +211,42 @@ def test_a_failed_try_counts_once_by_the_class_of_its_exception(
     assert told(story).lines("parsl_task_failures_total") == [
         f'{{app="add",executor="htex",reason="{reason}"}} 1'
     ]
+
+
+def failed(task_id: int, history: str, app: str = "add") -> list[Told]:
+    return [task(task_id, app), attempt(task_id, history=history, host="n"), status(task_id, "failed", 2)]
+
+
+def test_a_reason_is_there_once_the_run_has_seen_it_and_then_for_all_of_its_apps() -> None:
+    reading = told([task(0, "mul"), attempt(0), status(0, "pending", 1)])
+    assert reading.lines("parsl_task_failures_total", zeros=True) == []
+    reading.poll(as_rows([*failed(1, "ValueError('x')"), *failed(2, "Odd()", "sub")]))
+    assert reading.lines("parsl_task_failures_total", zeros=True) == [
+        f'{{app="{app}",executor="htex",reason="{reason}"}} {count}'
+        for app, counts in (("mul", (0, 0)), ("add", (1, 0)), ("sub", (0, 1)))
+        for reason, count in zip(("ValueError", "_other"), counts, strict=True)
+    ]
+
+
+def test_the_classes_that_are_folded_are_noted_once_each_and_not_without_end() -> None:
+    reading = told([*failed(0, "Odd()"), *failed(1, "Odd(2)"), *failed(2, "<Strange 4>")])
+    run = reading.runs.runs[RUN]
+    assert run.untold_classes() == ["Odd", "Strange"]
+    assert run.untold_classes() == []
+    reading.poll(as_rows([row for i in range(10, 100) for row in failed(i, f"Odd{i}()")]))
+    assert len(run.untold_classes()) == 18
+
+
+def test_a_configured_class_may_be_named_with_its_module() -> None:
+    runs = Runs(
+        zone=timezone.utc,
+        buckets=Buckets.of(SECONDS, BYTES),
+        limits=Limits(30, 900, 900, 10),
+        failure_reasons=["concurrent.futures.BrokenExecutor"],
+    )
+    run = runs.run(RUN, 0.0)
+    assert run is not None
+    assert runs.failure_label(run, failure_class("BrokenExecutor('x')")) == "BrokenExecutor"
 
 
 # --- late rows ------------------------------------------------------------------------------------------------
@@ -324,6 +376,49 @@ def test_a_block_and_its_manager_and_host_go_the_retention_time_after_they_ended
     ]
 
 
+def test_a_block_worked_once_a_try_names_it_or_its_manager_wrote_a_second_active_row() -> None:
+    worked = "parsl_block_worked"
+    reading = told(
+        [
+            *(block(block_id, "RUNNING", 1) for block_id in "0123"),
+            task(0),
+            attempt(0, block="0"),
+            *(node(f"m{block_id}", 2, block_id=block_id) for block_id in "123"),
+            node("m1", 3, block_id="1", active=False),
+            node("m2", 3, block_id="2"),
+        ]
+    )
+    of_block = '{{executor="htex",block_id="{}"}} {}'.format
+    assert reading.lines(worked, zeros=True) == [
+        of_block(0, 1),
+        of_block(1, 0),
+        of_block(2, 1),
+        of_block(3, 0),
+    ]
+    reading.poll([*late(node("m1", 4, block_id="1")), *late(node("m3", 4, block_id="3", active=False))])
+    assert reading.lines(worked) == [of_block(0, 1), of_block(1, 1), of_block(2, 1)]
+
+
+def test_of_two_executors_blocks_of_one_id_the_one_that_a_try_names_worked() -> None:
+    reading = told(
+        [
+            block("0", "RUNNING", 1, "htex"),
+            block("0", "RUNNING", 1, "other"),
+            *(node("m", at, block_id="0") for at in (2, 3)),
+        ]
+    )
+    assert reading.lines("parsl_block_worked") == []
+    reading.poll(as_rows([task(0), attempt(0, executor="other", block="0", host="node1")]))
+    assert reading.lines("parsl_block_worked") == ['{executor="other",block_id="0"} 1']
+
+
+def test_a_managers_last_row_is_the_last_inserted() -> None:
+    reading = told([node("m", 30), node("m", 20, active=False), node("m", 25, active=False)])
+    assert reading.lines("parsl_manager_last_row_timestamp_seconds") == [
+        f'{{manager="m",hostname="node1",executor="unknown",block_id="0"}} {EPOCH + 25:.0f}'
+    ]
+
+
 # --- limits ---------------------------------------------------------------------------------------------------
 
 
@@ -367,20 +462,20 @@ def of_runs(reading: Reading, family: str) -> list[str]:
 def test_runs_beyond_the_limit_are_folded_and_say_so() -> None:
     reading = told(runs("r1", "r2", "r3"), Options(runs=1))
     assert of_runs(reading, "parsl_tasks") == [
-        '{run_id="r1",state="running"} 1',
+        '{run_id="r3",state="running"} 1',
         '{run_id="_other",state="running"} 2',
     ]
     assert of_runs(reading, "parsl_task_memory_resident_bytes") == [
-        '{run_id="r1"} 100',
+        '{run_id="r3"} 100',
         '{run_id="_other"} 200',
     ]
     assert of_runs(reading, "parsl_workflow_start_timestamp_seconds") == [
-        f'{{run_id="r1"}} {EPOCH:.0f}',
-        f'{{run_id="_other"}} {EPOCH + 1:.0f}',
+        f'{{run_id="r3"}} {EPOCH + 2:.0f}',
+        f'{{run_id="_other"}} {EPOCH:.0f}',
     ]
     assert of_runs(reading, "parsl_workflow_last_event_timestamp_seconds") == [
-        f'{{run_id="r1"}} {EPOCH + 1:.0f}',
-        f'{{run_id="_other"}} {EPOCH + 3:.0f}',
+        f'{{run_id="r3"}} {EPOCH + 3:.0f}',
+        f'{{run_id="_other"}} {EPOCH + 2:.0f}',
     ]
     assert not any("_other" in line for line in reading.lines("parsl_workflow_info", "parsl_block_info"))
     assert reading.drawing.folds == 2
@@ -401,7 +496,8 @@ def test_counters_of_folded_runs_do_not_fall_when_one_of_them_goes() -> None:
 
 def test_a_run_once_folded_stays_folded() -> None:
     reading = told(runs("r1", "r2"), Options(runs=1, retention=RETENTION))
-    reading.poll(late(workflow("r1", completed=5)))
+    reading.lines("parsl_tasks")
+    reading.poll(late(workflow("r2", began=1, completed=5)))
     reading.lines("parsl_tasks")
     reading.clock = RETENTION + 1
     assert of_runs(reading.poll(), "parsl_tasks") == ['{run_id="_other",state="running"} 1']
@@ -411,10 +507,68 @@ def test_a_run_that_would_go_beyond_the_limit_of_series_is_folded() -> None:
     one_run = told(runs("r1")).drawing.runs(told(runs("r1")).views(), 1_000_000)[0].series
     reading = told(runs("r1", "r2", "r3"), Options(series=2 * one_run))
     assert of_runs(reading, "parsl_tasks") == [
-        '{run_id="r1",state="running"} 1',
         '{run_id="r2",state="running"} 1',
+        '{run_id="r3",state="running"} 1',
         '{run_id="_other",state="running"} 1',
     ]
+
+
+def over(*names: str) -> list[Told]:
+    return [workflow(run, began=int(run[1:]), completed=100) for run in names]
+
+
+def kept(reading: Reading) -> list[str]:
+    """The runs that have an info, and those dropped with a minus before them."""
+    shown = [line.split('"')[1] for line in reading.lines("parsl_workflow_info")]
+    return [*shown, *(f"-{run}" for run in sorted(reading.runs.ended))]
+
+
+def test_live_runs_are_kept_and_then_the_newest_and_one_that_is_over_is_dropped() -> None:
+    reading = told([*runs("r0"), *over("r1", "r2", "r3", "r4")], Options(runs=3))
+    assert kept(reading) == ["r0", "r3", "r4", "-r1", "-r2"]
+    assert reading.drawing.folds == 0
+    assert not any("_other" in line for line in reading.lines("parsl_tasks", zeros=True))
+    reading.poll(late(workflow("r5", began=5)))
+    assert kept(reading) == ["r0", "r4", "r5", "-r1", "-r2", "-r3"]
+
+
+def test_the_newest_by_their_first_row_is_not_the_last_inserted() -> None:
+    reading = told(over("r4", "r2", "r3", "r1"), Options(runs=2))
+    assert kept(reading) == ["r4", "r3", "-r1", "-r2"]
+
+
+def test_a_run_without_a_workflow_row_is_as_old_as_its_first_row() -> None:
+    named = runs("r1", "r2", "r3")
+    orphan = [task(0, run="r"), attempt(0, run="r"), status(0, "running", 9, run="r")]
+    orphan += [status(0, "pending", 1.5, run="r"), sample(0, 9, run="r")]
+    for story in ([*named, *orphan], [*orphan, *named]):
+        reading = told(story, Options(runs=3))
+        assert {*kept(reading)} == {"r2", "r3", "r"}
+        reading = told(story, Options(runs=2))
+        assert {*kept(reading)} == {"r", "r3"}
+    by_tables = Reading(Options(runs=2))
+    by_tables.take_by_tables(as_rows([*orphan, *named]))
+    assert by_tables.runs.runs["r"].first_us == (EPOCH + 1.5) * 1e6
+
+
+def test_a_live_run_once_kept_stays_when_newer_ones_come() -> None:
+    reading = told(runs("r1", "r2"), Options(runs=2))
+    assert kept(reading) == ["r1", "r2"]
+    reading.poll(late(workflow("r3", began=3), task(0, "add", "r3"), attempt(0, run="r3")))
+    assert kept(reading) == ["r1", "r2"]
+    assert reading.drawing.folds == 1
+
+
+def test_a_kept_run_that_ends_stays_until_a_live_one_needs_its_place() -> None:
+    reading = told(runs("r1", "r2"), Options(runs=2))
+    assert kept(reading) == ["r1", "r2"]
+    reading.poll(late(workflow("r1", began=0, completed=5)))
+    assert kept(reading) == ["r1", "r2"]
+    reading.poll(late(workflow("r3", began=3)))
+    assert kept(reading) == ["r2", "r3", "-r1"]
+    assert reading.drawing.folds == 0
+    reading.poll(late(status(1, "pending", 200, run="r1")))
+    assert kept(reading) == ["r2", "r3", "-r1"]
 
 
 def test_hidden_labels_say_so() -> None:
