@@ -64,6 +64,7 @@ def options_of(settings: Settings, source: SourceSettings, name: str) -> SourceO
         failure_reasons=settings.failure_reasons,
         hidden=source.hide_labels,
         run_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.run_timezones),
+        worker_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.worker_timezone),
     )
 
 

@@ -30,6 +30,9 @@ _HELD_TASKS = 10_000
 _READS_AT_ONCE = 4
 """Short reads whose rows are folded together: folding in columns costs little more for many rows than for few."""
 _ZONES_APART = timedelta(hours=26)
+_ZONES_APART_US = _ZONES_APART // timedelta(microseconds=1)
+_REPEATED = timedelta(hours=2)
+"""As much as clocks may go back."""
 _DATED = (STATUS, RESOURCE, BLOCK, NODE)
 
 _log = logging.getLogger(__name__)
@@ -73,7 +76,8 @@ class _FirstRead:
         self._columns = None
         if isinstance(reading.reader, SqliteReader):
             self._texts = SqliteColumns(reading.reader, monotonic=reading.steady)
-        if Columns is not None and self._texts is not None and not reading.options.run_zones:
+        zones = reading.options.run_zones or reading.options.worker_zones
+        if Columns is not None and self._texts is not None and not zones:
             self._columns = Columns(reading.runs, reading.options.limits.close_after)
         self._ends: dict[str, int] = {}
         for table in TABLES:
@@ -86,6 +90,12 @@ class _FirstRead:
         tables = {table.name: table for table in TABLES if table is not WORKFLOW}
         cursors = dict.fromkeys(tables, 0)
         held = _HELD_TASKS
+        if reading.options.worker_zones:
+            for table in (BLOCK, NODE):
+                while not reading.stopping() and self._batch(table):
+                    show()
+                del cursors[table.name]
+            runs.blocks_later = False
         while cursors and not reading.stopping():
             table = tables[min(cursors, key=lambda name: cursors[name])]
             if self._batch(table):
@@ -95,6 +105,8 @@ class _FirstRead:
                 del cursors[table.name]
             if self._live_tasks() > held:
                 ahead = [cursors[t.name] for t in (STATUS, RESOURCE) if t.name in cursors]
+                if reading.options.worker_zones:
+                    ahead = [us - _ZONES_APART_US for us in ahead]
                 with reading.baton:
                     (self._columns.settle if self._columns else runs.settle_history)(
                         min(ahead, default=float("inf"))
@@ -120,9 +132,9 @@ class _FirstRead:
             return self._status_as_texts()
         if self._texts is not None and not self._skip and table is NODE:
             with reading.baton:
-                nodes = self._texts.managers(reading.positions[NODE.name])
+                nodes = self._texts.managers(reading.positions[NODE.name], self._in_order)
             with reading.baton:
-                reading.runs.take(NODE, nodes.rows, reading.steady())
+                reading.runs.take(NODE, nodes.rows, reading.steady(), reading.wall())
             reading.took(NODE, nodes.size, nodes.position)
             return nodes.more
         batch = self._rows(table)
@@ -130,9 +142,12 @@ class _FirstRead:
             reading.fold(table, batch.rows)
         elif batch.rows:
             with reading.baton:
-                self._columns.take(table, batch.rows, reading.steady())
+                self._columns.take(table, batch.rows, reading.steady(), reading.wall())
         reading.took(table, len(batch.rows), batch.position)
         return batch.more
+
+    def _in_order(self, least: str, greatest: str) -> bool:
+        return self._reading.runs.in_order(least, greatest, self._reading.wall())
 
     def _rows(self, table: Table) -> Batch:
         reading = self._reading
@@ -158,9 +173,10 @@ class _FirstRead:
             rows = partial(_one_by_one, texts, parts)
             with reading.baton:
                 if ordinary:
-                    columns.take_status(StatusColumns.joined(ordinary), rows, reading.steady())
+                    text = StatusColumns.joined(ordinary)
+                    columns.take_status(text, rows, reading.steady(), reading.wall())
                 else:
-                    columns.take(STATUS, rows(), reading.steady())
+                    columns.take(STATUS, rows(), reading.steady(), reading.wall())
             reading.took(STATUS, sum(part.size for part in parts), parts[-1].position)
         return slices[-1].more
 
@@ -187,8 +203,7 @@ def _skip(reading: Reading, wall: float) -> frozenset[str]:
     candidates = runs.maybe_abandoned(wall)
     if candidates:
         since = datetime.fromtimestamp(wall - reading.options.limits.abandon_after, reading.options.zone)
-        if reading.options.run_zones:
-            since -= _ZONES_APART
+        since -= _ZONES_APART if reading.options.run_zones or reading.options.worker_zones else _REPEATED
         stamp = since.strftime("%Y-%m-%d %H:%M:%S.%f")
         writers: set[str] = set()
         for table in _DATED:

@@ -35,7 +35,8 @@ _log = logging.getLogger(__name__)
 class SourceOptions(NamedTuple):
     """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump.
 
-    `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead.
+    `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead; `worker_zones`: patterns
+    of executors and the zones of what their workers stamp.
     """
 
     name: str
@@ -47,6 +48,7 @@ class SourceOptions(NamedTuple):
     hidden: frozenset[str]
     whole: bool = False
     run_zones: tuple[tuple[str, tzinfo], ...] = ()
+    worker_zones: tuple[tuple[str, tzinfo], ...] = ()
 
 
 class _Taken(NamedTuple):
@@ -71,6 +73,7 @@ class Reading:
         *,
         baton: Baton,
         steady: Callable[[], float],
+        wall: Callable[[], float],
         rows_read: Counter[str],
         stopping: Callable[[], bool],
     ) -> None:
@@ -79,6 +82,7 @@ class Reading:
         self.baton = baton
         self.turn: AbstractContextManager[None] = nullcontext() if reader.remote else baton
         self.steady = steady
+        self.wall = wall
         self.stopping = stopping
         self.runs = Runs(
             zone=options.zone,
@@ -86,6 +90,7 @@ class Reading:
             limits=options.limits,
             failure_reasons=options.failure_reasons,
             run_zones=options.run_zones,
+            worker_zones=options.worker_zones,
         )
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
         self.backlog: dict[str, int] = {}
@@ -122,7 +127,7 @@ class Reading:
                 workflows = self.reader.workflows(zoneless)
             self.fold(WORKFLOW, workflows)
         with self.baton:
-            self.runs.take(table, rows, self.steady())
+            self.runs.take(table, rows, self.steady(), self.wall())
             if self.reader.keyed and table in (STATUS, RESOURCE):
                 self._nameless.add(self.runs, rows)
 
@@ -176,8 +181,14 @@ class Reading:
             if self.steady() > until:
                 break
         self.backlog = {table.name: self._left(table) if table in left else 0 for table in TABLES}
+        misread = self.runs.misread_runs()
         for run_id in list(self.runs.awakened):
-            self._read_run(run_id)
+            why = (
+                "its workers' first block came late"
+                if run_id in misread
+                else "it was taken for abandoned, but writes"
+            )
+            self._read_run(run_id, why)
         return not left
 
     def _left(self, table: Table) -> int:
@@ -197,7 +208,7 @@ class Reading:
             self.fold(TRY, rows)
         self.fold(WORKFLOW, workflows)
 
-    def _read_run(self, run_id: str) -> None:
+    def _read_run(self, run_id: str, why: str) -> None:
         runs = self.runs
         runs.abandoned.discard(run_id)
         try:
@@ -217,7 +228,7 @@ class Reading:
         event(
             _log,
             logging.INFO,
-            "a run taken for abandoned writes again",
+            f"a run is read again: {why}",
             source=self.options.name,
             run_id=run_id,
         )

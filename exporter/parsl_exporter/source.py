@@ -5,6 +5,7 @@ Nothing of a run is published before the source has caught up once.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.share import Drawing, Drawn, Share
 from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.lifetimes import mark_gone
+from parsl_exporter.model.offsets import Offset
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.read.reader import Reader
@@ -57,6 +59,18 @@ def locked(busy: SourceBusy, seconds: float) -> SourceFault:
     return SourceFault(
         "locked",
         f"{busy} for {seconds:.0f} s, or its file system cannot lock (NFS without a lock service); trying on",
+    )
+
+
+def zone_in_doubt(offset: Offset, zone: str) -> str:
+    """What to say of a host whose stamps speak against their zone; `zone` is what they seem to be in."""
+    hours = f"{abs(offset.us) / 3_600_000_000:g} h {'ahead of' if offset.us > 0 else 'behind'}"
+    name = zone if zone == "UTC" else "ZONE"
+    whose = "" if zone == "UTC" else f", where ZONE is the IANA name of that host's zone, {zone} at that time"
+    return (
+        f"host {offset.host}: all tries of executor {offset.executor} there begin before they were launched or end"
+        f" after their final row, as its stamps are {hours} those of the submit host; write worker_timezone:"
+        f" {{{json.dumps(offset.executor)}: {name}}} into the source{whose}"
     )
 
 
@@ -106,6 +120,7 @@ class Source:
         self._before: _Before = _Before(Counter(), Counter(), 0)
         self._reported: set[tuple[str, str]] = set()
         self._folding_told = False
+        self._zones_told: set[str] = set()
         self._drawn_runs: tuple[Drawn, ...] = ()
         self._next_drawing = 0.0
         self._next_progress = 0.0
@@ -260,6 +275,7 @@ class Source:
             self._options,
             baton=self._baton,
             steady=self._clock.steady,
+            wall=self._clock.wall,
             rows_read=self._rows_read,
             stopping=self._stopping,
         )
@@ -310,6 +326,7 @@ class Source:
             with self._baton:
                 reading.runs.settle(now)
             self._report_rejected(reading.runs)
+            self._report_zones(reading.runs)
 
     # --- showing --------------------------------------------------------------------------------------------
 
@@ -378,6 +395,12 @@ class Source:
                 source=self.name,
                 folded=self._folded,
             )
+
+    def _report_zones(self, runs: Runs) -> None:
+        for offset, zone in runs.offsets():
+            if offset.host not in self._zones_told:
+                self._zones_told.add(offset.host)
+                event(_log, logging.WARNING, zone_in_doubt(offset, zone), source=self.name)
 
     def _report_rejected(self, runs: Runs) -> None:
         for key, row in runs.first_rejected.items():

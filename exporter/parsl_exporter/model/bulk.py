@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from parsl_exporter.model.groups import Group
 from parsl_exporter.model.histogram import Histogram
-from parsl_exporter.model.names import Names
 from parsl_exporter.model.run import Run
+from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.stamp_columns import read_stamps
-from parsl_exporter.model.stamps import Stamps
+from parsl_exporter.model.stamps import MICROSECONDS
 from parsl_exporter.model.tasks import Task, Try
 from parsl_exporter.model.usage import CUMULATIVE, SYSTEM, TOO_MUCH, USER, Usage
-from parsl_exporter.tables import Row
+from parsl_exporter.model.writers import SUBMIT
+from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, Row, Table
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -43,6 +44,11 @@ _MOST = 1 << 26
 _GAP = 1 << 16
 """Ids that may be missing before the next: one far beyond the others must not cost memory for those between."""
 _ROOM = 1 << 8
+_DOUBTFUL = 450
+"""Seconds by which a task may begin before it was launched, or end after it was told to have, as clocks differ."""
+_WORKERS = (RUNNING, RUNNING_ENDED)
+_SUBMIT = -2
+"""Stands for the executor of rows that no worker wrote."""
 
 
 class Bulk:
@@ -52,10 +58,11 @@ class Bulk:
     have been given up by then (of all rows: `give_up` must be called with their task ids).
     """
 
-    def __init__(self, run: Run, stamps: Stamps, names: Names) -> None:
+    def __init__(self, run: Run, runs: Runs) -> None:
         self.run = run
-        self._stamps = stamps
-        self._names = names
+        self._runs = runs
+        self._stamps = runs.stamps
+        self._names = runs.names
         self._base = 0
         self._codes: dict[str, int] = {}
         self._texts: list[str] = []
@@ -90,7 +97,7 @@ class Bulk:
         apps = np.fromiter(map(codes.__getitem__, columns[3]), np.int64, len(rows))
         ordinary = self._ordinary(index, (index < 0) | (self._names_of[0, index.clip(0)] >= 0))
         self._names_of[0, index[ordinary]] = apps[ordinary]
-        return self._took(index, ordinary)
+        return self._took(index, ordinary, TASK)
 
     def take_tries(self, rows: Sequence[Row]) -> Mask | None:
         """Take try rows."""
@@ -106,7 +113,7 @@ class Bulk:
         odd |= np.fromiter(map(bool, columns[7]), bool, len(rows))
         ordinary = self._ordinary(index, odd)
         self._names_of[1:, index[ordinary]] = places[:, ordinary]
-        return self._took(index, ordinary)
+        return self._took(index, ordinary, TRY)
 
     def _coded(self, column: Sequence[Any]) -> Ints:
         """The codes of a column of names; -1 for NULL and the empty text."""
@@ -120,11 +127,12 @@ class Bulk:
         states: str,
         stamps: str,
         count: int,
+        end: int,
         before: Callable[[Mask], None] = lambda mask: None,
     ) -> Mask | None:
         """Take status rows as texts: ids and states with commas between, stamps of 26 characters without.
 
-        `before` is given the mask first; when it raises, no row has been taken.
+        `end` is the position of the last. `before` is given the mask first; when it raises, no row has been taken.
         """
         index = self._numbers(task_ids, count)
         tries = self._numbers(try_ids, count)
@@ -134,7 +142,7 @@ class Bulk:
             return None
         codes = np.fromiter(map(_CODES.__getitem__, names), np.int64, count)
         index = self._within(index)
-        if index is None:
+        if index is None or not self._plain(STATUS, at, index, np.isin(codes, _WORKERS), end):
             return None
         safe = codes.clip(0), index.clip(0)
         odd = (index < 0) | (codes < 0) | (tries != 0) | (at <= 0) | (self._at[safe] != 0)
@@ -144,7 +152,7 @@ class Bulk:
         ordinary = self._ordinary(index, odd)
         before(~ordinary)
         self._at[codes[ordinary], index[ordinary]] = at[ordinary]
-        return self._took(index, ordinary, at)
+        return self._took(index, ordinary, STATUS, at)
 
     def take_status_rows(self, rows: Sequence[Row]) -> Mask | None:
         """Take status rows."""
@@ -160,7 +168,7 @@ class Bulk:
             )
         except TypeError:
             return None
-        return self.take_status(*texts, len(rows))
+        return self.take_status(*texts, len(rows), rows[-1][0])
 
     def take_samples(self, rows: Sequence[Row]) -> Mask | None:
         """Take resource samples."""
@@ -174,11 +182,13 @@ class Bulk:
         tries = self._small(columns[3])
         if index is None or at is None or tries is None or values is None:
             return None
+        if not self._plain(RESOURCE, at, index, np.full(len(rows), True), rows[-1][0]):
+            return None
         odd = (index < 0) | (tries != 0) | (at <= 0) | (np.abs(values) >= TOO_MUCH).any(axis=0)
         ordinary = self._ordinary(index, odd)
         if ordinary.any():
             self._fold_samples(index[ordinary], at[ordinary], values[:, ordinary])
-        return self._took(index, ordinary, at)
+        return self._took(index, ordinary, RESOURCE, at)
 
     def _fold_samples(self, index: Ints, at: Ints, values: Floats) -> None:
         order = np.lexsort((at, index))
@@ -260,10 +270,29 @@ class Bulk:
             known &= ~self._given_up[place]
         return known
 
-    def _took(self, index: Ints, ordinary: Mask, at: Ints | None = None) -> Mask:
+    def _plain(self, table: Table, at: Ints, index: Ints, worker: Mask, end: int) -> bool:
+        """Say whether stamps can be taken as they are, none of which came twice; tell the run's writers where they ask.
+
+        `worker`: rows that workers wrote; `end`: the position of the last.
+        """
+        newest = int(at.max())
+        if newest < self._runs.plain_until(self.run, int(at.min())):
+            return True
+        if newest > self._runs.wall_us or self.run.clock_ahead:
+            return False
+        watched = at >= self._runs.watched_from(self.run, newest)
+        executors = np.where(worker, self._names_of[1, index.clip(0)], _SUBMIT)[watched]
+        if (executors == -1).any() or (index < 0).any():
+            return False
+        for code in np.unique(executors).tolist():
+            writer = SUBMIT if code == _SUBMIT else self._texts[code]
+            self.run.writers[table.name, writer].wrote(end, int(at[watched][executors == code].max()))
+        return True
+
+    def _took(self, index: Ints, ordinary: Mask, table: Table, at: Ints | None = None) -> Mask:
         self._held[index[ordinary]] = True
         if at is not None and ordinary.any():
-            self.run.newest_us = max(self.run.newest_us, int(at[ordinary].max()))
+            self._runs.took(self.run, table, int(at[ordinary].max()))
         self.run.changed = True
         return ~ordinary
 
@@ -316,6 +345,7 @@ class Bulk:
         if len(done):
             self._add_groups(done)
             self._add_places(done, newest)
+            self._add_offsets(done)
             self.run.retired.add_all(done + self._base)
             self._held[done] = False
         self._shrink()
@@ -371,6 +401,19 @@ class Bulk:
             block_facts = self.run.block(self._texts[e], self._texts[b])
             block_facts.activity = max(block_facts.activity, us)
             self.run.executors_seen_on.setdefault((self._texts[b], self._texts[h]), set()).add(self._texts[e])
+
+    def _add_offsets(self, done: Ints) -> None:
+        """What the tasks say of their hosts' clocks: one of each host and offset is enough, to the second."""
+        begin = (self._at[RUNNING, done] - self._at[LAUNCHED, done]) // MICROSECONDS
+        end = (self._at[RUNNING_ENDED, done] - self._at[EXEC_DONE, done]) // MICROSECONDS
+        odd = (begin < -_DOUBTFUL) | (end > _DOUBTFUL)
+        places = self._names_of[1, done] * len(self._texts) + self._names_of[2, done]
+        of = np.r_[np.flatnonzero(odd), np.unique(np.where(odd, -1, places), return_index=True)[1]]
+        for place, begin_s, end_s in set(
+            zip(places[of].tolist(), begin[of].tolist(), end[of].tolist(), strict=True)
+        ):
+            executor, host = (self._texts[code] for code in divmod(place, len(self._texts)))
+            self.run.offsets.add(executor, host, begin_s * MICROSECONDS, end_s * MICROSECONDS)
 
     def _shrink(self) -> None:
         """Let go of the columns below the first task that is still held."""

@@ -26,8 +26,9 @@ class Columns:
         self._close_after_us = close_after * MICROSECONDS
         self._bulks: dict[str, Bulk] = {}
 
-    def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
+    def take(self, table: Table, rows: Sequence[Row], now: float, wall: float) -> None:
         """Take rows of one table."""
+        self._runs.take(table, (), now, wall)
         if table in (TASK, TRY, STATUS, RESOURCE):
             by_run: dict[Any, list[Row]] = {run_id: [] for run_id in set(map(_RUN_ID, rows))}
             if len(by_run) == 1:
@@ -37,13 +38,16 @@ class Columns:
                     by_run[row[1]].append(row)
             rows = [row for run_id, part in by_run.items() for row in self._rest(table, run_id, part, now)]
         if rows:
-            self._runs.take(table, rows, now)
+            self._runs.take(table, rows, now, wall)
 
-    def take_status(self, text: StatusColumns, rows: Callable[[], Sequence[Row]], now: float) -> None:
+    def take_status(
+        self, text: StatusColumns, rows: Callable[[], Sequence[Row]], now: float, wall: float
+    ) -> None:
         """Take status rows as texts; `rows` gives the same rows in the same order, should they be needed.
 
         When `rows` raises, none has been taken.
         """
+        self._runs.take(STATUS, (), now, wall)
         bulk = self._bulk(text.run_id, now)
         if bulk is None:
             return
@@ -54,11 +58,11 @@ class Columns:
                 rest.extend(compress(rows(), mask.tolist()))
 
         texts = text.task_ids, text.try_ids, text.states, text.stamps
-        if bulk.take_status(*texts, text.size, before=read_rest) is None:
+        if bulk.take_status(*texts, text.size, text.end, before=read_rest) is None:
             rest.extend(rows())
             bulk.give_up(row[2] for row in rest)
         if rest:
-            self._runs.take(STATUS, rest, now)
+            self._runs.take(STATUS, rest, now, wall)
 
     def _rest(self, table: Table, run_id: Any, rows: list[Row], now: float) -> Sequence[Row]:
         """Take what can be taken in columns; give the rows that cannot."""
@@ -85,7 +89,7 @@ class Columns:
             return None
         bulk = self._bulks.get(run_id)
         if bulk is None or bulk.run is not run:
-            bulk = self._bulks[run_id] = Bulk(run, self._runs.stamps, self._runs.names)
+            bulk = self._bulks[run_id] = Bulk(run, self._runs)
         return bulk
 
     def live_tasks(self) -> int:

@@ -8,13 +8,15 @@ rejected with a reason from `REASONS` and counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parsl_exporter.model.blocks import Entry
 from parsl_exporter.model.managers import Manager, NodeRow
 from parsl_exporter.model.run import Info, Run
-from parsl_exporter.model.tasks import Task, Try, failure_class
+from parsl_exporter.model.stamps import Readings
+from parsl_exporter.model.tasks import ON_BLOCK, WORKER_STATES, Task, Try, failure_class, is_id
 from parsl_exporter.model.usage import TOO_MUCH, Usage, usable
+from parsl_exporter.model.writers import SUBMIT
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
 if TYPE_CHECKING:
@@ -29,19 +31,32 @@ def take_workflow(runs: Runs, rows: Sequence[Row], now: float) -> None:
     names = runs.names
     for row in rows:
         _, _, workflow, version, began, completed, host, user, rundir = row
-        begin_us = _stamp(runs, WORKFLOW, row, began)
-        end_us = None if completed in (None, "") else _stamp(runs, WORKFLOW, row, completed)
-        if begin_us < 0 or (end_us is not None and end_us < 0):
+        begin = _readings(runs, WORKFLOW, row, began)
+        if begin is None:
+            continue
+        end = None if completed in (None, "") else _readings(runs, WORKFLOW, row, completed)
+        if end is None and completed not in (None, ""):
             continue
         run = _run(runs, WORKFLOW, row, now)
         if run is None:
             continue
+        end_us, end_again_us = (None, None) if end is None else end
         info = Info(
-            names[workflow], names[version], names[host], names[user], names[rundir], begin_us, end_us
+            names[workflow],
+            names[version],
+            names[host],
+            names[user],
+            names[rundir],
+            begin.first,
+            end_us,
+            end_again_us,
         )
+        info = info.ending_after(run.newest_status_us)
         if info != run.info:
             run.info = info
             run.touch(now)
+            runs.heard(run, info.begin_us)
+            runs.heard(run, info.end_us or 0)
 
 
 def take_task(runs: Runs, rows: Sequence[Row], now: float) -> None:
@@ -95,6 +110,7 @@ def take_try(runs: Runs, rows: Sequence[Row], now: float) -> None:
         one.executor = names[executor]
         if block_id:
             one.block = names[block_id]
+            run.placed.add(one.executor)
         if hostname:
             one.host = names[hostname]
         if history and history.__class__ is str:
@@ -110,18 +126,19 @@ def take_status(runs: Runs, rows: Sequence[Row], now: float) -> None:
     for row in rows:
         _, run_id, task_id, try_id, state, stamp = row
         try:
-            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.read(stamp)
+            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
         except (ValueError, TypeError):
-            us = _stamp(runs, STATUS, row, stamp)
-            if us < 0:
+            if _readings(runs, STATUS, row, stamp) is None:
                 continue
+            us = stamps.marked(stamp)
         if run is None or run_id != run.run_id:
-            if run is not None and newest > run.newest_us:
-                run.newest_us = newest
+            if run is not None and newest:
+                runs.took(run, STATUS, newest)
             run = _run(runs, STATUS, row, now)
             if run is None:
                 continue
             tasks, touched, newest = run.tasks, run.touched, 0
+            plain_until = runs.plain_until(run, us)
         task = tasks.get(task_id)
         if task is None:
             task = _task(runs, run, STATUS, row)
@@ -132,6 +149,13 @@ def take_status(runs: Runs, rows: Sequence[Row], now: float) -> None:
             one = _try(runs, task, STATUS, row)
             if one is None:
                 continue
+        if not 0 <= us < plain_until:
+            us = _placed(runs, run, STATUS, row, us, one.executor if state in WORKER_STATES else SUBMIT)
+            if us < 0:
+                continue
+            plain_until = _signed(runs, run, STATUS, us, one if state in ON_BLOCK else None)
+        elif us > newest:
+            newest = us
         if task.partly_closed:
             _late(runs, run, STATUS, task, one)
         state = names[state]
@@ -139,26 +163,25 @@ def take_status(runs: Runs, rows: Sequence[Row], now: float) -> None:
             one.again(state, us)
         else:
             one.first[state] = us
-        if us > newest:
-            newest = us
         one.seen = now
         touched[task_id] = task
-    if run is not None and newest > run.newest_us:
-        run.newest_us = newest
+    if run is not None and newest:
+        runs.took(run, STATUS, newest)
 
 
 def take_resource(runs: Runs, rows: Sequence[Row], now: float) -> None:
     """Take resource samples."""
     stamps = runs.stamps
     run: Run | None = None
+    newest = 0
     for row in rows:
         _, run_id, task_id, try_id, stamp, children, user, system, virtual, resident = row[:10]
         try:
-            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.read(stamp)
+            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
         except (ValueError, TypeError):
-            us = _stamp(runs, RESOURCE, row, stamp)
-            if us < 0:
+            if _readings(runs, RESOURCE, row, stamp) is None:
                 continue
+            us = stamps.marked(stamp)
         cumulative = (user, system, *row[10:])
         try:
             finite = -TOO_MUCH < sum(cumulative) + children + virtual + resident < TOO_MUCH
@@ -168,9 +191,12 @@ def take_resource(runs: Runs, rows: Sequence[Row], now: float) -> None:
             runs.reject(RESOURCE, "number", row)
             continue
         if run is None or run_id != run.run_id:
+            if run is not None and newest:
+                runs.took(run, RESOURCE, newest)
             run = _run(runs, RESOURCE, row, now)
             if run is None:
                 continue
+            newest, plain_until = 0, runs.plain_until(run, us)
         task = run.tasks.get(task_id)
         if task is None:
             task = _task(runs, run, RESOURCE, row)
@@ -181,6 +207,13 @@ def take_resource(runs: Runs, rows: Sequence[Row], now: float) -> None:
             one = _try(runs, task, RESOURCE, row)
             if one is None:
                 continue
+        if not 0 <= us < plain_until:
+            us = _placed(runs, run, RESOURCE, row, us, one.executor)
+            if us < 0:
+                continue
+            plain_until = _signed(runs, run, RESOURCE, us, one)
+        elif us > newest:
+            newest = us
         if task.partly_closed:
             _late(runs, run, RESOURCE, task, one)
         usage = one.usage
@@ -188,10 +221,10 @@ def take_resource(runs: Runs, rows: Sequence[Row], now: float) -> None:
             one.usage = Usage(us, children, virtual, resident, cumulative)
         else:
             usage.add(us, children, virtual, resident, cumulative)
-        if us > run.newest_us:
-            run.newest_us = us
         one.seen = now
         run.touched[task_id] = task
+    if run is not None and newest:
+        runs.took(run, RESOURCE, newest)
 
 
 def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
@@ -199,8 +232,8 @@ def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
     names = runs.names
     for row in rows:
         place, _, executor, block_id, job_id, stamp, state = row
-        us = _stamp(runs, BLOCK, row, stamp)
-        if us < 0:
+        readings = _readings(runs, BLOCK, row, stamp)
+        if readings is None:
             continue
         if block_id is None or block_id == "":
             runs.reject(BLOCK, "key", row)
@@ -208,10 +241,11 @@ def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
         run = _run(runs, BLOCK, row, now)
         if run is None:
             continue
+        us = run.writers.read(BLOCK.name, SUBMIT, place, readings)
         label, block = names[executor], names[block_id]
         run.block(label, block).take(Entry(place, us, names[state], names[job_id]))
         run.executors_of_block.setdefault(block, set()).add(label)
-        run.newest_us = max(run.newest_us, us)
+        runs.took(run, BLOCK, us)
 
 
 def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
@@ -220,24 +254,28 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
     There are two a task, nearly all alike: of each manager only the last row of a batch is looked at closely.
     """
     stamps = runs.stamps
+    run: Run | None = None
+    heard = 0
     last: dict[tuple[str, str], tuple[Row, int, int]] = {}
     newest: dict[tuple[str, str], int] = {}
     for row in rows:
         place, run_id, uid, _, _, cpus, memory, active, workers, _, stamp, heartbeat = row
         try:
-            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.read(stamp)
+            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
             if heartbeat is None:
                 beat_us = us
             elif len(heartbeat) == 26:
                 beat_us = stamps[heartbeat[:19]] + int(heartbeat[20:])
             else:
-                beat_us = stamps.read(heartbeat)
+                beat_us = stamps.marked(heartbeat)
             finite = -TOO_MUCH < cpus + memory + active + workers < TOO_MUCH
         except (ValueError, TypeError):
-            us = _stamp(runs, NODE, row, stamp)
-            beat_us = us if us < 0 or heartbeat is None else _stamp(runs, NODE, row, heartbeat)
-            if beat_us < 0:
+            if _readings(runs, NODE, row, stamp) is None:
                 continue
+            if heartbeat is not None and _readings(runs, NODE, row, heartbeat) is None:
+                continue
+            us = stamps.marked(stamp)
+            beat_us = us if heartbeat is None else stamps.marked(heartbeat)
             finite = False
         if not finite and not usable((cpus, memory, active, workers)):
             runs.reject(NODE, "number", row)
@@ -245,11 +283,30 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
         if run_id.__class__ is not str or not run_id or uid is None or uid == "":
             runs.reject(NODE, "key", row)
             continue
+        if run is None or run_id != run.run_id:
+            if run is not None:
+                runs.heard(run, heard)
+            run = _run(runs, NODE, row, now)
+            if run is None:
+                continue
+            heard, plain_until = 0, runs.plain_until(run, us)
+        if not 0 <= us < plain_until:
+            us = _placed(runs, run, NODE, row, us, SUBMIT)
+            plain_until = _signed(runs, run, NODE, us, None)
+        elif us > heard:
+            heard = us
+        if heartbeat is None:
+            beat_us = us
+        elif beat_us < 0:
+            readings = stamps.readings(heartbeat)
+            beat_us = readings.again if readings.again <= us else readings.first
         key = (run_id, uid)
         if key not in last or place > last[key][0][0]:
             last[key] = (row, us, beat_us)
         if us > newest.get(key, -1):
             newest[key] = us
+    if run is not None:
+        runs.heard(run, heard)
     for key, (row, us, beat_us) in last.items():
         _take_manager(runs, row, us, beat_us, newest[key], now)
 
@@ -276,8 +333,8 @@ def _take_manager(runs: Runs, row: Row, us: int, heartbeat_us: int, newest_us: i
     manager = run.managers.get(names[uid])
     if manager is None:
         manager = run.managers[names[uid]] = Manager(snapshot)
-    manager.take(snapshot, newest_us)
-    run.newest_us = max(run.newest_us, newest_us)
+    manager.take(snapshot, min(newest_us, runs.wall_us))
+    runs.took(run, NODE, newest_us)
 
 
 INTAKES: dict[str, Callable[[Runs, Sequence[Row], float], None]] = {
@@ -291,15 +348,42 @@ INTAKES: dict[str, Callable[[Runs, Sequence[Row], float], None]] = {
 }
 
 
-def _stamp(runs: Runs, table: Table, row: Row, value: object) -> int:
-    """Microseconds of a stamp; -1 when it is none, and the row is rejected then."""
+def _readings(runs: Runs, table: Table, row: Row, value: object) -> Readings | None:
+    """What a stamp may mean; None when it is none, and the row is rejected then."""
     try:
-        us = runs.stamps.read(value)
+        return runs.stamps.readings(value)
     except ValueError:
-        us = -1
-    if us < 0:
         runs.reject(table, "timestamp", row)
-    return us
+        return None
+
+
+def _placed(runs: Runs, run: Run, table: Table, row: Row, us: int, writer: str | None) -> int:
+    """Microseconds of a stamp that is not plain, in its writer's order of insertion; -1 when the row has to wait.
+
+    `us` is negative where it came twice; `writer` is None until the try row has come.
+    """
+    came_twice = us < 0
+    if not came_twice and us < runs.watched_from(run, us):
+        return us
+    if writer is None:
+        waits = not runs.last_call or (came_twice and not run.over)
+    else:
+        waits = came_twice and table.name in run.waiting and not runs.passing
+    if waits:
+        run.waiting.setdefault(table.name, []).append(row)
+        runs.heard(run, 0)
+        return -1
+    stamp = runs.stamps.readings(row[1 + table.columns.index("timestamp")])
+    return stamp.first if writer is None else run.writers.read(table.name, writer, row[0], stamp)
+
+
+def _signed(runs: Runs, run: Run, table: Table, us: int, alive: Try | None) -> int:
+    """Note when a row came and what it says of the life of its try; give until when stamps are plain now."""
+    runs.took(run, table, us)
+    run.clock_ahead = run.clock_ahead or us > runs.wall_us
+    if alive is not None and run.clock_ahead:
+        alive.showed_life(min(us, runs.wall_us))
+    return runs.plain_until(run, us)
 
 
 def _run(runs: Runs, table: Table, row: Row, now: float) -> Run | None:
@@ -310,18 +394,19 @@ def _run(runs: Runs, table: Table, row: Row, now: float) -> Run | None:
         return None
     run = runs.run(run_id, now)
     if run is not None:
-        run.touch(now)
+        if table in (WORKFLOW, TASK, TRY):  # those are read again by key, which is no sign of life
+            run.changed = run.changed or table is not WORKFLOW
+        else:
+            run.changed = True
+            if not runs.last_call:  # which takes what came before
+                run.seen = now
     return run
-
-
-def _integer(value: Any) -> bool:
-    return isinstance(value, int) and value >= 0
 
 
 def _task(runs: Runs, run: Run, table: Table, row: Row) -> Task | None:
     """The new record of a task seen for the first time; None when the row was set aside or rejected."""
     task_id = row[2]
-    if not _integer(task_id) or (table is not TASK and not _integer(row[3])):
+    if not is_id(task_id) or (table is not TASK and not is_id(row[3])):
         runs.reject(table, "key", row)
         return None
     if task_id in run.retired:
@@ -333,7 +418,7 @@ def _task(runs: Runs, run: Run, table: Table, row: Row) -> Task | None:
 
 def _try(runs: Runs, task: Task, table: Table, row: Row) -> Try | None:
     """The new record of a try seen for the first time; None when the row is rejected."""
-    if not _integer(row[3]):
+    if not is_id(row[3]):
         runs.reject(table, "key", row)
         return None
     one = task.tries[row[3]] = Try()

@@ -41,6 +41,7 @@ class Run(RunSums):
     def settle(self, now: float) -> None:
         """Bring every sum up to date with the rows taken so far, and close the tries that have been quiet."""
         over = self.over
+        self._settle_end()
         if over and self.over_since is None:
             self.over_since = now
             self.touched.update(self.tasks)
@@ -55,6 +56,10 @@ class Run(RunSums):
             if task.partly_closed:
                 self._retire(task_id, task)
         self._close_quiet(now)
+
+    def _settle_end(self) -> None:
+        if self.info is not None:
+            self.info = self.info.ending_after(self.newest_status_us)
 
     def _close_quiet(self, now: float) -> None:
         waiting = self._closing
@@ -94,6 +99,7 @@ class Run(RunSums):
         `whole` is a dump: every ended try closes, whatever its age. So it does when the run is over; but a try
         that lacks a row, or an update of it, may get that in a moment unless the run was over long ago.
         """
+        self._settle_end()
         close_after_us = self._limits.close_after * MICROSECONDS
         before_us = self.last_us - close_after_us
         ended_us = self.info.end_us if self.info is not None else None
@@ -141,6 +147,7 @@ class Run(RunSums):
                 group.failures[reason] += 1
             if one.block is not None or one.host is not None:
                 self._place(one)
+                self.offsets.note(one)
             if one.usage is not None:
                 used = one.usage.used()
                 cpu = used[USER] + used[SYSTEM]

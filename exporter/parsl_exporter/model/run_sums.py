@@ -12,9 +12,12 @@ from parsl_exporter.model.blocks import Block
 from parsl_exporter.model.groups import TIMED, Buckets, Group
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import OTHER, UNKNOWN
+from parsl_exporter.model.offsets import Offsets
 from parsl_exporter.model.retired import Retired
 from parsl_exporter.model.tasks import DEPENDENCY_ERROR, Running, Shown, Standing, Task, Try
 from parsl_exporter.model.usage import CUMULATIVE, SYSTEM, USER
+from parsl_exporter.model.writers import Writers
+from parsl_exporter.tables import Row
 
 
 class Limits(NamedTuple):
@@ -27,7 +30,10 @@ class Limits(NamedTuple):
 
 
 class Info(NamedTuple):
-    """The run's workflow row; `end_us` is None while time_completed is NULL."""
+    """The run's workflow row; `end_us` is None while time_completed is NULL.
+
+    `end_again_us` is the other reading of an end in an hour that came twice.
+    """
 
     name: str
     version: str
@@ -36,10 +42,21 @@ class Info(NamedTuple):
     rundir: str
     begin_us: int
     end_us: int | None
+    end_again_us: int | None = None
+
+    def ending_after(self, status_us: int) -> Info:
+        """The same with an end that is not before the newest status row, where it can be read so."""
+        if self.end_us is None or self.end_again_us is None or self.end_us >= status_us:
+            return self
+        return self._replace(end_us=self.end_again_us)
 
 
 class RunSums:
-    """One run of one database. `published` says whether anything of it has been shown."""
+    """One run of one database. `published` says whether anything of it has been shown.
+
+    `heard_us`: when a row of it was last taken, see `Runs.heard`. `clock_ahead`: a row was stamped later than that.
+    `waiting`: rows, by table, whose stamps cannot be read before others have come. `placed`: executors with a block.
+    """
 
     def __init__(self, run_id: str, buckets: Buckets, limits: Limits) -> None:
         self.run_id = run_id
@@ -55,6 +72,14 @@ class RunSums:
         self.hosts: dict[str, Host] = {}
         self.apps: dict[str, str] = {}
         self.newest_us = 0
+        self.newest_status_us = 0
+        self.heard_us = 0
+        self.clock_ahead = False
+        self.writers = Writers()
+        self.watched: dict[int, int] = {}
+        self.waiting: dict[str, list[Row]] = {}
+        self.placed: set[str] = set()
+        self.offsets = Offsets()
         self.seen = 0.0
         self.over_since: float | None = None
         self.published = False
@@ -106,6 +131,7 @@ class RunSums:
         block = self.blocks.get((executor, block_id))
         if block is None:
             block = self.blocks[executor, block_id] = Block()
+            self.placed.add(executor)
         return block
 
     def touch(self, now: float) -> None:
@@ -146,6 +172,7 @@ class RunSums:
             self._show(task_id, task, (app, task.executor(), standing))
         for try_id, one in task.tries.items():
             self._place(one)
+            self.offsets.note(one)
             if one.shown is not None or not one.finished():
                 self._show_running(task, try_id, one, app)
             if one.closed or self._complete(task, one):

@@ -7,15 +7,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.intake import INTAKES
 from parsl_exporter.model.names import OTHER, Names
+from parsl_exporter.model.offsets import Offset, zone_name
 from parsl_exporter.model.run import Limits, Run
 from parsl_exporter.model.stamps import MICROSECONDS, Stamps
-from parsl_exporter.model.tasks import DEPENDENCY_ERROR
-from parsl_exporter.tables import TOO_LARGE, WORKFLOW, Row, Table
+from parsl_exporter.model.tasks import DEPENDENCY_ERROR, Task, Try
+from parsl_exporter.model.worker_zones import WorkerZones, is_worker_row
+from parsl_exporter.tables import BY_NAME, STATUS, TOO_LARGE, WORKFLOW, Row, Table
 
 _REMEMBERED = 10_000
 _HOST = 1 + WORKFLOW.columns.index("host")
@@ -37,7 +40,12 @@ class TryKey(NamedTuple):
 
 
 class Runs:
-    """Folds rows of one database into runs. Pure: `now` (seconds, a clock that never steps) is passed in."""
+    """Folds rows of one database into runs. Pure: the times at which rows are taken are passed in.
+
+    `now`: seconds of a clock that never steps; `wall`: UTC epoch seconds. `wall_us` is that of the rows taken last.
+    `passing`: rows that waited are being taken, and those that go on waiting hold up no others; `last_call`: nor do
+    they wait for what else this poll may bring. `blocks_later`: not all block rows have been taken yet.
+    """
 
     def __init__(
         self,
@@ -47,8 +55,12 @@ class Runs:
         limits: Limits,
         failure_reasons: Collection[str],
         run_zones: Sequence[tuple[str, tzinfo]] = (),
+        worker_zones: Sequence[tuple[str, tzinfo]] = (),
     ) -> None:
         self.stamps = self._stamps = Stamps(zone)
+        self.wall_us = 0
+        self.last_call = self.passing = False
+        self._workers = WorkerZones(worker_zones)
         self._zones = [(pattern, Stamps(own)) for pattern, own in run_zones]
         self._stamps_of: dict[str, Stamps] = {}
         self.names = Names()
@@ -62,6 +74,7 @@ class Runs:
         self.abandoned: set[str] = set()
         self.awakened: set[str] = set()
         self.ready = False
+        self.blocks_later = True
         self._buckets = buckets
         self._limits = limits
         self._reasons = frozenset(failure_reasons) | {DEPENDENCY_ERROR}
@@ -70,19 +83,102 @@ class Runs:
 
     # --- rows in --------------------------------------------------------------------------------------------
 
-    def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
-        """Take rows of one table, in any order and any split; each row once."""
-        if not self._zones:
+    def take(self, table: Table, rows: Sequence[Row], now: float, wall: float) -> None:
+        """Take rows of one table, in the order of their insertion and any split; each row once."""
+        self.wall_us = round(wall * MICROSECONDS)
+        self._take(table, rows, now)
+
+    def _take(self, table: Table, rows: Sequence[Row], now: float) -> None:
+        if not self._zones and not self._workers:
             INTAKES[table.name](self, rows, now)
             return
         if table is WORKFLOW:
             for row in rows:
                 self._stamps_of[row[1]] = self._stamps_on(row[_HOST])
-        for _, part in groupby(rows, lambda row: id(self._stamps_of.get(row[1], self._stamps))):
+        for _, part in groupby(rows, lambda row: id(self._reads(table, row, now))):
             same_zone = list(part)
-            self.stamps = self._stamps_of.get(same_zone[0][1], self._stamps)
+            stamps = self._reads(table, same_zone[0], now)
+            if stamps is None:
+                self._wait(table, same_zone, now)
+                continue
+            self.stamps = stamps
             INTAKES[table.name](self, same_zone, now)
         self.stamps = self._stamps
+
+    def _wait(self, table: Table, rows: Sequence[Row], now: float) -> None:
+        """Keep rows whose zone is not known yet, and note what tries they name."""
+        for row in rows:
+            run = self.runs[row[1]]
+            run.waiting.setdefault(table.name, []).append(row)
+            run.tasks.setdefault(row[2], Task()).tries.setdefault(row[3], Try())
+            if not self.last_call:
+                run.touch(now)
+                self.heard(run, 0)
+
+    def _reads(self, table: Table, row: Row, now: float) -> Stamps | None:
+        """What reads the stamps of a row; None when it has to wait."""
+        own = self._stamps_of.get(row[1], self._stamps)
+        if not self._workers or not isinstance(row[1], str) or not row[1] or not is_worker_row(table, row):
+            return own
+        run = self.run(row[1], now)
+        if run is None:
+            return own
+        return self._workers.stamps(run, table, row, own, last_call=self.last_call or not self.blocks_later)
+
+    def take_waiting(self, now: float, *, last_call: bool) -> None:
+        """Take the rows whose stamps could not be read before: those that can be now, at the `last_call` of a poll.
+
+        Rows without a try row go on waiting until their run is over.
+        """
+        self.last_call, self.passing = last_call, True
+        try:
+            for run in self.runs.values():
+                waiting, run.waiting = run.waiting, {}
+                for name, rows in waiting.items():
+                    self._take(BY_NAME[name], sorted(rows, key=itemgetter(0)), now)
+        finally:
+            self.last_call = self.passing = False
+
+    def took(self, run: Run, table: Table, us: int) -> None:
+        """Note the newest stamp of rows of a table that were taken."""
+        run.newest_us = max(run.newest_us, us)
+        if table is STATUS:
+            run.newest_status_us = max(run.newest_status_us, us)
+        self.heard(run, us)
+
+    def heard(self, run: Run, us: int) -> None:
+        """Note when a row was taken: now, but in a first read the newest stamp that is not later than now."""
+        if self.ready:
+            if not self.last_call:  # which takes what came before
+                run.heard_us = self.wall_us
+        elif us <= self.wall_us:
+            run.heard_us = max(run.heard_us, us)
+
+    def plain_until(self, run: Run, us: int) -> int:
+        """Give the microseconds from which a run's stamps have to be looked at closely; `us` is one of them.
+
+        What comes before is neither ahead of the clock nor says how a stamp in an hour that came twice is read.
+        """
+        return 0 if run.clock_ahead else min(self.watched_from(run, us), self.wall_us + 1)
+
+    def watched_from(self, run: Run, us: int) -> int:
+        """Give from when on the writers of a run are watched; `us` is one of its stamps."""
+        watched = run.watched.get(id(self.stamps))
+        if watched is None:
+            begin_us = min(abs(us), self.wall_us)
+            watched = run.watched[id(self.stamps)] = self.stamps.watched_from(begin_us, self.wall_us)
+        return watched
+
+    def in_order(self, least: str, greatest: str, wall: float) -> bool:
+        """Say whether of stamps between these the greatest is the newest in any zone, and not later than `wall`."""
+        try:
+            return not any(
+                stamps.readings(greatest).again > wall * MICROSECONDS
+                or stamps.repeats_between(least, greatest)
+                for stamps in (self._stamps, *(own for _, own in self._zones))
+            )
+        except ValueError:
+            return False
 
     def _stamps_on(self, host: object) -> Stamps:
         return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self._stamps)
@@ -167,21 +263,54 @@ class Runs:
         if run is None:
             return
         if key.task_id in run.retired:
-            scratch = Runs(
-                zone=None, buckets=self._buckets, limits=self._limits, failure_reasons=self._reasons
-            )
-            scratch.stamps = self._stamps_of.get(key.run_id, self._stamps)
-            scratch.runs[key.run_id] = past = Run(key.run_id, self._buckets, self._limits)
-            past.apps = run.apps
-            for table in tables:
-                scratch.take(table, history.get(table.name, ()), now)
-            task = past.tasks.get(key.task_id)
+            task = self._past(run, key.task_id, history, tables, now)
             if task is not None:
                 run.revive(key.task_id, task)
         for table, row in aside:
             late = self.late[table.name]
-            self.take(table, [row], now)
+            self._take(table, [row], now)
             self.late[table.name] = late
+
+    def _past(
+        self,
+        run: Run,
+        task_id: int,
+        history: Mapping[str, Sequence[Row]],
+        tables: Sequence[Table],
+        now: float,
+    ) -> Task | None:
+        """A retired task as it was, its stamps read as they were then."""
+        scratch = Runs(zone=None, buckets=self._buckets, limits=self._limits, failure_reasons=self._reasons)
+        scratch.stamps = scratch._stamps = self._stamps_of.get(run.run_id, self._stamps)
+        scratch._workers, scratch.wall_us = self._workers, self.wall_us
+        scratch.runs[run.run_id] = past = Run(run.run_id, self._buckets, self._limits)
+        past.apps, past.info = run.apps, run.info
+        past.writers, past.watched, past.placed = run.writers, run.watched, run.placed
+        for table in tables:
+            scratch._take(table, history.get(table.name, ()), now)
+        scratch.take_waiting(now, last_call=True)
+        task = past.tasks.get(task_id)
+        if task is not None and run.clock_ahead:
+            for one in task.tries.values():
+                one.alive = 0  # what it showed of its life is in its block already
+        return task
+
+    def misread_runs(self) -> list[str]:
+        """Forget the runs some of whose rows were read in another zone than it turned out: to be read again whole."""
+        misread = [run_id for run_id, run in self.runs.items() if self._workers.misread(run)]
+        for run_id in misread:
+            del self.runs[run_id]
+        self.abandoned.update(misread)
+        self.awakened.update(misread)
+        return misread
+
+    def offsets(self) -> Iterable[tuple[Offset, str]]:
+        """Hosts whose stamps speak against the zone that they are read in, and the one that they seem to be in."""
+        for run in self.runs.values():
+            for offset in run.offsets.found():
+                own = self._stamps_of.get(run.run_id, self._stamps)
+                read_by = self._workers.read_by(run, offset.executor, own)
+                yield offset, zone_name(read_by.offset_us(run.newest_us) + offset.us)
 
     def incomplete_tries(self) -> Iterable[TryKey]:
         """Tries whose row is updated after the status rows that announce it: to be read again by key."""
@@ -201,6 +330,7 @@ class Runs:
 
     def settle(self, now: float) -> None:
         """Bring all facts up to date after a poll's rows were taken."""
+        self.take_waiting(now, last_call=True)
         for run in self.runs.values():
             run.settle(now)
             run.place_cpu()
@@ -211,10 +341,14 @@ class Runs:
 
     def shows_otherwise(self, now: float) -> bool:
         """Say whether anything shows otherwise than when it was last drawn, or has had its time."""
-        return any(run.changed or run.forget_at <= now or self._past(run, now) for run in self.runs.values())
+        return any(
+            run.changed or run.forget_at <= now or self._is_past(run, now) for run in self.runs.values()
+        )
 
     def settle_history(self, horizon_us: float) -> None:
         """In a first read: let go of the tasks whose rows have all been read, up to `horizon_us` in time."""
+        now = max((run.seen for run in self.runs.values()), default=0.0)
+        self.take_waiting(now, last_call=False)
         for run in self.runs.values():
             run.close_history(min(horizon_us, run.last_us))
 
@@ -225,7 +359,8 @@ class Runs:
     def skip_ended(self, wall: float) -> None:
         """Before a first read: forget the runs that ended longer than the retention time before `wall`."""
         for run_id, run in list(self.runs.items()):
-            end_us = run.info.end_us if run.info is not None else None
+            info = run.info
+            end_us = None if info is None else info.end_again_us or info.end_us
             if end_us is not None and wall - end_us / MICROSECONDS > self._limits.retention:
                 del self.runs[run_id]
                 self.ended.add(run_id)
@@ -246,19 +381,21 @@ class Runs:
 
         `whole` is a dump: every ended try closes, whatever its age.
         """
+        self.take_waiting(now, last_call=True)
         for run in self.runs.values():
             if run.over_since is None:
                 run.settle_first_read(now, wall, whole=whole)
-        self.ready = True
+        self.ready = self.blocks_later = True
 
     def expire(self, now: float) -> None:
         """Drop the runs whose time is over."""
         for run_id, run in list(self.runs.items()):
-            if self._past(run, now):
+            if self._is_past(run, now):
                 del self.runs[run_id]
+                self._workers.forget(run_id)
                 (self.abandoned if run.over_since is None else self.ended).add(run_id)
 
-    def _past(self, run: Run, now: float) -> bool:
+    def _is_past(self, run: Run, now: float) -> bool:
         if run.over_since is None:
             return now - run.seen > self._limits.abandon_after
         return now - run.over_since > self._limits.retention

@@ -14,12 +14,15 @@ _SHAPE = np.frombuffer(b"0000-00-00 00:00:00.000000", np.uint8)
 _DIGITS = np.flatnonzero(ord("0") == _SHAPE)
 _OTHERS = np.flatnonzero(ord("0") != _SHAPE)
 _QUARTER = 900
-"""Seconds: zones change their offset at a quarter of an hour."""
+"""Seconds: an offset that holds at both ends of a quarter of an hour holds within."""
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 def read_stamps(text: str, count: int, stamps: Stamps) -> npt.NDArray[np.int64] | None:
-    """Give the microseconds of `count` stamps that stand end to end; None when any is not as Parsl writes it."""
+    """Give the microseconds of `count` stamps that stand end to end.
+
+    None when any is not as Parsl writes it, may have come twice, or lies within minutes of a change of the zone.
+    """
     raw = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     if len(raw) != count * _WIDTH or not count:
         return None
@@ -41,8 +44,13 @@ def read_stamps(text: str, count: int, stamps: Stamps) -> npt.NDArray[np.int64] 
     naive = np.array(ordinals)[of_day] * 86_400 + hour * 3_600 + minute * 60 + second
     quarters, of_quarter = np.unique(naive // _QUARTER, return_inverse=True)
     try:
-        offsets = [stamps[_text(q * _QUARTER)] - q * _QUARTER * MICROSECONDS for q in quarters.tolist()]
+        offsets, ends = (
+            [stamps[_text(s)] - s * MICROSECONDS for s in (quarters * _QUARTER + more).tolist()]
+            for more in (0, _QUARTER - 1)
+        )
     except (ValueError, OverflowError, OSError):
+        return None
+    if offsets != ends:  # as also where either came twice: those are negative
         return None
     fraction = digits[:, 14:] @ np.array([100_000, 10_000, 1_000, 100, 10, 1])
     us: npt.NDArray[np.int64] = naive * MICROSECONDS + fraction + np.array(offsets)[of_quarter]

@@ -24,7 +24,10 @@ _FINAL_RANK = {state: rank for rank, state in enumerate(FINAL)}
 _FINAL_STATES = frozenset(FINAL)
 _OTHER_FINAL = _FINAL_STATES - {"exec_done"}
 _ENDS = frozenset(("fail_retryable", *FINAL))
-_ON_BLOCK = frozenset(("running", "running_ended", "fail_retryable", *FINAL))
+WORKER_STATES = frozenset(("running", "running_ended"))
+"""The states that the worker writes; the submit process writes the others."""
+ON_BLOCK = WORKER_STATES | _ENDS
+"""The states of a try that say that its block was alive."""
 _CLASS = re.compile(r"\s*(?:[^\W\d]\w*\.)*([^\W\d]\w*)")
 DEPENDENCY_ERROR = "DependencyError"
 
@@ -36,6 +39,11 @@ def failure_class(history: str | None) -> str | None:
     """
     found = _CLASS.match(history) if history else None
     return found.group(1) if found else None
+
+
+def is_id(value: object) -> bool:
+    """Say whether a value can be a task_id or a try_id."""
+    return isinstance(value, int) and value >= 0
 
 
 class Running(NamedTuple):
@@ -69,10 +77,12 @@ class Try:
     """One try of a task: its status rows as stamps (microseconds) by state, and what its other rows say.
 
     `first` has the earliest stamp of each state; `last` and `rows` only have the states with several rows.
-    `executor` is None until the try row has come, `host` until the row names one.
+    `executor` is None until the try row has come, `host` until the row names one. `alive` is None unless a clock of
+    its run was ahead: then its newest sign of life, each counted no later than the moment its row was taken.
     """
 
     __slots__ = (
+        "alive",
         "block",
         "closed",
         "executor",
@@ -95,6 +105,7 @@ class Try:
         self.last: dict[str, int] | None = None
         self.rows: dict[str, int] | None = None
         self.usage: Usage | None = None
+        self.alive: int | None = None
         self.seen = 0.0
         self.closed = False
         self.shown: Shown | None = None
@@ -133,11 +144,17 @@ class Try:
         """Say whether what it used was for nothing."""
         return "fail_retryable" in self.first or "failed" in self.first
 
+    def showed_life(self, us: int) -> None:
+        """Take a sign of life in a run in which a clock is ahead."""
+        self.alive = max(self.activity(), us)
+
     def activity(self) -> int:
         """Microseconds of its newest sign of life on a block: started, ended or sampled; 0 when none."""
+        if self.alive is not None:
+            return self.alive
         newest = self.usage.latest if self.usage is not None else 0
         for state in self.first:
-            if state in _ON_BLOCK:
+            if state in ON_BLOCK:
                 newest = max(newest, self.latest(state))
         return newest
 

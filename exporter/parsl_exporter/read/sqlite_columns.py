@@ -80,7 +80,7 @@ class SqliteColumns:
         )
         end, count, odd, *texts = found[0]
         ordinary = not odd and isinstance(run_id, str) and all(isinstance(t, str) for t in texts)
-        columns = StatusColumns(run_id, count, *texts) if ordinary and run_id else None
+        columns = StatusColumns(run_id, count, end, *texts) if ordinary and run_id else None
         self._adapt(STATUS, count, self._monotonic() - begin)
         return StatusSlice(after.rowid, self._position(STATUS, end), count, more=True, columns=columns)
 
@@ -97,15 +97,18 @@ class SqliteColumns:
         """The rows from one rowid to another, as a scan in their order; LIMIT would cost as much again."""
         return f"FROM {table.name} NOT INDEXED WHERE rowid BETWEEN ? AND ?"
 
-    def managers(self, after: Position) -> NodeSlice:
-        """Give the next node rows past `after`: the last of each manager, or all when any is not as Parsl writes it."""
+    def managers(self, after: Position, in_order: Callable[[str, str], bool]) -> NodeSlice:
+        """Give the next node rows past `after`: the last of each manager, or all when any is not as Parsl writes it.
+
+        All, too, unless `in_order` says so of the least and the greatest of their stamps.
+        """
         try:
-            return self._managers(after)
+            return self._managers(after, in_order)
         except TooLarge:
             batch = self._reader.tail(NODE, after)
         return NodeSlice(batch.position, len(batch.rows), batch.more, batch.rows)
 
-    def _managers(self, after: Position) -> NodeSlice:
+    def _managers(self, after: Position, in_order: Callable[[str, str], bool]) -> NodeSlice:
         begin = self._monotonic()
         first = self._first(NODE, after)
         if first is None:
@@ -120,6 +123,8 @@ class SqliteColumns:
         end = max(row[0] for row in found)
         self._adapt(NODE, count, self._monotonic() - begin)
         rows = self._chosen(found) if all(map(_ordinary, found)) else []
+        if rows and not in_order(min(r[3] for r in found), max(r[2] for r in found)):
+            rows = []
         if not rows or not all(map(_has_times, rows)):
             rows = self._reader.between(NODE, after.rowid, end)
         return NodeSlice(self._position(NODE, end), count, more=True, rows=rows)
