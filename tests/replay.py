@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oracle import Series, differences, expected
+from oracle.page import LAST_ROW
 from watched import DATA, PARSL_TABLES, SOURCE, emptied, unpacked
 
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 
 NAMES = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))
-NOT_HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind != "histogram"]
+NOT_HISTOGRAMS = [
+    family.name for family in RUN_FAMILIES if family.kind != "histogram" and family.name != LAST_ROW
+]
 FAILURES = "parsl_task_failures_total"
 WORKER_STATES = ("running", "running_ended")
 FAILED_STATES = ("fail_retryable", "failed", "dep_fail")
