@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
-from oracle.page import LAST_ROW
 from reading import REASONS, SOURCE, Options, Reading
-from telling import BEGAN, RUN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
-from unit.test_order import MEMORY, NOT_HISTOGRAMS, Numbered, quick
-from watched import Hands, Watched, in_memory
+from telling import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
+from unit.test_order import NOT_HISTOGRAMS, Numbered, quick, without_end
+from watched import Watched, in_memory
 
 from parsl_exporter.model.columns import Columns
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
+from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TRY
 
 PARIS, UTC = ZoneInfo("Europe/Paris"), timezone.utc
 BACK = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
@@ -69,9 +66,7 @@ def stories(draw: st.DrawFn, *, workers: ZoneInfo | timezone = PARIS, until: int
         steps = draw(st.integers(0, 6))
         for step in range(steps):
             when = begin + 3 + (end - begin) * step / steps
-            rows.append(
-                (when, lived(sample(task_id, when, resident=1000.0 + step, user=float(step)), own))
-            )
+            rows.append((when, lived(sample(task_id, when, resident=1000.0 + step, user=float(step)), own)))
         if draw(st.booleans()):
             rows.append((end + 4, lived(status(task_id, "running_ended", end + 4), own)))
             rows.append((end + 5, lived(status(task_id, "exec_done", end + 5), PARIS)))
@@ -139,9 +134,11 @@ def oracle(story: Sequence[Told], workers: dict[str, str] | None = None, **more:
 
 @st.composite
 def told_stories(
-    draw: st.DrawFn, workers: ZoneInfo | timezone = PARIS
+    draw: st.DrawFn, workers: ZoneInfo | timezone = PARIS, endless: bool = False
 ) -> tuple[list[Told], list[list[Numbered]]]:
     story = draw(stories(workers=workers))
+    if endless:
+        story = without_end(story)
     return story, draw(polls_of(story))
 
 
@@ -189,7 +186,7 @@ def test_across_it_a_first_read_says_the_same(
 
 
 @quick
-@given(told_stories(), st.integers(0, 4))
+@given(told_stories(endless=True), st.integers(0, 4))
 def test_across_it_a_restart_shows_what_would_have_been_shown(
     told: tuple[list[Told], list[list[Numbered]]], number: int
 ) -> None:

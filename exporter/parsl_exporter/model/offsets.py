@@ -49,6 +49,8 @@ class Offsets:
     def add(self, executor: str, host: str, begin_us: int, end_us: int | None) -> None:
         """Take by how much a try began after it was launched, and ended after its final row (None: not yet)."""
         place = (executor, host)
+        if place in self._fine:
+            return
         if begin_us > -QUARTER_US // 2 and (end_us is None or end_us < QUARTER_US // 2):
             if end_us is not None:
                 self._fine.add(place)
