@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -215,13 +214,7 @@ def workers_in_utc(folder: Path) -> Path:
     return unpacked(folder, "workers-in-utc")
 
 
-@pytest.fixture
-def repeated_hour(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("TZ", "XST3XDT2,M3.2.0,J331/19:17:00")
-    time.tzset()
-    yield unpacked(folder, "repeated-hour")
-    monkeypatch.undo()
-    time.tzset()
+POSIX = "XST3XDT2,M3.2.0,J331/19:17:00"
 
 
 def unpacked(folder: Path, name: str) -> Path:
@@ -282,8 +275,10 @@ def test_check_says_so_too(workers_in_utc: Path, tmp_path: Path, capsys: pytest.
         assert ("host vm" in printed) is said
 
 
-def test_the_hour_that_comes_twice_is_read_by_insertion(repeated_hour: Path) -> None:
-    series = Watched(repeated_hour, zone="local", hands=Hands(utc("2026-11-27 21:32:00"))).poll().series()
+def test_the_hour_that_comes_twice_is_read_by_insertion(folder: Path, set_tz: Callable[[str], None]) -> None:
+    set_tz(POSIX)
+    database = unpacked(folder, "repeated-hour")
+    series = Watched(database, zone="local", hands=Hands(utc("2026-11-27 21:32:00"))).poll().series()
     newest = utc("2026-11-27 21:31:52.827459")
     assert of_run(series, LAST_EVENT) == of_run(series, LAST_ROW) == of_run(series, ACTIVITY) == newest
     assert of_run(series, "parsl_workflow_start_timestamp_seconds") == utc("2026-11-27 21:13:08.539267")
@@ -291,18 +286,11 @@ def test_the_hour_that_comes_twice_is_read_by_insertion(repeated_hour: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["workers-in-utc", "repeated-hour"])
-def test_a_dump_of_them_says_what_sql_says(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "XST3XDT2,M3.2.0,J331/19:17:00")
-    time.tzset()
-    try:
-        database = unpacked(folder, name)
-        zone, workers = ("local", {}) if name == "repeated-hour" else ("Europe/Paris", {"htex": "UTC"})
-        watched = Watched(database, zone=zone, worker_zones=workers)
-        assert watched.wrong() == []
-        wanted = expected(
-            database, source=SOURCE, timezone=zone, worker_timezone=workers, now=watched.hands.wall
-        )
-        assert differences(wanted, watched.series()) == []
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+def test_a_dump_of_them_says_what_sql_says(name: str, folder: Path, set_tz: Callable[[str], None]) -> None:
+    set_tz(POSIX)
+    database = unpacked(folder, name)
+    zone, workers = ("local", {}) if name == "repeated-hour" else ("Europe/Paris", {"htex": "UTC"})
+    watched = Watched(database, zone=zone, worker_zones=workers)
+    assert watched.wrong() == []
+    wanted = expected(database, source=SOURCE, timezone=zone, worker_timezone=workers, now=watched.hands.wall)
+    assert differences(wanted, watched.series()) == []

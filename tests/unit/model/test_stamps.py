@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -69,17 +68,6 @@ def test_any_other_stamp_has_one(stamp: str) -> None:
     assert first == again == Stamps(CHICAGO).marked(stamp)
 
 
-@pytest.fixture
-def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    def give(name: str) -> None:
-        monkeypatch.setenv("TZ", name)
-        time.tzset()
-
-    yield give
-    monkeypatch.undo()
-    time.tzset()
-
-
 POSIX = "XST3XDT2,M3.2.0,J331/19:17:00"
 
 
@@ -94,9 +82,9 @@ POSIX = "XST3XDT2,M3.2.0,J331/19:17:00"
     ],
 )
 def test_writers_are_watched_from_the_end_of_the_first_repeated_hour_of_a_run(
-    zone: ZoneInfo | None, second_pass_ends: str, set_zone: Callable[[str], None]
+    zone: ZoneInfo | None, second_pass_ends: str, set_tz: Callable[[str], None]
 ) -> None:
-    set_zone(POSIX)
+    set_tz(POSIX)
     end, now = us(second_pass_ends), us("2027-01-01 00:00:00")
     stamps = Stamps(zone)
     for begin in (end - 4 * HOUR_US, end + 23 * HOUR_US):
@@ -117,9 +105,9 @@ def test_what_lies_between_two_stamps_may_have_come_twice() -> None:
 
 
 def test_many_stamps_at_once_are_none_where_any_came_twice_or_the_zone_changes_between(
-    set_zone: Callable[[str], None],
+    set_tz: Callable[[str], None],
 ) -> None:
-    set_zone(POSIX)
+    set_tz(POSIX)
     stamps = Stamps(None)
 
     def many(*texts: str) -> list[int] | None:
