@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,19 @@ def folder() -> Iterator[Path]:
     """A new folder for databases."""
     with in_memory() as made:
         yield made
+
+
+@pytest.fixture
+def set_tz(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sets the zone of this process, and of those that it starts: an IANA name or a POSIX TZ string."""
+
+    def give(tz: str) -> None:
+        monkeypatch.setenv("TZ", tz)
+        time.tzset()
+
+    yield give
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import timezone
+from datetime import timezone, tzinfo
 from typing import NamedTuple
 
 from oracle import BYTES, SECONDS, Histogram, Series
@@ -23,7 +23,7 @@ from parsl_exporter.model.lifetimes import mark_gone
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.sums import Buckets
-from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, Row, Table
+from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TASK, TRY, Row, Table
 
 SOURCE = "s"
 FOREVER = 1e15
@@ -31,7 +31,7 @@ REASONS = ("ValueError", "ManagerLost")
 
 
 class Options(NamedTuple):
-    """What a test sets; the rest is as wide as can be."""
+    """What a test sets; the rest is as wide as can be. `ahead`: by how much rows are read later than the wall shows."""
 
     close_after: float = FOREVER
     retention: float = FOREVER
@@ -40,6 +40,9 @@ class Options(NamedTuple):
     runs: int = 1_000
     series: int = 1_000_000
     hidden: frozenset[str] = frozenset()
+    zone: tzinfo = timezone.utc
+    worker_zones: tuple[tuple[str, tzinfo], ...] = ()
+    ahead: float = 1e8
 
 
 class Reading:
@@ -49,7 +52,8 @@ class Reading:
         self.options = options or Options()
         self.clock = 0.0
         self.runs = Runs(
-            zone=timezone.utc,
+            zone=self.options.zone,
+            worker_zones=self.options.worker_zones,
             buckets=Buckets.of(SECONDS, BYTES),
             limits=Limits(
                 self.options.close_after,
@@ -81,7 +85,7 @@ class Reading:
 
     def _take(self, table: Table, rows: list[Row]) -> None:
         """Take rows of one table, and read the history of finished tasks that they are late for."""
-        self.runs.take(table, rows, self.clock)
+        self.runs.take(table, rows, self.clock, self.wall + self.options.ahead)
         late = set(self.runs.late_tasks())
         if late:
             history = {
@@ -95,11 +99,21 @@ class Reading:
     def poll(self, rows: Iterable[tuple[Table, Row]] = (), *, first: bool = False) -> Reading:
         """Take rows as one poll does; `first` ends a first read with it."""
         self.take(rows)
+        self.read_again()
         if first:
             self.runs.finish_first_read(self.clock, self.wall)
         self.runs.settle(self.clock)
         self.runs.expire(self.clock)
         return self
+
+    def read_again(self) -> None:
+        """Read whole runs again that the model asks for: the tables one by one."""
+        for run_id in self.runs.misread_runs():
+            self.runs.abandoned.discard(run_id)
+            self.runs.awakened.discard(run_id)
+            for table in TABLES:
+                rows = [row for _, row in sorted(self._taken[table.name].items()) if row[1] == run_id]
+                self._take(self.runs.take, table, rows)
 
     def views(self) -> list[View]:
         """The runs as they are to be drawn now."""

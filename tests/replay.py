@@ -11,26 +11,53 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from oracle import Series, differences, expected
+from oracle.page import LAST_ROW
+from oracle.rows import load
 from watched import DATA, PARSL_TABLES, SOURCE, emptied, unpacked
 
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 
-NAMES = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))
-NOT_HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind != "histogram"]
+NOT_HISTOGRAMS = [
+    family.name for family in RUN_FAMILIES if family.kind != "histogram" and family.name != LAST_ROW
+]
 FAILURES = "parsl_task_failures_total"
 WORKER_STATES = ("running", "running_ended")
 FAILED_STATES = ("fail_retryable", "failed", "dep_fail")
 BATCH = 1.0
 """Seconds that Parsl gathers messages before it writes them."""
 
-Row = dict[str, Any]
+
+class Clocks(NamedTuple):
+    """In which zones the stamps of a database are; `tz` is the process's own."""
+
+    zone: str = "UTC"
+    worker_zones: Mapping[str, str] = MappingProxyType({})
+    tz: str = "UTC"
+
+
+CLOCKS = {
+    "clocks/workers-in-utc-2026.10.26": Clocks("Europe/Paris", {"htex": "UTC"}),
+    "clocks/repeated-hour-2026.10.26": Clocks("local", tz="XST3XDT2,M3.2.0,J331/19:17:00"),
+}
+
+
+NAMES = [*sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz")), *CLOCKS]
+
+
+class Row(dict[str, Any]):
+    """A row's columns; `at` is when it was written, in seconds, of tables that have a stamp; `ended` a run's end."""
+
+    at = 0.0
+    ended = 0.0
+
+
 Statement = tuple[str, list[Any]]
 
 
@@ -46,9 +73,10 @@ class Replay:
     """A database that begins empty, and the commits that make it the recorded one."""
 
     def __init__(self, name: str, folder: Path) -> None:
+        self.clocks = CLOCKS.get(name, Clocks())
         recorded = unpacked(folder / "recorded.db", name)
         self.database = emptied(folder / "monitoring.db", name)
-        self.commits = list(_commits(recorded))
+        self.commits = list(_commits(recorded, self.clocks))
 
     def play(self, commit: Commit) -> None:
         """Make one commit, as a writer beside the reader."""
@@ -57,14 +85,19 @@ class Replay:
                 connection.execute(sql, values)
 
 
-def truth(database: Path) -> Series:
+def truth(database: Path, clocks: Clocks = Clocks()) -> Series:  # noqa: B008  # Clocks is frozen
     """What the oracle says of it."""
-    return expected(database, source=SOURCE, timezone="UTC")
+    return expected(database, source=SOURCE, timezone=clocks.zone, worker_timezone=clocks.worker_zones)
 
 
-def wrong(database: Path, found: Series, families: Collection[str] = NOT_HISTOGRAMS) -> list[str]:
+def wrong(
+    database: Path,
+    found: Series,
+    families: Collection[str] = NOT_HISTOGRAMS,
+    clocks: Clocks = Clocks(),  # noqa: B008  # Clocks is frozen
+) -> list[str]:
     """How a page differs from the database, but for failures that wait for their reason: these are held."""
-    wanted = truth(database)
+    wanted = truth(database, clocks)
     failures, counted = wanted.get(FAILURES, {}), found.get(FAILURES, {})
     for key in [key for key in failures if dict(key)["reason"] == "unknown"]:
         if key not in counted:
@@ -74,15 +107,23 @@ def wrong(database: Path, found: Series, families: Collection[str] = NOT_HISTOGR
     return differences(wanted, found, families=families)
 
 
-def _commits(recorded: Path) -> Iterator[Commit]:
+def _commits(recorded: Path, clocks: Clocks) -> Iterator[Commit]:
     """All runs' commits: each run has a writer of its own, and they take turns as time goes."""
+    moments = {run.run_id: run for run in load(recorded, clocks.zone, clocks.worker_zones)}
     runs: dict[str, dict[str, list[Row]]] = defaultdict(lambda: {table: [] for table in PARSL_TABLES})
     with closing(sqlite3.connect(recorded)) as connection:
         connection.row_factory = sqlite3.Row
         connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         for table in PARSL_TABLES:
             for row in connection.execute(f'SELECT * FROM "{table}" ORDER BY rowid'):
-                runs[row["run_id"]][table].append(dict(row))
+                runs[row["run_id"]][table].append(Row(row))
+    for run_id, tables in runs.items():
+        for table in ("status", "resource", "block", "node"):
+            for row, same in zip(tables[table], getattr(moments[run_id], table), strict=True):
+                row.at = same["timestamp"] / 1_000_000
+        for workflow, same in zip(tables["workflow"], moments[run_id].workflow, strict=True):
+            workflow.at = same["time_began"] / 1_000_000
+            workflow.ended = (same["time_completed"] or 0) / 1_000_000
     return heapq.merge(*(_of_run(tables) for tables in runs.values()), key=lambda commit: commit.at)
 
 
@@ -96,10 +137,10 @@ def _of_run(tables: dict[str, list[Row]]) -> Iterator[Commit]:
     now = 0.0
     if workflow is not None:  # else Parsl could not write it
         began = {**workflow, "time_completed": None, "tasks_failed_count": 0, "tasks_completed_count": 0}
-        now = _seconds(workflow["time_began"])
+        now = workflow.at
         yield Commit("workflow insert", now, [_insert("workflow", began)])
     for batch in _batches(tables["status"]):
-        now = max(now, *(_seconds(row["timestamp"]) for row in batch))
+        now = max(now, *(row.at for row in batch))
         new_tasks = [row["task_id"] for row in batch if row["task_id"] not in told_tasks]
         if batch[0]["task_status_name"] in WORKER_STATES:
             yield from waiting["node"].until(now)
@@ -113,7 +154,7 @@ def _of_run(tables: dict[str, list[Row]]) -> Iterator[Commit]:
             yield from waiting["node"].until(now)
             yield from waiting["block"].until(now)
     if workflow is not None and workflow["time_completed"] is not None:
-        now = max(now, _seconds(workflow["time_completed"]))
+        now = max(now, workflow.ended)
         columns = ("time_completed", "tasks_failed_count", "tasks_completed_count")
         yield Commit("workflow end", now, [_update("workflow", workflow, ("run_id",), columns)])
     for rows in waiting.values():
@@ -178,7 +219,7 @@ class _Waiting:
 
     def until(self, now: float, at: float | None = None) -> Iterator[Commit]:
         begin = self._next
-        while self._next < len(self._rows) and _seconds(self._rows[self._next]["timestamp"]) <= now:
+        while self._next < len(self._rows) and self._rows[self._next].at <= now:
             self._next += 1
         rows = self._rows[begin : self._next]
         if rows:
@@ -203,18 +244,14 @@ def _together(batch: list[Row], row: Row) -> bool:
     state, last = row["task_status_name"], batch[-1]["task_status_name"]
     if (state in WORKER_STATES) != (last in WORKER_STATES) or (state, last) == WORKER_STATES:
         return False
-    return abs(_seconds(row["timestamp"]) - _seconds(batch[0]["timestamp"])) <= BATCH
+    return abs(row.at - batch[0].at) <= BATCH
 
 
 def _key(row: Row) -> tuple[int, int]:
     return row["task_id"], row["try_id"]
 
 
-def _seconds(stamp: str) -> float:
-    return datetime.fromisoformat(f"{stamp}+00:00").timestamp()
-
-
-def _insert(table: str, row: Row) -> Statement:
+def _insert(table: str, row: Mapping[str, Any]) -> Statement:
     columns = ", ".join(f'"{column}"' for column in row)
     return f'INSERT INTO "{table}" ({columns}) VALUES ({", ".join("?" * len(row))})', list(row.values())
 

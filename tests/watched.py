@@ -9,12 +9,14 @@ import re
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from oracle import BYTES, SECONDS, Series, differences, expected, parse
+from oracle.page import LAST_ROW
 
 from parsl_exporter.baton import Baton
 from parsl_exporter.metrics.page import Page
@@ -137,6 +139,7 @@ class Watched:
         path: Path,
         *,
         zone: str = "UTC",
+        worker_zones: Mapping[str, str] = MappingProxyType({}),
         hands: Hands | None = None,
         reader: SqliteReader | None = None,
         baton: Baton | None = None,
@@ -148,11 +151,13 @@ class Watched:
     ) -> None:
         self.path = path
         self.zone = zone
+        self.worker_zones = worker_zones
         self.again = 0.0
         self.hands = hands or Hands()
         options = SourceOptions(
             name=SOURCE,
-            zone=ZoneInfo(zone),
+            zone=None if zone == "local" else ZoneInfo(zone),
+            worker_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in worker_zones.items()),
             buckets=Buckets.of(SECONDS, BYTES),
             limits=Limits(close_after, retention, abandon_after, apps=1_000),
             runs=runs,
@@ -230,11 +235,13 @@ class Watched:
     def wrong(self, database: Path | None = None, *, but: Collection[str] = ()) -> list[str]:
         """How the page differs from what all rows of a database (default: its own) say, once everything has closed.
 
-        `but`: families to leave out.
+        `but`: families to leave out. When a row was last read is left out, as the clock decides it.
         """
-        wanted = expected(database or self.path, source=SOURCE, timezone=self.zone)
+        wanted = expected(
+            database or self.path, source=SOURCE, timezone=self.zone, worker_timezone=self.worker_zones
+        )
         found = self.rest().runs()
-        return differences(wanted, found, families=(wanted.keys() | found.keys()) - set(but))
+        return differences(wanted, found, families=(wanted.keys() | found.keys()) - {LAST_ROW, *but})
 
 
 class Log:

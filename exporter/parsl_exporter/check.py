@@ -18,13 +18,14 @@ from parsl_exporter.read.opening import open_reader
 from parsl_exporter.read.position import START
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import SourceOptions
+from parsl_exporter.reports import zone_in_doubt
 from parsl_exporter.settings import Settings
 from parsl_exporter.source import LOCKED_PATIENCE, Clock, locked
-from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
+from parsl_exporter.tables import BLOCK, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 
 _RETRY = 0.05
 _SAMPLED_ROWS = 50_000
-"""Newest rows of a table from which the number of apps and executors, and runs without a name, are taken."""
+"""Newest rows of a table from which apps, executors, runs without a name, and their zone are taken."""
 _NAMED = 5
 
 
@@ -67,25 +68,15 @@ def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
 def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> str:
     reader.changed()
     options = options_of(settings, found.settings, found.name)
-    runs = Runs(
-        zone=options.zone,
-        buckets=options.buckets,
-        limits=options.limits,
-        failure_reasons=options.failure_reasons,
-        run_zones=options.run_zones,
-    )
-    after, more = START, True
-    while more:
-        batch = reader.read(WORKFLOW, after)
-        runs.take(WORKFLOW, batch.rows, 0.0)
-        after, more = batch.position, batch.more
+    runs = _known_runs(reader, options, clock)
     total = len(runs.runs)
     runs.skip_ended(clock.wall())
     nameless = _nameless(reader, runs)
     published = _published(reader, runs, nameless, options, clock.wall())
     missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
     rows = {table.name: reader.last_rowid(table) for table in TABLES}
-    series = _series(reader, runs, published)
+    series = _series(reader, runs, published, clock.wall())
+    zones = "".join(f"  zone     {_plain(text)}\n" for text in _zones_in_doubt(reader, options, clock))
     return (
         f"{_plain(found.name)}: ok\n"
         f"  dialect  {reader.dialect}, {_plain(reader.database)}\n"
@@ -94,6 +85,7 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
         f"{_named(nameless)}"
         f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"
         f"  series   about {series:,}\n"
+        f"{zones}"
     )
 
 
@@ -134,12 +126,40 @@ def _published(
     return frozenset((runs.runs.keys() | set(nameless)) - quiet)
 
 
-def _series(reader: Reader, runs: Runs, published: frozenset[str]) -> int:
+def _series(reader: Reader, runs: Runs, published: frozenset[str], wall: float) -> int:
     """Series to expect of the runs to be published: what their newest tasks and tries alone would make."""
     for table in (TASK, TRY):
         for rows in reader.newest(table, _SAMPLED_ROWS):
-            runs.take(table, [row for row in rows if row[1] in published], 0.0)
+            runs.take(table, [row for row in rows if row[1] in published], 0.0, wall)
     return sum(_drawn(run) for run_id, run in runs.runs.items() if run_id in published)
+
+
+def _known_runs(reader: Reader, options: SourceOptions, clock: Clock) -> Runs:
+    """All runs, by their workflow rows alone."""
+    runs = Runs(
+        zone=options.zone,
+        buckets=options.buckets,
+        limits=options.limits,
+        failure_reasons=options.failure_reasons,
+        run_zones=options.run_zones,
+        worker_zones=options.worker_zones,
+    )
+    after, more = START, True
+    while more:
+        batch = reader.read(WORKFLOW, after)
+        runs.take(WORKFLOW, batch.rows, 0.0, clock.wall())
+        after, more = batch.position, batch.more
+    return runs
+
+
+def _zones_in_doubt(reader: Reader, options: SourceOptions, clock: Clock) -> list[str]:
+    """What the newest tries of all runs say against the zone in which their workers' stamps are read."""
+    runs = _known_runs(reader, options, clock)
+    for table in (TRY, BLOCK, STATUS):
+        for rows in reader.newest(table, _SAMPLED_ROWS):
+            runs.take(table, rows, 0.0, clock.wall())
+    runs.settle(0.0)
+    return [zone_in_doubt(offset, zone) for offset, zone in runs.offsets()]
 
 
 def _drawn(run: Run) -> int:

@@ -65,6 +65,7 @@ def options_of(settings: Settings, source: SourceSettings, name: str) -> SourceO
         hidden=source.hide_labels,
         created=settings.created_samples,
         run_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.run_timezones),
+        worker_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.worker_timezone),
     )
 
 

@@ -16,6 +16,8 @@ from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLO
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""
 _ZONES_APART = timedelta(hours=26)
+_REPEATED = timedelta(hours=2)
+"""As much as clocks may go back."""
 DATED = (STATUS, RESOURCE, BLOCK, NODE)
 """The tables whose rows are a run's signs of life."""
 
@@ -61,6 +63,12 @@ class _FirstRead:
         reading, runs = self._reading, self._reading.runs
         parts = dict.fromkeys((table for table in TABLES if table is not WORKFLOW), 0.0)
         held = _HELD_TASKS
+        if reading.options.worker_zones:
+            for table in (BLOCK, NODE):
+                while not reading.stopping() and reading.batch(table, self._skip).more:
+                    show()
+                del parts[table]
+            runs.blocks_later = False
         while parts and not reading.stopping():
             table = min(parts, key=lambda table: parts[table])
             batch = reading.batch(table, self._skip)
@@ -80,8 +88,7 @@ class _FirstRead:
 def abandoned_before(options: SourceOptions, wall: float) -> str:
     """Give the stamp, as text, since when a run must have written to be no abandoned one at `wall`."""
     since = datetime.fromtimestamp(wall - options.limits.abandon_after, options.zone)
-    if options.run_zones:
-        since -= _ZONES_APART
+    since -= _ZONES_APART if options.run_zones or options.worker_zones else _REPEATED
     return since.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 

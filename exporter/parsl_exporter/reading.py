@@ -13,6 +13,7 @@ from datetime import tzinfo
 from typing import NamedTuple
 
 from parsl_exporter.baton import Baton
+from parsl_exporter.columns import Ints
 from parsl_exporter.errors import ExporterError
 from parsl_exporter.logs import event
 from parsl_exporter.model.run import Limits
@@ -35,7 +36,8 @@ class SourceOptions(NamedTuple):
 
     `only`: the runs to read, all when empty. `created`: whether OpenMetrics pages have `_created` samples.
 
-    `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead.
+    `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead; `worker_zones`: patterns
+    of executors and the zones of what their workers stamp.
     """
 
     name: str
@@ -49,6 +51,7 @@ class SourceOptions(NamedTuple):
     only: frozenset[str] = frozenset()
     created: bool = True
     run_zones: tuple[tuple[str, tzinfo], ...] = ()
+    worker_zones: tuple[tuple[str, tzinfo], ...] = ()
 
 
 class _Taken(NamedTuple):
@@ -73,6 +76,7 @@ class Reading:
         *,
         baton: Baton,
         steady: Callable[[], float],
+        wall: Callable[[], float],
         rows_read: Counter[str],
         stopping: Callable[[], bool],
     ) -> None:
@@ -81,6 +85,7 @@ class Reading:
         self.baton = baton
         self.turn: AbstractContextManager[None] = nullcontext() if reader.remote else baton
         self.steady = steady
+        self.wall = wall
         self.stopping = stopping
         self.runs = Runs(
             zone=options.zone,
@@ -89,6 +94,7 @@ class Reading:
             failure_reasons=options.failure_reasons,
             run_zones=options.run_zones,
             only=options.only,
+            worker_zones=options.worker_zones,
         )
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
         self.backlog: dict[str, int] = {}
@@ -105,7 +111,7 @@ class Reading:
     def batch(self, table: Table, skip: Collection[str] = ()) -> Batch:
         """Read the next rows of a table into the model."""
         with self.turn:
-            batch = self.reader.read(table, self.positions[table.name], skip=skip)
+            batch = self.reader.read(table, self.positions[table.name], skip=skip, in_order=self._in_order)
         self._take(table, batch)
         self._taken = _Taken(table, batch.size, batch.position)
         self.finish_batch()
@@ -113,11 +119,19 @@ class Reading:
 
     def _take(self, table: Table, batch: Batch) -> None:
         if batch.columns:
-            self._know_zones([run_id for run_id, _ in batch.columns])
+            self._know_zones([of_run.run_id for of_run in batch.columns])
+        for of_run in batch.columns:
+            run_id, columns, _, last = of_run
+            places: Ints | int = last
+            if self.runs.ambiguous(run_id, columns):
+                with self.turn:
+                    places = self.reader.places(table, of_run)
             with self.baton:
-                for run_id, columns in batch.columns:
-                    self.runs.take_columns(run_id, columns, self.steady())
+                self.runs.take_columns(run_id, columns, places, self.steady(), self.wall())
         self.fold(table, batch.rows)
+
+    def _in_order(self, least: str, greatest: str) -> bool:
+        return self.runs.in_order(least, greatest, self.wall())
 
     def _know_zones(self, run_ids: Iterable[str]) -> None:
         """Read the workflow rows of runs whose zone is not known yet."""
@@ -133,7 +147,7 @@ class Reading:
         if table is not WORKFLOW:
             self._know_zones({row[1] for row in rows if isinstance(row[1], str)})
         with self.baton:
-            self.runs.take(table, rows, self.steady())
+            self.runs.take(table, rows, self.steady(), self.wall())
 
     def _name(self, *, again: bool = False) -> None:
         """Read the task and try rows that are to be asked for by key, as far as they are there."""
@@ -192,8 +206,14 @@ class Reading:
             if self.steady() > until:
                 break
         self.backlog = {table.name: self._left(table) if table in left else 0 for table in TABLES}
+        misread = self.runs.misread_runs()
         for run_id in list(self.runs.awakened):
-            self._read_run(run_id)
+            why = (
+                "its workers' first block came late"
+                if run_id in misread
+                else "it was taken for abandoned, but writes"
+            )
+            self._read_run(run_id, why)
         return not left
 
     def _left(self, table: Table) -> int:
@@ -216,7 +236,7 @@ class Reading:
             if (run := self.runs.runs.get(run_id)) is not None:
                 run.sought = True
 
-    def _read_run(self, run_id: str) -> None:
+    def _read_run(self, run_id: str, why: str) -> None:
         runs = self.runs
         runs.abandoned.discard(run_id)
         try:
@@ -236,7 +256,7 @@ class Reading:
         event(
             _log,
             logging.INFO,
-            "a run taken for abandoned writes again",
+            f"a run is read again: {why}",
             source=self.options.name,
             run_id=run_id,
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 from parsl_exporter.logs import event
+from parsl_exporter.model.offsets import Offset
 from parsl_exporter.model.runs import Runs
 
 _log = logging.getLogger(__name__)
@@ -17,6 +19,7 @@ class Reports:
         self._source = source
         self._rejected: set[tuple[str, str]] = set()
         self._nameless: set[str] = set()
+        self._zones_told: set[str] = set()
         self._folding_told = False
         self._dropping_told = False
 
@@ -48,6 +51,13 @@ class Reports:
                 f" raise limits{choice}",
                 source=self._source,
             )
+
+    def zones(self, runs: Runs) -> None:
+        """Say which hosts' stamps speak against the zone that they are read in."""
+        for offset, zone in runs.offsets():
+            if offset.host not in self._zones_told:
+                self._zones_told.add(offset.host)
+                event(_log, logging.WARNING, zone_in_doubt(offset, zone), source=self._source)
 
     def runs(self, runs: Runs) -> None:
         """Say which of these runs have no workflow row, and which exception classes they count as `_other`."""
@@ -88,3 +98,15 @@ class Reports:
                     rowid=row[0],
                     row=repr(row[1:])[:300],
                 )
+
+
+def zone_in_doubt(offset: Offset, zone: str) -> str:
+    """What to say of a host whose stamps speak against their zone; `zone` is what they seem to be in."""
+    hours = f"{abs(offset.us) / 3_600_000_000:g} h {'ahead of' if offset.us > 0 else 'behind'}"
+    name = zone if zone == "UTC" else "ZONE"
+    whose = "" if zone == "UTC" else f", where ZONE is the IANA name of that host's zone, {zone} at that time"
+    return (
+        f"host {offset.host}: all tries of executor {offset.executor} there begin before they were launched or end"
+        f" after their final row, as its stamps are {hours} those of the submit host; write worker_timezone:"
+        f" {{{json.dumps(offset.executor)}: {name}}} into the source{whose}"
+    )

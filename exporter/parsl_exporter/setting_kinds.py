@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
@@ -214,9 +215,9 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _read_run_time_zones(node: Node) -> tuple[tuple[str, str], ...]:
+def _zones_by(patterns: str, node: Node) -> tuple[tuple[str, str], ...]:
     if node.shape != "mapping":
-        raise node.fault(f"expected a mapping of host patterns to time zones, found {node.what}")
+        raise node.fault(f"expected a mapping of {patterns} to time zones, found {node.what}")
     faults: list[str] = []
     pairs = [
         (collected(faults, TEXT.read, key), collected(faults, _IANA_ZONE.read, value))
@@ -225,6 +226,16 @@ def _read_run_time_zones(node: Node) -> tuple[tuple[str, str], ...]:
     if faults:
         raise ConfigurationError(faults)
     return tuple((pattern, zone) for pattern, zone in pairs if pattern is not None and zone is not None)
+
+
+def _read_worker_time_zones(node: Node) -> tuple[tuple[str, str], ...]:
+    if node.shape == "text":
+        return (("*", _IANA_ZONE.read(node)),)
+    if node.shape != "mapping":
+        raise node.fault(
+            f"expected an IANA time zone such as UTC, or a mapping such as {{htex: UTC}}, found {node.what}"
+        )
+    return _zones_by("executor patterns", node)
 
 
 def _iana_zone(text: str) -> str:
@@ -312,7 +323,8 @@ PATH = scalar("path", "a path", _path)
 DATABASE_URL = scalar("URL", "a database URL", _database_url)
 TIME_ZONE = scalar("time zone", f"an IANA time zone such as America/Chicago, or {LOCAL}", _time_zone)
 _IANA_ZONE = scalar("time zone", "an IANA time zone such as America/Chicago", _iana_zone)
-RUN_TIME_ZONES = Kind("mapping of patterns to time zones", _read_run_time_zones)
+RUN_TIME_ZONES = Kind("mapping of patterns to time zones", partial(_zones_by, "host patterns"))
+WORKER_TIME_ZONES = Kind("time zone, or mapping of patterns to time zones", _read_worker_time_zones)
 ADDRESSES = listed("list of addresses", scalar("address", "host:port", _address), least=1)
 TELEMETRY_PATH = scalar("path", "a path that begins with /", _telemetry_path)
 SHARD = scalar("I/N", "I/N, such as 1/3", _shard)

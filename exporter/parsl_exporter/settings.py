@@ -26,6 +26,7 @@ from parsl_exporter.setting_kinds import (
     TELEMETRY_PATH,
     TEXT,
     TIME_ZONE,
+    WORKER_TIME_ZONES,
     Kind,
 )
 from parsl_exporter.shard import Shard
@@ -122,6 +123,13 @@ class SourceSettings:
         "{}",
         "Zones of runs whose submit host (`workflow.host`) matches a pattern, such as `{login*: Europe/Paris}`; "
         "the first that matches counts.",
+    )
+    worker_timezone: tuple[tuple[str, str], ...] = setting(
+        WORKER_TIME_ZONES,
+        "{}",
+        "Zone of what workers stamp (states running and running_ended, samples) where it is not the run's, such as "
+        "`UTC` in a container; or by patterns of executor labels, such as `{htex_container: UTC}`, of which the first "
+        "that matches counts. Executors without blocks and managers run in the submit process and keep its zone.",
     )
 
 

@@ -275,6 +275,7 @@ class Source:
             self._options,
             baton=self._baton,
             steady=self._clock.steady,
+            wall=self._clock.wall,
             rows_read=self._rows_read,
             stopping=self._stopping,
         )
@@ -325,6 +326,7 @@ class Source:
             with self._baton:
                 reading.runs.settle(now)
             self._reports.rejected(reading.runs)
+            self._reports.zones(reading.runs)
 
     # --- showing --------------------------------------------------------------------------------------------
 

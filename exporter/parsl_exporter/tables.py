@@ -16,10 +16,14 @@ TOO_LARGE: Final = ("too large",)
 
 
 class StatusColumns(NamedTuple):
-    """Status rows of one run as texts, a column each: commas between ids and states, nothing between stamps."""
+    """Status rows of one run as texts, a column each: commas between ids and states, nothing between stamps.
+
+    `end` is the position of the last.
+    """
 
     run_id: str
     size: int
+    end: int
     task_ids: str
     try_ids: str
     states: str
@@ -28,9 +32,9 @@ class StatusColumns(NamedTuple):
     @classmethod
     def joined(cls, parts: Sequence[StatusColumns]) -> StatusColumns:
         """Put rows of one run that follow each other together."""
-        run_ids, sizes, task_ids, try_ids, states, stamps = zip(*parts, strict=True)
+        run_ids, sizes, ends, task_ids, try_ids, states, stamps = zip(*parts, strict=True)
         ids = ",".join(task_ids), ",".join(try_ids), ",".join(states)
-        return cls(run_ids[0], sum(sizes), *ids, "".join(stamps))
+        return cls(run_ids[0], sum(sizes), ends[-1], *ids, "".join(stamps))
 
 
 class Table(NamedTuple):

@@ -6,7 +6,7 @@ import json
 import math
 import random
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from exporter_process import Serving, serving, until
 from oracle import Series, differences, parse
-from replay import Replay, truth, wrong
+from replay import CLOCKS, Clocks, Replay, truth, wrong
 from watched import SOURCE, Watched, unpacked
 
 from parsl_exporter.read.sqlite import SqliteReader
@@ -26,12 +26,14 @@ READY = f'parsl_exporter_source_ready{{source="{SOURCE}"}}'
 pytestmark = pytest.mark.integration
 
 
-def configured(database: Path) -> Path:
+def configured(replay: Replay) -> Path:
     """A configuration under which a recorded run of any age is shown, and stays."""
-    file = database.with_name("exporter.yml")
+    file = replay.database.with_name("exporter.yml")
+    zones = json.dumps(dict(replay.clocks.worker_zones))
     file.write_text(
-        "poll_interval: 50ms\nretention: 36500d\nabandon_after: 36500d\ntimezone: UTC\nfailure_reasons: []\n"
-        f"sources:\n  - {{path: {json.dumps(str(database))}, name: {SOURCE}}}\n"
+        "poll_interval: 50ms\nretention: 36500d\nabandon_after: 36500d\nfailure_reasons: []\n"
+        f"timezone: {replay.clocks.zone}\nsources:\n"
+        f"  - {{path: {json.dumps(str(replay.database))}, name: {SOURCE}, worker_timezone: {zones}}}\n"
     )
     return file
 
@@ -47,12 +49,12 @@ def of_runs(series: Series) -> list[str]:
     return [name for name, found in series.items() if any("run_id" in dict(key) for key in found)]
 
 
-def comes_true(exporter: Serving, database: Path) -> None:
+def comes_true(exporter: Serving, replay: Replay) -> None:
     """Wait until the page is the truth; the database is at rest."""
     differing: list[str] = []
 
     def is_true() -> bool:
-        differing[:] = wrong(database, shown(exporter))
+        differing[:] = wrong(replay.database, shown(exporter), clocks=replay.clocks)
         return not differing
 
     try:
@@ -62,11 +64,14 @@ def comes_true(exporter: Serving, database: Path) -> None:
         raise
 
 
-@pytest.mark.parametrize("name", ["crash-2026.10.26", "managerlost-2026.10.26", "std-2026.10.26"])
-def test_a_killed_exporter_comes_back_with_the_truth(name: str, folder: Path) -> None:
+@pytest.mark.parametrize("name", ["crash-2026.10.26", "managerlost-2026.10.26", "std-2026.10.26", *CLOCKS])
+def test_a_killed_exporter_comes_back_with_the_truth(
+    name: str, folder: Path, set_tz: Callable[[str], None]
+) -> None:
+    set_tz(CLOCKS.get(name, Clocks()).tz)
     replay = Replay(name, folder)
     chance = random.Random(name)
-    config = configured(replay.database)
+    config = configured(replay)
     kills = sorted(chance.sample(range(1, len(replay.commits)), KILLS))
     done = 0
     for kill in [*kills, len(replay.commits)]:
@@ -80,12 +85,12 @@ def test_a_killed_exporter_comes_back_with_the_truth(name: str, folder: Path) ->
             locked.execute("ROLLBACK")
             until("readiness", lambda: exporter.get("/-/ready")[0] == 200)
             until("a page from after it", lambda: exporter.value(READY) == 1)
-            comes_true(exporter, replay.database)
+            comes_true(exporter, replay)
             for commit in replay.commits[done:kill]:
                 replay.play(commit)
             done = kill
             if chance.random() < 0.5 or kill == len(replay.commits):
-                comes_true(exporter, replay.database)
+                comes_true(exporter, replay)
 
 
 class Halted(SqliteReader):
@@ -128,6 +133,6 @@ def test_histograms_of_a_run_that_is_over_come_back_too(name: str, folder: Path)
     replay = Replay(name, folder)
     for commit in replay.commits:
         replay.play(commit)
-    with serving(folder, "--config.file", configured(replay.database)) as exporter:
+    with serving(folder, "--config.file", configured(replay)) as exporter:
         until("a page of runs", lambda: of_runs(shown(exporter)) or None)
         assert differences(truth(replay.database), shown(exporter)) == []

@@ -7,8 +7,9 @@ Not modelled: rows with values that no exporter can use, limits on the number of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from .blocks import block_families
 from .page import Histogram, Labels, Series, Sheet, Value, differences, parse
@@ -30,23 +31,28 @@ def expected(
     buckets_seconds: Sequence[float] = SECONDS,
     buckets_bytes: Sequence[float] = BYTES,
     failure_reasons: Sequence[str] = (),
+    worker_timezone: Mapping[str, str] = MappingProxyType({}),
+    now: float | None = None,
 ) -> Series:
     """Compute every run family of a SQLite monitoring database: family name -> labels -> value.
 
     Values are seconds, bytes and UTC epoch seconds; counters are named with `_total`. `timezone` is `local`
     or the IANA zone in which the stamps were written. Failures whose class is not among `failure_reasons`
-    (the configured list) count as `_other`. Raises ValueError for a stamp that cannot be read.
+    (the configured list) count as `_other`. `worker_timezone`: the zones of workers' stamps by patterns of executors.
+    `now`: the UTC epoch second at which all rows were read; without it no clock is ahead, and when a row was last
+    read is left out. Raises ValueError for a stamp that cannot be read.
     """
     series: Series = {}
-    for run in load(database, timezone):
+    now_us = None if now is None else round(now * 1_000_000)
+    for run in load(database, timezone, worker_timezone):
         sheet = Sheet(series, source=source, run_id=label(run.run_id))
-        _workflow_families(run, sheet)
+        _workflow_families(run, sheet, now_us)
         task_families(run, sheet, buckets_seconds, buckets_bytes, failure_reasons)
-        block_families(run, sheet, buckets_seconds)
+        block_families(run, sheet, buckets_seconds, now_us)
     return series
 
 
-def _workflow_families(run: Run, sheet: Sheet) -> None:
+def _workflow_families(run: Run, sheet: Sheet, now_us: int | None) -> None:
     told = [row["timestamp"] for rows in (run.status, run.resource, run.block, run.node) for row in rows]
     if not run.workflow:
         sheet.put("parsl_workflow_info", 1.0, **dict.fromkeys(INFO, UNKNOWN))
@@ -59,3 +65,6 @@ def _workflow_families(run: Run, sheet: Sheet) -> None:
             told.append(row["time_completed"])
     if told:
         sheet.put("parsl_workflow_last_event_timestamp_seconds", max(told) / 1_000_000)
+    past = [us for us in told if now_us is not None and us <= now_us]
+    if past:
+        sheet.put("parsl_workflow_last_row_timestamp_seconds", max(past) / 1_000_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,8 +33,11 @@ class Block(NamedTuple):
     block_id: str
 
 
-def block_families(run: Run, sheet: Sheet, bounds: Sequence[float]) -> None:
-    """Add every family of blocks and managers, and the families of hosts that managers make."""
+def block_families(run: Run, sheet: Sheet, bounds: Sequence[float], now_us: int | None) -> None:
+    """Add every family of blocks and managers, and the families of hosts that managers make.
+
+    `now_us`: when the rows were read, which no sign of life can come after.
+    """
     blocks: dict[Block, list[Row]] = defaultdict(list)
     for row in run.block:
         blocks[Block(row["executor_label"], row["block_id"])].append(row)
@@ -51,7 +55,7 @@ def block_families(run: Run, sheet: Sheet, bounds: Sequence[float]) -> None:
         own.put("parsl_block_tasks_running", float(running[block]))
         own.put("parsl_block_worked", float(block in worked))
         if activity[block]:
-            newest = max(activity[block]) / 1_000_000
+            newest = min(max(activity[block]), math.inf if now_us is None else now_us) / 1_000_000
             own.put("parsl_block_last_activity_timestamp_seconds", newest)
     _managers(sheet, run, blocks)
 

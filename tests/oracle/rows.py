@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
+
+from .zones import tell_times, zone_of
 
 Row = dict[str, Any]
 
-STAMPS = ("time_began", "time_completed", "timestamp", "last_heartbeat")
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 UNKNOWN = "unknown"
 
 
@@ -38,9 +36,8 @@ class Run:
         return any(row["time_completed"] is not None for row in self.workflow)
 
 
-def load(database: Path, timezone_name: str) -> list[Run]:
+def load(database: Path, timezone_name: str, worker_zones: Mapping[str, str]) -> list[Run]:
     """Read the whole database; an absent table has no rows. A run is what any row of any table names."""
-    microseconds = clock(timezone_name)
     runs: dict[str, Run] = {}
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
@@ -53,24 +50,11 @@ def load(database: Path, timezone_name: str) -> list[Run]:
                 continue
             for record in connection.execute(f'SELECT * FROM "{table}" ORDER BY rowid'):
                 row: Row = dict(record)
-                for column in STAMPS:
-                    if row.get(column) is not None:
-                        row[column] = microseconds(row[column])
                 run = runs.setdefault(row["run_id"], Run(row["run_id"]))
                 getattr(run, "tries" if table == "try" else table).append(row)
+    for run in runs.values():
+        tell_times(run, zone_of(timezone_name), worker_zones)
     return list(runs.values())
-
-
-def clock(timezone_name: str) -> Callable[[str], int]:
-    """Give a reader of naive stamps: `local` or an IANA zone; of a repeated hour the first reading."""
-    zone = None if timezone_name == "local" else ZoneInfo(timezone_name)
-
-    def microseconds(stamp: str) -> int:
-        naive = datetime.fromisoformat(stamp)
-        aware = naive.astimezone() if zone is None else naive.replace(tzinfo=zone)
-        return (aware.astimezone(timezone.utc) - EPOCH) // timedelta(microseconds=1)
-
-    return microseconds
 
 
 def label(value: object) -> str:

@@ -243,6 +243,15 @@ class TestDocumentation:
         for line in lines:
             assert loaded(file, line) == Settings(), line
 
+    def test_workers_have_one_zone_or_one_by_executor(self, file: Path) -> None:
+        for text, zones in (
+            ("UTC", (("*", "UTC"),)),
+            ('{htex_*: UTC, "*": Asia/Tokyo}', (("htex_*", "UTC"), ("*", "Asia/Tokyo"))),
+            ("{}", ()),
+        ):
+            (source,) = loaded(file, f"sources: [{{path: a.db, worker_timezone: {text}}}]").sources
+            assert source.worker_timezone == zones
+
     def test_the_example_states_the_defaults(self) -> None:
         assert load(EXAMPLE, Overrides()) == Settings()
 
@@ -260,6 +269,7 @@ class TestDocumentation:
             "America/Chicago",
             frozenset({"user", "host", "rundir"}),
             (("login*", "Europe/Paris"),),
+            (("*", "UTC"),),
         )
         assert second.target.startswith("sqlite:////")
 

@@ -62,6 +62,27 @@ class TestFaults:
                 ":1: timezone: expected an IANA time zone such as America/Chicago, or local, found a number",
             ),
             ("timezone: America", ":1: timezone: 'America' is no time zone"),
+            (
+                "sources: [{path: a.db, worker_timezone: 5}]",
+                ":1: sources[0].worker_timezone: expected an IANA time zone such as UTC, or a mapping such as"
+                " {htex: UTC}, found a number",
+            ),
+            (
+                "sources: [{path: a.db, worker_timezone: local}]",
+                ":1: sources[0].worker_timezone: local is the zone of the exporter; give an IANA name such as",
+            ),
+            (
+                "sources: [{path: a.db, worker_timezone: Paris}]",
+                ":1: sources[0].worker_timezone: 'Paris' is no time zone; give an IANA name such as America/Chicago",
+            ),
+            (
+                "sources: [{path: a.db, worker_timezone: {htex: Paris}}]",
+                ":1: sources[0].worker_timezone.htex: 'Paris' is no time zone; give an IANA name such as",
+            ),
+            (
+                "sources: [{path: a.db, run_timezones: Europe/Paris}]",
+                ":1: sources[0].run_timezones: expected a mapping of host patterns to time zones, found text",
+            ),
             ("timezone: ../zone", ":1: timezone: '../zone' is no time zone"),
             ('timezone: ""', ":1: timezone: '' is no time zone"),
             (

@@ -13,7 +13,7 @@ from cases import TIMES
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
-from oracle.page import Labels, Value
+from oracle.page import LAST_ROW, Labels, Value
 from reading import REASONS, SOURCE, Options, Reading
 from telling import Told, as_rows, attempt, block, node, sample, status, task, workflow, write
 from watched import Watched
@@ -24,7 +24,9 @@ from parsl_exporter.tables import BLOCK, TRY, WORKFLOW, Row, Table
 CLOSE_AFTER = 30.0
 COUNTERS = [family.name for family in RUN_FAMILIES if family.kind == "counter"]
 HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind == "histogram"]
-NOT_HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind != "histogram"]
+NOT_HISTOGRAMS = [
+    family.name for family in RUN_FAMILIES if family.kind != "histogram" and family.name != LAST_ROW
+]
 FAILURES = "parsl_task_failures_total"
 HOUR = 3600
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -56,6 +56,15 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "max",
     ),
     _family(
+        "parsl_workflow_last_row_timestamp_seconds",
+        "gauge",
+        (),
+        samples.last_row,
+        "When a new row of the run was last read, by the exporter's clock; of rows that were there before it started, "
+        "their newest timestamp that is not in the future.",
+        "max",
+    ),
+    _family(
         "parsl_tasks",
         "gauge",
         (*_TASK, "state"),
@@ -308,7 +317,8 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "gauge",
         _BLOCK,
         samples.block_activity,
-        "Newest sign of life of a block: a try on it started, ended or was sampled, or a row of its manager.",
+        "Newest sign of life of a block: a try on it started, ended or was sampled, or a row of its manager; a "
+        "timestamp from the future counts as the time at which it was read.",
         "drop",
     ),
 )

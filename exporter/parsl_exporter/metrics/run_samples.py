@@ -112,6 +112,12 @@ def last_event(view: View) -> Iterator[Sample]:
         yield (), seconds(view.run.last_us)
 
 
+def last_row(view: View) -> Iterator[Sample]:
+    """When a row of the run was last taken."""
+    if view.run.heard_us:
+        yield (), seconds(view.run.heard_us)
+
+
 def by_group(value: Callable[[Group], float | Distribution]) -> Draw:
     """One value for each app and executor."""
     return lambda view: ((pair, value(group)) for pair, group in view.groups)
@@ -274,7 +280,7 @@ def block_activity(view: View) -> Iterator[Sample]:
     newest: dict[tuple[str, str], int] = {}
     for manager in view.run.managers.values():
         key = (view.run.executor_of(manager), manager.latest.block_id)
-        newest[key] = max(newest.get(key, 0), manager.newest_us)
+        newest[key] = max(newest.get(key, 0), manager.alive_us)
     for key, block in view.blocks():
         us = max(block.activity, newest.get(key, 0))
         if us:

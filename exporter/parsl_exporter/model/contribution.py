@@ -174,10 +174,3 @@ def newest(tries: Tries, places: Codes) -> Ints:
     """Microseconds of each try's newest status row or sample; NONE when it has none."""
     rows = np.maximum(tries.last[places].max(axis=1), tries.odd_at[places])
     return np.maximum(rows, tries.sampled_at[places])
-
-
-def activity(tries: Tries, places: Codes) -> Ints:
-    """Microseconds of each try's newest sign of life on a block: started, ended or sampled; NONE when none."""
-    last = tries.last[places]
-    on_block = np.maximum(last[:, RUNNING], last[:, RUNNING_ENDED])
-    return np.maximum(np.maximum(on_block, last[:, FAIL_RETRYABLE:].max(axis=1)), tries.sampled_at[places])

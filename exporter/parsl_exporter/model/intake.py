@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,9 @@ from parsl_exporter.columns import (
 from parsl_exporter.model.blocks import Entry
 from parsl_exporter.model.managers import Manager, NodeRow
 from parsl_exporter.model.run import Info, Run
-from parsl_exporter.model.stamps import Stamps
+from parsl_exporter.model.stamps import NO_STAMP, Readings, Stamps
 from parsl_exporter.model.usage import TOO_MUCH, usable
+from parsl_exporter.model.writers import SUBMIT
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
 if TYPE_CHECKING:
@@ -39,16 +40,23 @@ _GREATEST = (1 << 63) - 1
 Reject = Callable[[Table, str, Row], None]
 
 
-def columns_of(
-    table: Table, rows: Sequence[Row], stamps: Stamps, reject: Reject
-) -> Iterator[tuple[str, Columns]]:
-    """Give the rows of the task tables in columns, run by run, stamps in microseconds UTC; reject what is none."""
+class OfRun(NamedTuple):
+    """Rows of one run in columns, and their places in the order of insertion."""
+
+    run_id: str
+    columns: Columns
+    places: Ints
+
+
+def columns_of(table: Table, rows: Sequence[Row], stamps: Stamps, reject: Reject) -> Iterator[OfRun]:
+    """Give the rows of the task tables in columns, run by run, stamps in naive microseconds; reject what is none."""
     if table is STATUS or table is RESOURCE:
-        at = stamps.read_all([row[5 if table is STATUS else 4] for row in rows])
-        if (at < 0).any():
-            for row in compress(rows, (at < 0).tolist()):
+        at = stamps.naive([row[5 if table is STATUS else 4] for row in rows])
+        good = (at != NO_STAMP) & (stamps.marked_all(at) != NO_STAMP)
+        if not good.all():
+            for row in compress(rows, (~good).tolist()):
                 reject(table, "timestamp", row)
-            rows, at = list(compress(rows, (at >= 0).tolist())), at[at >= 0]
+            rows, at = list(compress(rows, good.tolist())), at[good]
     else:
         at = np.empty(0, np.int64)
     if table is RESOURCE:
@@ -66,12 +74,14 @@ def columns_of(
     if not rows:
         return
     run_ids = dict.fromkeys(row[1] for row in rows)
+    places = np.array([row[0] for row in rows], np.int64)
     if len(run_ids) == 1:
-        yield rows[0][1], _columns(table, rows, at)
+        yield OfRun(rows[0][1], _columns(table, rows, at), places)
         return
     for run_id in run_ids:
         of = np.array([row[1] == run_id for row in rows])
-        yield run_id, _columns(table, list(compress(rows, of.tolist())), at[of] if len(at) else at)
+        part = list(compress(rows, of.tolist()))
+        yield OfRun(run_id, _columns(table, part, at[of] if len(at) else at), places[of])
 
 
 def _usable(rows: Sequence[Row]) -> Mask:
@@ -118,19 +128,30 @@ def take_workflow(runs: Runs, rows: Sequence[Row], now: float) -> None:
     names = runs.names
     for row in rows:
         _, _, workflow, version, began, completed, host, user, rundir = row
-        begin_us = _stamp(runs, WORKFLOW, row, began)
-        end_us = None if completed in (None, "") else _stamp(runs, WORKFLOW, row, completed)
-        if begin_us < 0 or (end_us is not None and end_us < 0):
+        begin = _readings(runs, WORKFLOW, row, began)
+        if begin is None:
+            continue
+        end = None if completed in (None, "") else _readings(runs, WORKFLOW, row, completed)
+        if end is None and completed not in (None, ""):
             continue
         run = _run(runs, WORKFLOW, row, now)
         if run is None:
             continue
         info = Info(
-            names[workflow], names[version], names[host], names[user], names[rundir], begin_us, end_us
-        )
+            names[workflow],
+            names[version],
+            names[host],
+            names[user],
+            names[rundir],
+            begin.first,
+            *((None, None) if end is None else end),
+        ).ending_after(run.newest_of.get(STATUS.name, 0))
         if info != run.info:
             run.learn(info)
-            run.seen_row(now)
+            run.changed = True
+            run.seen = now
+            runs.heard(run, info.begin_us)
+            runs.heard(run, info.end_us or 0)
 
 
 def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
@@ -138,8 +159,8 @@ def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
     names = runs.names
     for row in rows:
         place, _, executor, block_id, job_id, stamp, state = row
-        us = _stamp(runs, BLOCK, row, stamp)
-        if us < 0:
+        readings = _readings(runs, BLOCK, row, stamp)
+        if readings is None:
             continue
         if block_id is None or block_id == "":
             runs.reject(BLOCK, "key", row)
@@ -147,11 +168,12 @@ def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
         run = _run(runs, BLOCK, row, now)
         if run is None:
             continue
+        us = run.writers.read(BLOCK.name, SUBMIT, place, readings)
         label, block = names[executor], names[block_id]
         run.block(label, block).take(Entry(place, us, names[state], names[job_id]))
         run.executors_of_block.setdefault(block, set()).add(label)
         run.note_first(us)
-        run.newest_us = max(run.newest_us, us)
+        runs.took(run, us)
 
 
 def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
@@ -160,25 +182,29 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
     There are two a task, nearly all alike: of each manager only the last row of a batch is looked at closely.
     """
     stamps = runs.stamps
+    run: Run | None = None
+    heard = 0
     last: dict[tuple[str, str], tuple[Row, int, int]] = {}
     newest: dict[tuple[str, str], int] = {}
     active_rows: dict[tuple[str, str], tuple[int, int]] = {}
     for row in rows:
         place, run_id, uid, _, _, cpus, memory, active, workers, _, stamp, heartbeat = row
         try:
-            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.read(stamp)
+            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
             if heartbeat is None:
                 beat_us = us
             elif len(heartbeat) == 26:
                 beat_us = stamps[heartbeat[:19]] + int(heartbeat[20:])
             else:
-                beat_us = stamps.read(heartbeat)
+                beat_us = stamps.marked(heartbeat)
             finite = -TOO_MUCH < cpus + memory + active + workers < TOO_MUCH
         except (ValueError, TypeError):
-            us = _stamp(runs, NODE, row, stamp)
-            beat_us = us if us < 0 or heartbeat is None else _stamp(runs, NODE, row, heartbeat)
-            if beat_us < 0:
+            if _readings(runs, NODE, row, stamp) is None:
                 continue
+            if heartbeat is not None and _readings(runs, NODE, row, heartbeat) is None:
+                continue
+            us = stamps.marked(stamp)
+            beat_us = us if heartbeat is None else stamps.marked(heartbeat)
             finite = False
         if not finite and not usable((cpus, memory, active, workers)):
             runs.reject(NODE, "number", row)
@@ -186,6 +212,24 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
         if run_id.__class__ is not str or not run_id or uid is None or uid == "":
             runs.reject(NODE, "key", row)
             continue
+        if run is None or run_id != run.run_id:
+            if run is not None:
+                runs.heard(run, heard)
+            run = _run(runs, NODE, row, now)
+            if run is None:
+                continue
+            heard, watched = 0, runs.watched_from(run, stamps, us)
+        if not 0 <= us < watched:
+            us = run.writers.read(NODE.name, SUBMIT, place, stamps.readings(stamp))
+        if us > runs.wall_us:
+            runs.heard(run, us)
+        elif us > heard:
+            heard = us
+        if heartbeat is None:
+            beat_us = us
+        elif beat_us < 0:
+            readings = stamps.readings(heartbeat)
+            beat_us = readings.again if readings.again <= us else readings.first
         key = (run_id, uid)
         if key not in last or place > last[key][0][0]:
             last[key] = (row, us, beat_us)
@@ -194,6 +238,8 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
         if active:
             low, high = active_rows.get(key, (place, place))
             active_rows[key] = min(low, place), max(high, place)
+    if run is not None:
+        runs.heard(run, heard)
     for key, (row, us, beat_us) in last.items():
         manager = _take_manager(runs, row, us, beat_us, newest[key], now)
         if manager is not None and key in active_rows:
@@ -224,7 +270,7 @@ def _take_manager(
     manager = run.managers.get(names[uid])
     if manager is None:
         manager = run.managers[names[uid]] = Manager(snapshot)
-    manager.take(snapshot, newest_us)
+    manager.take(snapshot, min(newest_us, runs.wall_us))
     run.newest_us = max(run.newest_us, newest_us)
     return manager
 
@@ -236,24 +282,26 @@ ONE_BY_ONE: dict[str, Callable[[Runs, Sequence[Row], float], None]] = {
 }
 
 
-def _stamp(runs: Runs, table: Table, row: Row, value: object) -> int:
-    """Microseconds of a stamp; -1 when it is none, and the row is rejected then."""
+def _readings(runs: Runs, table: Table, row: Row, value: object) -> Readings | None:
+    """What a stamp may mean; None when it is none, and the row is rejected then."""
     try:
-        us = runs.stamps.read(value)
+        return runs.stamps.readings(value)
     except ValueError:
-        us = -1
-    if us < 0:
         runs.reject(table, "timestamp", row)
-    return us
+        return None
 
 
 def _run(runs: Runs, table: Table, row: Row, now: float) -> Run | None:
-    """The run that a row belongs to, seen; None when it is of no interest, or the row is rejected."""
+    """The run that a row belongs to; None when it is of no interest, or the row is rejected.
+
+    A workflow row is read again by key, which is no sign of life.
+    """
     run_id = row[1]
     if not isinstance(run_id, str) or not run_id:
         runs.reject(table, "key", row)
         return None
     run = runs.run(run_id, now)
-    if run is not None:
-        run.seen_row(now)
+    if run is not None and table is not WORKFLOW:
+        run.changed = True
+        run.seen = now
     return run

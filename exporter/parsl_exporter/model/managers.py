@@ -21,22 +21,22 @@ class NodeRow(NamedTuple):
 
 
 class Manager:
-    """One manager (node.uid) of a run."""
+    """One manager (node.uid) of a run. `alive_us`: its newest stamp, each no later than when its row was taken."""
 
-    __slots__ = ("_active_from", "_active_to", "gone_at", "latest", "newest_us")
+    __slots__ = ("_active_from", "_active_to", "alive_us", "gone_at", "latest")
 
     def __init__(self, row: NodeRow) -> None:
         self._active_from: int | None = None
         self._active_to: int | None = None
         self.latest = row
-        self.newest_us = row.us
+        self.alive_us = 0
         self.gone_at: float | None = None
 
-    def take(self, row: NodeRow, newest_us: int) -> None:
-        """Take one more snapshot, in any order; `newest_us` is the newest stamp of those that it stands for."""
+    def take(self, row: NodeRow, alive_us: int) -> None:
+        """Take one more snapshot, in any order; `alive_us` is the newest sign of life of those that it stands for."""
         if row.place > self.latest.place:
             self.latest = row
-        self.newest_us = max(self.newest_us, newest_us)
+        self.alive_us = max(self.alive_us, alive_us)
 
     def take_active(self, first: int, last: int) -> None:
         """Note the places of the first and the last of some rows with active=1."""

@@ -14,19 +14,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Floats, Ints, Mask
+from parsl_exporter.columns import Codes, Columns, Floats, Ints, Mask
 from parsl_exporter.model import contribution
 from parsl_exporter.model.blocks import Block
 from parsl_exporter.model.contribution import Added
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import OTHER, UNKNOWN, Codebook
+from parsl_exporter.model.offsets import Offsets
 from parsl_exporter.model.oldest import Still
 from parsl_exporter.model.stamps import MICROSECONDS
 from parsl_exporter.model.standing import FIRST_ODD, OddStates, Standing, standing
 from parsl_exporter.model.states import FIRST_FINAL, PENDING, RUNNING, TIMED
 from parsl_exporter.model.sums import COUNTERS, GAUGES, ON_HOST, RESIDENT, Buckets, Sums
-from parsl_exporter.model.tries import NEVER, NONE, NOWHERE, Tasks, Tries, joined
+from parsl_exporter.model.tries import FINISHED, NEVER, NONE, NOWHERE, Tasks, Tries, joined
+from parsl_exporter.model.writers import Writers
+from parsl_exporter.tables import STATUS
 
 _CLOCKS_APART_US = 2 * 3_600 * MICROSECONDS
 """How far the clocks of two workers may be apart: an hour each from the submit host's."""
@@ -46,7 +49,10 @@ class Limits(NamedTuple):
 
 
 class Info(NamedTuple):
-    """The run's workflow row; `end_us` is None while time_completed is NULL."""
+    """The run's workflow row; `end_us` is None while time_completed is NULL.
+
+    `end_again_us` is the other reading of an end in an hour that came twice.
+    """
 
     name: str
     version: str
@@ -55,12 +61,27 @@ class Info(NamedTuple):
     rundir: str
     begin_us: int
     end_us: int | None
+    end_again_us: int | None = None
+
+    def ending_after(self, status_us: int) -> Info:
+        """The same with an end that is not before the newest status row, where it can be read so."""
+        if self.end_us is None or self.end_again_us is None or self.end_us >= status_us:
+            return self
+        return self._replace(end_us=self.end_again_us)
+
+
+class Waiting(NamedTuple):
+    """Rows that cannot be taken yet, stamps in naive microseconds, and their places in the order of insertion."""
+
+    columns: Columns
+    places: Ints | int
 
 
 class Run:
     """One run of one database. `published` says whether anything of it has been shown.
 
-    `sought`: its workflow row has been asked for by key since rows of the run were first seen.
+    `sought`: its workflow row has been asked for by key since rows of the run were first seen. `heard_us`: when a
+    row of it was last taken, see `Runs.heard`. `placed`: executors with a block.
 
     Until then a histogram's observation can be taken back and made again, afterwards late rows only reach counters.
     """
@@ -83,6 +104,12 @@ class Run:
         self.newest_us = 0
         self.oldest_us: int | None = None
         self.newest_of: dict[str, int] = {}
+        self.heard_us = 0
+        self.writers = Writers()
+        self.watched: dict[int, int] = {}
+        self.waiting: list[Waiting] = []
+        self.placed: set[str] = set()
+        self.offsets = Offsets()
         self.seen = 0.0
         self.over_since: float | None = None
         self.published = False
@@ -153,6 +180,7 @@ class Run:
         block = self.blocks.get((executor, block_id))
         if block is None:
             block = self.blocks[executor, block_id] = Block()
+            self.placed.add(executor)
         return block
 
     def executor_of(self, manager: Manager) -> str:
@@ -163,22 +191,35 @@ class Run:
             found = self.executors_seen_on.get((block_id, hostname), set())
         return next(iter(found)) if len(found) == 1 else UNKNOWN
 
+    def finished(self, task_ids: Ints) -> Mask:
+        """Say of each task whether it is finished and forgotten."""
+        return self.tasks.find(task_ids) == FINISHED
+
+    def executors_of(self, task_ids: Ints, try_ids: Ints) -> Codes:
+        """Give the codes of the executors of tries: NONE where not known, FINISHED for those of finished tasks."""
+        tasks = self.tasks.find(task_ids)
+        found = np.where(tasks == FINISHED, FINISHED, NONE).astype(np.int32)
+        live = np.flatnonzero(tasks >= 0)
+        places = self.tries.find(tasks[live], try_ids[live])
+        there = places >= 0
+        found[live[there]] = self.tries.executor[places[there]]
+        return found
+
     def show_all_groups(self) -> None:
         """Have a group for each app and executor of the tries whose rows have come, though they count nothing yet."""
         places = np.flatnonzero(self.tries.executor >= 0).astype(np.int32)
         places = places[self._complete(places)]
         self.sums.groups(self.tasks.app[self.tries.task[places]], self.tries.executor[places])
 
-    def seen_row(self, now: float) -> None:
-        """A row of the run has come."""
-        self.changed = True
-        self.seen = now
-
     def learn(self, info: Info) -> None:
         """Take the workflow row."""
         if info.end_us is not None and not self.over:
             self.touch(self._live())
         self.info = info
+
+    def _settle_end(self) -> None:
+        if self.info is not None:
+            self.info = self.info.ending_after(self.newest_of.get(STATUS.name, 0))
 
     # --- rows come ------------------------------------------------------------------------------------------
 
@@ -225,6 +266,7 @@ class Run:
 
     def settle(self, now: float) -> None:
         """Bring every sum up to date with the rows taken so far, and close the tries that have been quiet."""
+        self._settle_end()
         if self.over and self.over_since is None:
             self.over_since = now
         tasks = joined(self._touched)
@@ -243,6 +285,7 @@ class Run:
         places, owner = self.tries.of(tasks)
         if len(places):
             self._place(places)
+            self.offsets.note(self.tries, places, self.names.texts)
             self._count(places)
         found = standing(self.tries, places, owner, len(tasks), self.odd)
         self._show(tasks, found)
@@ -373,7 +416,7 @@ class Run:
         keys = np.stack([executor, block, host])[:, named]
         found, of = np.unique(keys, axis=1, return_inverse=True)
         newest = np.full(found.shape[1], NONE, np.int64)
-        np.maximum.at(newest, of.reshape(-1), contribution.activity(tries, places[named]))
+        np.maximum.at(newest, of.reshape(-1), tries.alive[places[named]])
         texts = self.names.texts
         for (e, b, h), us in zip(found.T.tolist(), newest.tolist(), strict=True):
             if h >= 0:
@@ -586,6 +629,7 @@ class Run:
         `whole` is a dump: every ended try closes, whatever its age. So it does when the run is over; but a try
         that lacks a row, or an update of it, may get that in a moment unless the run was over long ago.
         """
+        self._settle_end()
         close_after_us = self._limits.close_after * MICROSECONDS
         end_us = self.info.end_us if self.info is not None else None
         long_over = end_us is not None and end_us + close_after_us < wall * MICROSECONDS
@@ -662,6 +706,7 @@ class Run:
         tries = self.tries
         places, owner = tries.of(tasks)
         self.tasks.touched[tasks] = False
+        tries.alive[places] = NONE  # what they showed of their life is in their blocks already
         tries.closed[places] = True
         app, executor = self.tasks.app[tries.task[places]], tries.executor[places]
         tries.group[places] = self.sums.groups(app, executor)

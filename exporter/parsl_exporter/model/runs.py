@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 from itertools import groupby
@@ -11,14 +11,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.columns import Columns, SampleColumns, StatusColumns, TaskColumns, TryColumns
+from parsl_exporter.columns import Columns, Ints, Mask, SampleColumns, StatusColumns, TaskColumns, TryColumns
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
-from parsl_exporter.model.intake import ONE_BY_ONE, columns_of
+from parsl_exporter.model.intake import ONE_BY_ONE, OfRun, columns_of
 from parsl_exporter.model.names import OTHER, Names, name
-from parsl_exporter.model.run import Limits, Run
-from parsl_exporter.model.stamps import MICROSECONDS, Stamps
+from parsl_exporter.model.offsets import Offset, zone_name
+from parsl_exporter.model.run import Limits, Run, Waiting
+from parsl_exporter.model.stamps import MICROSECONDS, Readings, Stamps
+from parsl_exporter.model.states import STATES, WORKER_STATES
 from parsl_exporter.model.sums import Buckets
-from parsl_exporter.model.take import Labels, take
+from parsl_exporter.model.take import Labels, Taken, name_tries, take
+from parsl_exporter.model.worker_zones import WorkerZones
+from parsl_exporter.model.writers import SUBMIT
 from parsl_exporter.tables import RESOURCE, STATUS, TASK, TOO_LARGE, TRY, WORKFLOW, Row, Table
 
 TASK_TABLES = (TASK, TRY, STATUS, RESOURCE)
@@ -48,8 +52,11 @@ class TryKey(NamedTuple):
 
 
 class Runs:
-    """Folds rows of one database into runs. Pure: `now` (seconds, a clock that never steps) is passed in.
+    """Folds rows of one database into runs. Pure: the times at which rows are taken are passed in.
 
+    `now`: seconds of a clock that never steps; `wall`: UTC epoch seconds. `wall_us` is that of the rows taken last.
+    `passing`: rows that waited are being taken, and those that go on waiting hold up no others; `last_call`: nor do
+    they wait for what else this poll may bring. `blocks_later`: not all block rows have been taken yet.
     `only`: the runs that are of interest, where not all are; `others` are those that were found beside them.
     """
 
@@ -61,9 +68,14 @@ class Runs:
         limits: Limits,
         failure_reasons: Collection[str],
         run_zones: Sequence[tuple[str, tzinfo]] = (),
+        worker_zones: Sequence[tuple[str, tzinfo]] = (),
         only: Collection[str] = (),
     ) -> None:
         self.stamps = self._stamps = Stamps(zone)
+        self.wall_us = 0
+        self.last_call = self.passing = False
+        self.blocks_later = True
+        self._workers = WorkerZones(worker_zones)
         self._zones = [(pattern, Stamps(own)) for pattern, own in run_zones]
         self._stamps_of: dict[str, Stamps] = {}
         self.names = Names()
@@ -72,7 +84,7 @@ class Runs:
         self.rejected: Counter[tuple[str, str]] = Counter()
         self.first_rejected: dict[tuple[str, str], Row] = {}
         self.folded = 0
-        self.aside: defaultdict[str, list[Columns]] = defaultdict(list)
+        self.aside: defaultdict[str, list[Waiting]] = defaultdict(list)
         self.ended: set[str] = set()
         self.abandoned: set[str] = set()
         self.awakened: set[str] = set()
@@ -88,44 +100,205 @@ class Runs:
 
     # --- rows in --------------------------------------------------------------------------------------------
 
-    def take(self, table: Table, rows: Sequence[Row], now: float) -> None:
-        """Take rows of one table, in any order and any split; each row once."""
-        if not self._zones:
-            self._take(table, rows, now)
-            return
-        if table is WORKFLOW:
+    def take(self, table: Table, rows: Sequence[Row], now: float, wall: float) -> None:
+        """Take rows of one table, in the order of their insertion and any split; each row once."""
+        self.wall_us = round(wall * MICROSECONDS)
+        if table is WORKFLOW and self._zones:
             for row in rows:
                 self._stamps_of[row[1]] = self._stamps_on(row[_HOST])
-        for _, part in groupby(rows, lambda row: id(self._stamps_of.get(row[1], self._stamps))):
+        if table.name not in ONE_BY_ONE:
+            for run_id, columns, places in columns_of(table, rows, self._stamps, self.reject):
+                self._take(run_id, columns, places, now)
+            return
+        for _, part in groupby(rows, lambda row: id(self._own(row[1]))):
             same_zone = list(part)
-            self.stamps = self._stamps_of.get(same_zone[0][1], self._stamps)
-            self._take(table, same_zone, now)
+            self.stamps = self._own(same_zone[0][1])
+            ONE_BY_ONE[table.name](self, same_zone, now)
         self.stamps = self._stamps
 
-    def _take(self, table: Table, rows: Sequence[Row], now: float) -> None:
-        if table.name in ONE_BY_ONE:
-            ONE_BY_ONE[table.name](self, rows, now)
-            return
-        for run_id, columns in columns_of(table, rows, self.stamps, self.reject):
-            self._take_columns(run_id, columns, now)
+    def _own(self, run_id: object) -> Stamps:
+        """What reads the stamps of a run's submit side."""
+        return self._stamps_of.get(run_id, self._stamps) if isinstance(run_id, str) else self._stamps
 
-    def take_columns(self, run_id: str, columns: Columns, now: float) -> None:
-        """Take rows of one run and table whose stamps are naive microseconds, each from 1970 on in any zone."""
-        if isinstance(columns, (StatusColumns, SampleColumns)):
-            stamps = self._stamps_of.get(run_id, self._stamps)
-            columns = columns._replace(at=stamps.utc(columns.at))
-        self._take_columns(run_id, columns, now)
+    def ambiguous(self, run_id: str, columns: Columns) -> bool:
+        """Say whether the order of insertion tells how some of these stamps are to be read."""
+        if not isinstance(columns, (StatusColumns, SampleColumns)):
+            return False
+        zones = (self._own(run_id), *self._workers.zones())
+        return any(bool((stamps.marked_all(columns.at) < 0).any()) for stamps in zones)
 
-    def _take_columns(self, run_id: str, columns: Columns, now: float) -> None:
+    def take_columns(
+        self, run_id: str, columns: Columns, places: Ints | int, now: float, wall: float
+    ) -> None:
+        """Take rows of one run and table, stamps in naive microseconds, each from 1970 on in any zone.
+
+        `places` are theirs in the order of insertion, or that of the last where no stamp is `ambiguous`.
+        """
+        self.wall_us = round(wall * MICROSECONDS)
+        self._take(run_id, columns, places, now)
+
+    def _take(self, run_id: str, columns: Columns, places: Ints | int, now: float) -> None:
         run = self.run(run_id, now)
         if run is None:
             return
-        run.seen_row(now)
-        taken = take(run, columns, self._labels, now)
+        run.changed = True
+        if isinstance(columns, (TaskColumns, TryColumns)):
+            self._took(run, columns, take(run, columns, self._labels, now, self.wall_us))
+            return
+        if not self.last_call:  # which takes what came before
+            run.seen = now
+        finished = run.finished(columns.task_ids)
+        if finished.any():
+            self.aside[run_id].append(Waiting(columns.only(finished), _only(places, finished)))
+            if run.published and not self.last_call:
+                self.late[TABLE_OF[type(columns)].name] += int(np.count_nonzero(finished))
+            columns, places = columns.only(~finished), _only(places, ~finished)
+        if len(columns.task_ids):
+            for part, of_part, stamps in self._by_zone(run, columns, places):
+                if stamps is None:
+                    self._wait(run, part, of_part, now)
+                else:
+                    self._take_stamped(run, part, of_part, stamps, now)
+
+    def _took(self, run: Run, columns: Columns, taken: Taken) -> None:
         if taken.aside.any():
-            self.aside[run_id].append(columns.only(taken.aside))
-        if run.published:
-            self.late[TABLE_OF[type(columns)].name] += taken.late + int(np.count_nonzero(taken.aside))
+            self.aside[run.run_id].append(Waiting(columns.only(taken.aside), 0))
+        if run.published and not self.last_call:
+            late = taken.late + int(np.count_nonzero(taken.aside))
+            self.late[TABLE_OF[type(columns)].name] += late
+
+    # --- stamps, by writer ----------------------------------------------------------------------------------
+
+    def _by_zone(
+        self, run: Run, columns: StatusColumns | SampleColumns, places: Ints | int
+    ) -> Iterator[tuple[StatusColumns | SampleColumns, Ints | int, Stamps | None]]:
+        """Part rows by what reads their stamps; None: they have to wait."""
+        own = self._own(run.run_id)
+        if not self._workers:
+            yield columns, places, own
+            return
+        workers = _by_workers(columns)
+        if not workers.all():
+            yield columns.only(~workers), _only(places, ~workers), own
+        executors = run.executors_of(columns.task_ids, columns.try_ids)
+        last_call = self.last_call or not self.blocks_later
+        for code in np.unique(executors[workers]).tolist():
+            of = workers & (executors == code)
+            name = run.names.texts[code] if code >= 0 else None
+            yield (
+                columns.only(of),
+                _only(places, of),
+                self._workers.stamps(run, name, own, last_call=last_call),
+            )
+
+    def _wait(self, run: Run, columns: StatusColumns | SampleColumns, places: Ints | int, now: float) -> None:
+        """Keep rows whose stamps cannot be read yet, and note what tries they name."""
+        run.waiting.append(Waiting(columns, places))
+        name_tries(run, columns.task_ids, columns.try_ids)
+        if not self.last_call:
+            run.seen = now
+            self.heard(run, 0)
+
+    def _take_stamped(
+        self,
+        run: Run,
+        columns: StatusColumns | SampleColumns,
+        places: Ints | int,
+        stamps: Stamps,
+        now: float,
+    ) -> None:
+        at = stamps.marked_all(columns.at)
+        watched = self.watched_from(run, stamps, int(at[0]))
+        if int(at.min()) < 0 or int(at.max()) >= watched:
+            at, waits = self._placed(run, columns, at, places, stamps, watched)
+            if waits.any():
+                self._wait(run, columns.only(waits), _only(places, waits), now)
+                columns, at = columns.only(~waits), at[~waits]
+        if len(at):
+            past = at[at <= self.wall_us]
+            self.heard(run, int(past.max(initial=0)))
+            self._took(run, columns, take(run, columns._replace(at=at), self._labels, now, self.wall_us))
+
+    def _placed(
+        self,
+        run: Run,
+        columns: StatusColumns | SampleColumns,
+        marked: Ints,
+        places: Ints | int,
+        stamps: Stamps,
+        watched: int,
+    ) -> tuple[Ints, Mask]:
+        """Give stamps that are not plain, each read in its writer's order of insertion, and which rows have to wait.
+
+        They wait for the try row that names the writer, and behind others that wait.
+        """
+        at, waits = marked.copy(), np.full(len(marked), False)
+        table = TABLE_OF[type(columns)].name
+        workers = _by_workers(columns)
+        executors = run.executors_of(columns.task_ids, columns.try_ids)
+        others_wait = any(type(columns) is type(waiting.columns) for waiting in run.waiting)
+        for i in np.flatnonzero((marked < 0) | (marked >= watched)).tolist():
+            twice = marked[i] < 0
+            writer = run.names.texts[executors[i]] if workers[i] and executors[i] >= 0 else SUBMIT
+            unknown = bool(workers[i]) and executors[i] < 0
+            if unknown:
+                waits[i] = not self.last_call or (twice and not run.over)
+            else:
+                waits[i] = twice and others_wait and not self.passing
+            if waits[i]:
+                others_wait = True
+                continue
+            first = abs(int(marked[i]))
+            readings = Readings(first, stamps.again(int(columns.at[i])) if twice else first)
+            place = places if isinstance(places, int) else int(places[i])
+            at[i] = first if unknown else run.writers.read(table, writer, place, readings)
+        return at, waits
+
+    def take_waiting(self, now: float, *, last_call: bool) -> None:
+        """Take the rows whose stamps could not be read before: those that can be now, at the `last_call` of a poll.
+
+        Rows without a try row go on waiting until their run is over.
+        """
+        self.last_call, self.passing = last_call, True
+        try:
+            for run in list(self.runs.values()):
+                waiting, run.waiting = run.waiting, []
+                for columns, places in sorted(waiting, key=lambda part: int(np.min(part.places))):
+                    self._take(run.run_id, columns, places, now)
+        finally:
+            self.last_call = self.passing = False
+
+    def took(self, run: Run, us: int) -> None:
+        """Note the stamp of a block row that was taken."""
+        run.newest_us = max(run.newest_us, us)
+        self.heard(run, us)
+
+    def heard(self, run: Run, us: int) -> None:
+        """Note when a row was taken: now, but in a first read the newest stamp that is not later than now."""
+        if self.ready:
+            if not self.last_call:  # which takes what came before
+                run.heard_us = self.wall_us
+        elif us <= self.wall_us:
+            run.heard_us = max(run.heard_us, us)
+
+    def watched_from(self, run: Run, stamps: Stamps, us: int) -> int:
+        """Give from when on the writers of a run are watched; `us` is one of its stamps."""
+        watched = run.watched.get(id(stamps))
+        if watched is None:
+            begin_us = min(abs(us), self.wall_us)
+            watched = run.watched[id(stamps)] = stamps.watched_from(begin_us, self.wall_us)
+        return watched
+
+    def in_order(self, least: str, greatest: str, wall: float) -> bool:
+        """Say whether of stamps between these the greatest is the newest in any zone, and not later than `wall`."""
+        try:
+            return not any(
+                stamps.readings(greatest).again > wall * MICROSECONDS
+                or stamps.repeats_between(least, greatest)
+                for stamps in (self._stamps, *(own for _, own in self._zones))
+            )
+        except ValueError:
+            return False
 
     def _stamps_on(self, host: object) -> Stamps:
         return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self._stamps)
@@ -202,14 +375,14 @@ class Runs:
         return [
             TaskKey(run_id, task_id)
             for run_id, parts in self.aside.items()
-            for task_id in np.unique(np.concatenate([part.task_ids for part in parts])).tolist()
+            for task_id in np.unique(np.concatenate([part.columns.task_ids for part in parts])).tolist()
         ]
 
     def late_tries(self, key: TaskKey) -> set[int]:
         """The try_ids that the later rows of a finished task give."""
         return {
             try_id
-            for part in self.aside[key.run_id]
+            for part, _ in self.aside[key.run_id]
             if not isinstance(part, TaskColumns)
             for try_id in part.try_ids[part.task_ids == key.task_id].tolist()
         }
@@ -217,28 +390,46 @@ class Runs:
     def revive(self, history: Mapping[str, Sequence[Row]], now: float) -> None:
         """Take the earlier rows (table name -> rows) of all late tasks, then the rows that were set aside."""
         aside, self.aside = self.aside, defaultdict(list)
-        past: dict[str, list[Columns]] = {}
+        past: defaultdict[str, list[OfRun]] = defaultdict(list)
         for table in TASK_TABLES:
-            of_run: defaultdict[str, list[Row]] = defaultdict(list)
-            for row in history.get(table.name, ()):
-                of_run[row[1]].append(row)
-            for run_id, rows in of_run.items():
-                stamps = self._stamps_of.get(run_id, self._stamps)
-                for _, columns in columns_of(table, rows, stamps, lambda *_: None):
-                    past.setdefault(run_id, []).append(columns)
-        for run_id, parts in aside.items():
-            run = self.runs.get(run_id)
-            if run is None:
-                continue
-            task_ids = np.unique(np.concatenate([part.task_ids for part in parts]))
-            run.tasks.take_back(task_ids)
-            newest_us, seen = run.newest_us, run.seen
-            for columns in past.get(run_id, ()):
-                take(run, columns, self._labels, seen)
-            run.newest_us = newest_us
-            run.come_back(task_ids)
-            for columns in parts:
-                take(run, columns, self._labels, now)
+            for of_run in columns_of(table, history.get(table.name, ()), self._stamps, lambda *_: None):
+                past[of_run.run_id].append(of_run)
+        self.last_call = self.passing = True
+        try:
+            for run_id, parts in aside.items():
+                run = self.runs.get(run_id)
+                if run is not None:
+                    self._revive(run, past[run_id], parts, now)
+        finally:
+            self.last_call = self.passing = False
+
+    def _revive(self, run: Run, past: Sequence[OfRun], parts: Sequence[Waiting], now: float) -> None:
+        task_ids = np.unique(np.concatenate([part.columns.task_ids for part in parts]))
+        run.tasks.take_back(task_ids)
+        newest_us, newest_of, heard_us = run.newest_us, run.newest_of.copy(), run.heard_us
+        for _, columns, places in past:
+            self._take(run.run_id, columns, places, run.seen)
+        run.newest_us, run.newest_of, run.heard_us = newest_us, newest_of, heard_us
+        run.come_back(task_ids)
+        for columns, places in parts:
+            self._take(run.run_id, columns, places, now)
+
+    def misread_runs(self) -> list[str]:
+        """Forget the runs some of whose rows were read in another zone than it turned out: to be read again whole."""
+        misread = [run_id for run_id, run in self.runs.items() if self._workers.misread(run)]
+        for run_id in misread:
+            del self.runs[run_id]
+        self.abandoned.update(misread)
+        self.awakened.update(misread)
+        return misread
+
+    def offsets(self) -> Iterable[tuple[Offset, str]]:
+        """Hosts whose stamps speak against the zone that they are read in, and the one that they seem to be in."""
+        for run in self.runs.values():
+            for offset in run.offsets.found():
+                own = self._own(run.run_id)
+                read_by = self._workers.read_by(run, offset.executor, own)
+                yield offset, zone_name(read_by.offset_us(run.newest_us) + offset.us)
 
     def missing(self, *, again: bool = False) -> tuple[list[TaskKey], list[TryKey]]:
         """Give the tasks and tries that rows name and whose own rows have not come, each once, or all `again`."""
@@ -267,6 +458,7 @@ class Runs:
 
     def settle(self, now: float) -> None:
         """Bring all facts up to date after a poll's rows were taken."""
+        self.take_waiting(now, last_call=True)
         for run in self.runs.values():
             run.settle(now)
 
@@ -284,6 +476,8 @@ class Runs:
         Of a run whose rows are in order of time that is so up to the newest row of it in each of these tables. In
         which no row of a run has come, it may have none: then the newest of all runs' counts.
         """
+        now = max((run.seen for run in self.runs.values()), default=0.0)
+        self.take_waiting(now, last_call=False)
         overall = {
             table: max((run.newest_of.get(table.name, 0) for run in self.runs.values()), default=0)
             for table in (STATUS, RESOURCE)
@@ -299,7 +493,8 @@ class Runs:
     def skip_ended(self, wall: float) -> None:
         """Before a first read: forget the runs that ended longer than the retention time before `wall`."""
         for run_id, run in list(self.runs.items()):
-            end_us = run.info.end_us if run.info is not None else None
+            info = run.info
+            end_us = None if info is None else info.end_again_us or info.end_us
             if end_us is not None and wall - end_us / MICROSECONDS > self._limits.retention:
                 del self.runs[run_id]
                 self.ended.add(run_id)
@@ -320,16 +515,18 @@ class Runs:
 
         `whole` is a dump: every ended try closes, whatever its age.
         """
+        self.take_waiting(now, last_call=True)
         for run in self.runs.values():
             if run.over_since is None:
                 run.settle_first_read(now, wall, whole=whole)
-        self.ready = True
+        self.ready = self.blocks_later = True
 
     def expire(self, now: float) -> None:
         """Drop the runs whose time is over."""
         for run_id, run in list(self.runs.items()):
             if self._past(run, now):
                 del self.runs[run_id]
+                self._workers.forget(run_id)
                 (self.abandoned if run.over_since is None else self.ended).add(run_id)
 
     def let_go(self, run_ids: Iterable[str]) -> None:
@@ -342,3 +539,18 @@ class Runs:
         if run.over_since is None:
             return now - run.seen > self._limits.abandon_after
         return now - run.over_since > self._limits.retention
+
+
+def _only(places: Ints | int, rows: Mask) -> Ints | int:
+    return places if isinstance(places, int) else places[rows]
+
+
+def _by_workers(columns: StatusColumns | SampleColumns) -> Mask:
+    """Say of each row whether it was written where its try ran."""
+    if isinstance(columns, SampleColumns):
+        return np.full(len(columns.task_ids), True)
+    told = [value in _WORKER_STATES for value in columns.states.values]
+    return np.array(told, np.bool_)[columns.states.codes]
+
+
+_WORKER_STATES = frozenset(STATES[state] for state in WORKER_STATES)

@@ -14,6 +14,8 @@ STATES = PROGRESS + FINAL
 PENDING, LAUNCHED, RUNNING, RUNNING_ENDED, JOINING, FAIL_RETRYABLE = range(6)
 MEMO_DONE, EXEC_DONE, DEP_FAIL, FAILED = range(6, 10)
 FIRST_FINAL = MEMO_DONE
+WORKER_STATES = frozenset((RUNNING, RUNNING_ENDED))
+"""The states that the worker writes; the submit process writes the others."""
 
 TIMED = (PENDING, LAUNCHED, RUNNING, JOINING)
 """The states whose duration is observed, and in which a task is said to wait."""

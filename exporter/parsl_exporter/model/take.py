@@ -27,12 +27,14 @@ from parsl_exporter.model.failures import failure_class
 from parsl_exporter.model.names import Names
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.standing import OddState
-from parsl_exporter.model.states import STATES
+from parsl_exporter.model.states import FAIL_RETRYABLE, STATES, WORKER_STATES
 from parsl_exporter.model.tries import FINISHED, NONE
 from parsl_exporter.model.usage import CUMULATIVE
 from parsl_exporter.tables import RESOURCE, STATUS, Table
 
 _CODES = {state: code for code, state in enumerate(STATES)}
+_ON_BLOCK = np.array([*(s in WORKER_STATES or s >= FAIL_RETRYABLE for s in range(len(STATES))), False])
+"""Of each state, and at last of any other, whether it says that the try's block was alive."""
 _CHILDREN, _VIRTUAL, _RESIDENT = 0, 3, 4
 _CUMULATIVE = [1, 2, 5, 6, 7, 8]
 """Where the columns of `tables.RESOURCE` after its stamp have what `usage.py` names."""
@@ -53,15 +55,15 @@ class Taken(NamedTuple):
     late: int
 
 
-def take(run: Run, columns: Columns, labels: Labels, now: float) -> Taken:
-    """Take rows of one table."""
+def take(run: Run, columns: Columns, labels: Labels, now: float, wall_us: int) -> Taken:
+    """Take rows of one table; `wall_us` (UTC) is now, too."""
     if isinstance(columns, TaskColumns):
         return _take_tasks(run, columns, labels)
     if isinstance(columns, TryColumns):
         return _take_tries(run, columns, labels, now)
     if isinstance(columns, StatusColumns):
-        return _take_status(run, columns, labels, now)
-    return _take_samples(run, columns, now)
+        return _take_status(run, columns, labels, now, wall_us)
+    return _take_samples(run, columns, now, wall_us)
 
 
 def _places(run: Run, task_ids: Ints) -> tuple[Codes, Mask]:
@@ -121,8 +123,13 @@ def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken
     new = tries.seen[places] == 0.0
     tries.seen[places[new]] = now
     tries.executor[places] = _coded(run, rows.executors, labels)
+    on_block = _known(rows.blocks)
+    if on_block.any():
+        run.placed.update(
+            run.names.texts[code] for code in np.unique(tries.executor[places[on_block]]).tolist()
+        )
     for known, column, to in (
-        (_known(rows.blocks), rows.blocks, tries.block),
+        (on_block, rows.blocks, tries.block),
         (_known(rows.hosts), rows.hosts, tries.host),
     ):
         to[places[known]] = _coded(run, column.only(known), labels)
@@ -139,7 +146,7 @@ def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken
     return Taken(aside, late)
 
 
-def _take_status(run: Run, rows: StatusColumns, labels: Labels, now: float) -> Taken:
+def _take_status(run: Run, rows: StatusColumns, labels: Labels, now: float, wall_us: int) -> Taken:
     tasks, aside = _places(run, rows.task_ids)
     if aside.any():
         rows, tasks = rows.only(~aside), tasks[~aside]
@@ -161,6 +168,8 @@ def _take_status(run: Run, rows: StatusColumns, labels: Labels, now: float) -> T
     np.minimum.at(tries.first.reshape(-1), cells, stamps)
     np.maximum.at(tries.last.reshape(-1), cells, stamps)
     np.add.at(tries.rows.reshape(-1), cells, 1)
+    alive = _ON_BLOCK[codes]
+    np.maximum.at(tries.alive, places[alive], np.minimum(at[alive], wall_us))
     _note_unnamed(run, tasks, places)
     tries.seen[places] = now
     _note_newest(run, STATUS, at)
@@ -173,7 +182,7 @@ def _take_odd(run: Run, place: int, name: str, at: int) -> None:
     run.tries.odd_at[place] = max(int(run.tries.odd_at[place]), at)
 
 
-def _take_samples(run: Run, rows: SampleColumns, now: float) -> Taken:
+def _take_samples(run: Run, rows: SampleColumns, now: float, wall_us: int) -> Taken:
     tasks, aside = _places(run, rows.task_ids)
     if aside.any():
         rows, tasks = rows.only(~aside), tasks[~aside]
@@ -197,11 +206,20 @@ def _take_samples(run: Run, rows: SampleColumns, now: float) -> Taken:
     np.maximum.at(tries.peak, places, np.where(np.isnan(resident), -np.inf, resident))
     np.maximum.at(tries.sampled_at, places, rows.at)
     newest = np.flatnonzero(rows.at == tries.sampled_at[places])
+    np.maximum.at(tries.alive, places, np.minimum(rows.at, wall_us))
     tries.latest_sample[places[newest]] = values[[_CHILDREN, _VIRTUAL, _RESIDENT]].T[newest]
     _note_unnamed(run, tasks, places)
     tries.seen[places] = now
     _note_newest(run, RESOURCE, rows.at)
     return Taken(aside, late)
+
+
+def name_tries(run: Run, task_ids: Ints, try_ids: Ints) -> None:
+    """Make tries that rows name which cannot be taken yet."""
+    tasks, finished = _places(run, task_ids)
+    tasks = tasks[~finished]
+    run.touch(tasks)
+    _note_unnamed(run, tasks, run.tries.find_or_add(tasks, try_ids[~finished]))
 
 
 def _note_unnamed(run: Run, tasks: Codes, places: Codes) -> None:

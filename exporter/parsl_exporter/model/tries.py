@@ -54,6 +54,7 @@ _TRIES: dict[str, tuple[type, tuple[int, ...], float]] = {
     "cpu_from": (np.int64, (), NEVER),
     "cpu_to": (np.int64, (), NONE),
     "odd_at": (np.int64, (), NONE),
+    "alive": (np.int64, (), NONE),
     "executor": (np.int32, (), NONE),
     "block": (np.int32, (), NONE),
     "host": (np.int32, (), NONE),
@@ -212,7 +213,8 @@ class Tries(Table):
 
     `first`, `last`, `rows` are the earliest and the latest stamp of each state of `STATES` and its number of rows;
     `cpu_from` and `cpu_to` are the first and the last that had CPU time;
-    `odd_at` is the latest stamp of its rows in other states. `low`, `high`, `peak` are what its samples say, and
+    `odd_at` is the latest stamp of its rows in other states, `alive` its newest sign of life on a block, each no
+    later than when its row was taken. `low`, `high`, `peak` are what its samples say, and
     `latest_sample` the newest one's children, virtual and resident. `group` is where its counters count, and
     `cpu_host` where its CPU does, NONE while they are held. `asked`: its try row was asked for; `incomplete`: that row still lacks something.
     """
@@ -231,6 +233,7 @@ class Tries(Table):
     cpu_from: Ints
     cpu_to: Ints
     odd_at: Ints
+    alive: Ints
     executor: Codes
     block: Codes
     host: Codes
@@ -265,6 +268,16 @@ class Tries(Table):
             ):
                 head[i] = self._other(task, try_id)
         return head
+
+    def find(self, tasks: Codes, try_ids: Ints) -> Codes:
+        """Give the places of these tries of tasks, NONE where there is none."""
+        places = self._tasks.head[tasks].copy()
+        others = np.flatnonzero((places >= 0) & (self.try_id[places] != try_ids))
+        for i, key in zip(
+            others.tolist(), zip(tasks[others].tolist(), try_ids[others].tolist(), strict=True), strict=True
+        ):
+            places[i] = self._others.get(key, NONE)
+        return places
 
     def _other(self, task: int, try_id: int) -> int:
         place = self._others.get((task, try_id))

@@ -20,10 +20,12 @@ START = Position()
 
 
 class OfRun(NamedTuple):
-    """Rows of one run in columns."""
+    """Rows of one run in columns, the first and the last of them by position."""
 
     run_id: str
     columns: Columns
+    first: int = 0
+    last: int = 0
 
 
 class Batch(NamedTuple):
@@ -44,3 +46,9 @@ class Batch(NamedTuple):
 def position_of(table: Table, row: Row) -> Position:
     """The position of a row as read."""
     return Position(row[0], row[1 : 1 + table.identity])
+
+
+def in_order_of_texts(least: str, greatest: str) -> bool:
+    """Say that of stamps between these the greatest as a text is the newest: where no hour comes twice."""
+    del least, greatest
+    return True

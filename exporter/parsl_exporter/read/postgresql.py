@@ -13,14 +13,16 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from sqlalchemy.engine import URL
 
+from parsl_exporter.columns import Ints
 from parsl_exporter.errors import SourceReplaced
 from parsl_exporter.read import pg_statements as statements
 from parsl_exporter.read.heap import Heap, Place, Visit
 from parsl_exporter.read.pg_catalog import APPENDED, Catalog
 from parsl_exporter.read.pg_session import Server, Session
-from parsl_exporter.read.position import Batch, Position
+from parsl_exporter.read.position import Batch, OfRun, Position, in_order_of_texts
 from parsl_exporter.redaction import public
 from parsl_exporter.shard import WHOLE, Shard
 from parsl_exporter.tables import BY_NAME, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
@@ -150,10 +152,22 @@ class PostgresReader:
 
     # --- new rows -------------------------------------------------------------------------------------------
 
-    def read(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+    def read(
+        self,
+        table: Table,
+        after: Position,
+        *,
+        skip: Collection[str] = (),
+        in_order: Callable[[str, str], bool] = in_order_of_texts,
+    ) -> Batch:
         """Give rows not read before, each once."""
         batch = self.tail(table, after, skip=skip)
         return batch._replace(size=len(batch.rows))
+
+    def places(self, table: Table, of_run: OfRun) -> Ints:
+        """Give no places: rows of PostgreSQL have no order."""
+        del table
+        return np.zeros(len(of_run.columns.task_ids), np.int64)
 
     def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
         """Give rows not read before, each once: of pages never visited, then of those with room for more."""

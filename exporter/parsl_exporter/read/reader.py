@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from parsl_exporter.read.position import Batch, Position
+from parsl_exporter.columns import Ints
+from parsl_exporter.read.position import Batch, OfRun, Position, in_order_of_texts
 from parsl_exporter.tables import Row, Table
 
 
@@ -44,11 +45,23 @@ class Reader(Protocol):
     def last_rowid(self, table: Table) -> int:
         """Give the position of the table's newest row, or about how many rows there are; 0 when none."""
 
-    def read(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+    def read(
+        self,
+        table: Table,
+        after: Position,
+        *,
+        skip: Collection[str] = (),
+        in_order: Callable[[str, str], bool] = in_order_of_texts,
+    ) -> Batch:
         """Give rows that were not read at the position `after`, each once. Rows of runs in `skip` are left out.
 
-        They come in columns as far as they fit. The batch counts as read when its position is given to any method.
+        They come in columns as far as they fit; of a manager's rows those that tell what all do, unless `in_order`
+        denies of the least and the greatest of their stamps that the latter is the newest. The batch counts as read
+        when its position is given to any method.
         """
+
+    def places(self, table: Table, of_run: OfRun) -> Ints:
+        """Give the places in the order of insertion of rows that came in columns; 0 where a database has none."""
 
     def of_run(self, table: Table, run_id: str, after: int, upto: Position) -> Batch:
         """Give the rows of one run that were read at `upto`, in bounded slices: the next begins after `after`."""

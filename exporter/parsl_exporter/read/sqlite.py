@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from parsl_exporter.columns import Ints
 from parsl_exporter.errors import SourceReplaced
-from parsl_exporter.read.position import Batch, Position, position_of
+from parsl_exporter.read.position import Batch, OfRun, Position, in_order_of_texts, position_of
 from parsl_exporter.read.sqlite_columns import SqliteColumns
 from parsl_exporter.read.sqlite_faults import TooLarge
 from parsl_exporter.read.sqlite_file import SqliteFile
@@ -53,9 +54,20 @@ class SqliteReader(SqliteFile):
 
     # --- rows -----------------------------------------------------------------------------------------------
 
-    def read(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+    def read(
+        self,
+        table: Table,
+        after: Position,
+        *,
+        skip: Collection[str] = (),
+        in_order: Callable[[str, str], bool] = in_order_of_texts,
+    ) -> Batch:
         """Give the next rows past `after`, in columns where they fit."""
-        return self._in_columns.read(table, after, skip)
+        return self._in_columns.read(table, after, skip, in_order)
+
+    def places(self, table: Table, of_run: OfRun) -> Ints:
+        """Give the rowids of rows that were read in columns, in their order."""
+        return self._in_columns.places(table, of_run)
 
     def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
         """Give the next rows past `after`, as many as a short transaction allows.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext, suppress
 from datetime import datetime
 from itertools import chain
@@ -128,9 +128,15 @@ class SqliteColumns:
 
     def __init__(self, reader: SqliteReader) -> None:
         self._reader = reader
+        self._in_order: Callable[[str, str], bool] = lambda least, greatest: True
 
-    def read(self, table: Table, after: Position, skip: Collection[str] = ()) -> Batch:
+    def read(
+        self, table: Table, after: Position, skip: Collection[str], in_order: Callable[[str, str], bool]
+    ) -> Batch:
         """Give the next rows past `after`, in columns where they fit. Raises what `SqliteReader.tail` does.
+
+        Of managers all rows come unless `in_order` says of the least and the greatest stamp of each that the latter is
+        the newest.
 
         How many is a matter of the table alone: a read that takes too long is begun again with fewer rows, but the
         next one is not made smaller by it.
@@ -142,6 +148,7 @@ class SqliteColumns:
             rows = _AT_ONCE
             while rows >= _FEWEST:
                 try:
+                    self._in_order = in_order
                     return self._slice(table, first, rows, frozenset(skip))
                 except TooLarge:
                     break
@@ -176,7 +183,7 @@ class SqliteColumns:
             else:
                 count, fitting, others = self._columns(table, part)
                 if fitting is not None and isinstance(part.run_id, str):
-                    columns.append(OfRun(part.run_id, fitting))
+                    columns.append(OfRun(part.run_id, fitting, part.first, part.last))
                 count += len(others)
             rows += others
             size += count
@@ -258,6 +265,16 @@ class SqliteColumns:
         where, parameters = part.where()
         return self._reader.rows_where(table, f"{where} AND ({condition}) ORDER BY rowid", parameters)
 
+    def places(self, table: Table, of_run: OfRun) -> Ints:
+        """Give the rowids of rows that were read in columns, in their order."""
+        alone = _TEXTS[table.name].alone
+        where, parameters = _Slice(of_run.run_id, of_run.first, of_run.last).where()
+        rows = self._reader.fetch(
+            f'SELECT rowid FROM "{table.name}" NOT INDEXED WHERE {where}{f" AND NOT ({alone})" if alone else ""}',
+            parameters,
+        )
+        return np.array([row[0] for row in rows], np.int64)
+
     # --- managers -------------------------------------------------------------------------------------------
 
     def _managers(self, part: _Slice) -> tuple[int, list[Row]]:
@@ -275,7 +292,11 @@ class SqliteColumns:
             f" FROM node NOT INDEXED WHERE {where} GROUP BY uid",
             parameters,
         )
-        rows = self._last_rows(managers) if all(map(_ordinary, managers)) else None
+        rows = None
+        if all(map(_ordinary, managers)) and self._in_order(
+            min(row[3] for row in managers), max(row[2] for row in managers)
+        ):
+            rows = self._last_rows(managers)
         count = sum(row[1] for row in managers)
         return count, self._rows(NODE, part) if rows is None else rows
 

@@ -23,9 +23,9 @@ from telling import (
 )
 
 from parsl_exporter.model.failures import failure_class
-from parsl_exporter.model.groups import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
+from parsl_exporter.model.sums import Buckets
 from parsl_exporter.tables import Row, Table
 
 CLOSE_AFTER = 30.0
@@ -301,7 +301,7 @@ def test_before_anything_is_published_a_late_row_is_as_good_as_any() -> None:
     without_pending = [told for told in ONE_TASK if told.values.get("task_status_name") != "pending"]
     reading = Reading(Options(close_after=CLOSE_AFTER))
     reading.take(as_rows([*without_pending, status(1, "pending", 100)]))
-    reading.runs.settle_history(float("inf"))
+    reading.runs.settle_history()
     assert reading.runs.live_tasks() == 1
     reading.take(late(status(0, "pending", 1)))
     reading.runs.finish_first_read(0.0, reading.wall, whole=True)

@@ -1,0 +1,214 @@
+"""Clocks of other hosts and other zones: what a stamp means is told by who wrote it, and after what.
+
+The stories here are lived by writers whose moments are known; their clocks show local time, as Parsl stores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from zoneinfo import ZoneInfo
+
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import Series, differences, expected
+from reading import REASONS, SOURCE, Options, Reading
+from telling import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
+from unit.test_order import NOT_HISTOGRAMS, Numbered, quick, without_end
+from watched import Watched, in_memory
+
+from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TRY
+
+PARIS, UTC = ZoneInfo("Europe/Paris"), timezone.utc
+BACK = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+"""When clocks in Paris go back from 3 to 2 o'clock."""
+MINUTE = 60.0
+STAMPS = ("time_began", "time_completed", "timestamp", "last_heartbeat")
+NAMES = {UTC: "UTC"}
+
+
+def lived(told: Told, zone: ZoneInfo | timezone, began: datetime = BACK) -> Told:
+    """The row as a clock of that zone stamps it; its times are seconds after `began`."""
+    values = dict(told.values)
+    for column in STAMPS:
+        if values.get(column) is not None:
+            after = datetime.fromisoformat(values[column]).replace(tzinfo=UTC) - BEGAN
+            values[column] = (began + after).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return Told(told.table, values)
+
+
+def is_worker(told: Told) -> bool:
+    return told.table is RESOURCE or told.values.get("task_status_name") in ("running", "running_ended")
+
+
+@st.composite
+def stories(draw: st.DrawFn, *, workers: ZoneInfo | timezone = PARIS, until: int = 180) -> list[Told]:
+    """A run across the change, row by row as it was inserted, each within minutes of its stamp.
+
+    It begins before the clocks go back. Executor `threads` runs in the submit process.
+    """
+    minutes = st.integers(-until, until).map(lambda m: m * MINUTE + 0.25)
+    rows: list[tuple[float, Told]] = []
+    for task_id in range(draw(st.integers(1, 5))):
+        executor = draw(st.sampled_from(["htex", "htex", "other", "threads"]))
+        own = PARIS if executor == "threads" else workers
+        host, home = ("submit", None) if executor == "threads" else (f"node-{executor}", "0")
+        begin, end = sorted((draw(minutes), draw(minutes)))
+        at = begin - 1
+        rows.append((at, task(task_id)))
+        if draw(st.integers(0, 7)):
+            rows.append((at, attempt(task_id, executor=executor, block=home, host=host)))
+        for i, state in enumerate(("pending", "launched")):
+            rows.append((begin + i, lived(status(task_id, state, begin + i), PARIS)))
+        rows.append((begin + 2, lived(status(task_id, "running", begin + 2), own)))
+        steps = draw(st.integers(0, 6))
+        for step in range(steps):
+            when = begin + 3 + (end - begin) * step / steps
+            rows.append((when, lived(sample(task_id, when, resident=1000.0 + step, user=float(step)), own)))
+        if draw(st.booleans()):
+            rows.append((end + 4, lived(status(task_id, "running_ended", end + 4), own)))
+            rows.append((end + 5, lived(status(task_id, "exec_done", end + 5), PARIS)))
+    for executor in draw(st.sets(st.sampled_from(["htex", "other"]))):
+        for state in ("PENDING", "RUNNING"):
+            when = draw(minutes)
+            rows.append((when, lived(block("0", state, when, executor), PARIS)))
+    for _ in range(draw(st.integers(0, 4))):
+        when = draw(minutes)
+        told = lived(node("m1", when, host="node-htex"), PARIS)
+        beat = lived(node("m1", when - draw(st.integers(0, 1800)), host="node-htex"), PARIS)
+        told.values["last_heartbeat"] = beat.values["timestamp"]
+        rows.append((when, told))
+    rows.sort(key=lambda row: row[0])
+    # What was inserted may have been written a few minutes before what was inserted earlier.
+    late = [(at + draw(st.integers(0, 10)) * MINUTE, told) for at, told in rows]
+    late.sort(key=lambda row: row[0])
+    story = [told for _, told in late]
+    completed = late[-1][0] + draw(st.integers(-20, 20)) * MINUTE if draw(st.booleans()) else None
+    return [lived(workflow(began=-until * MINUTE, completed=completed), PARIS), *story]
+
+
+@st.composite
+def polls_of(draw: st.DrawFn, story: Sequence[Told]) -> list[list[Numbered]]:
+    """The rows in polls, the tables of each poll in any order, each table in its order of insertion.
+
+    A try row comes with the poll of its rows at the latest, as Parsl commits it before its workers' rows.
+    """
+    numbered = as_rows(story)
+    cuts = sorted(draw(st.sets(st.integers(0, len(numbered)), max_size=4)))
+    polls = [numbered[a:b] for a, b in zip([0, *cuts], [*cuts, len(numbered)], strict=True)]
+    moved = []
+    for rows in polls:
+        order = draw(st.permutations(TABLES))
+        moved.append(sorted(rows, key=lambda row: order.index(row[0])))
+    return _tries_in_time(moved)
+
+
+def _tries_in_time(polls: list[list[Numbered]]) -> list[list[Numbered]]:
+    """Each try row in the first poll that has a row of its try."""
+    seen: dict[tuple[object, ...], int] = {}
+    for i, rows in enumerate(polls):
+        for table, row in rows:
+            if table in (STATUS, RESOURCE):
+                seen.setdefault(row[1:4], i)
+    moved: list[list[Numbered]] = [[] for _ in polls]
+    for i, rows in enumerate(polls):
+        for table, row in rows:
+            moved[min(i, seen.get(row[1:4], i)) if table is TRY else i].append((table, row))
+    return moved
+
+
+def oracle(story: Sequence[Told], workers: dict[str, str] | None = None, **more: float) -> Series:
+    with in_memory() as folder:
+        database = write(folder / "monitoring.db", story)
+        return expected(
+            database,
+            source=SOURCE,
+            timezone="Europe/Paris",
+            failure_reasons=REASONS,
+            worker_timezone=workers or {},
+            **more,
+        )
+
+
+@st.composite
+def told_stories(
+    draw: st.DrawFn, workers: ZoneInfo | timezone = PARIS, endless: bool = False
+) -> tuple[list[Told], list[list[Numbered]]]:
+    story = draw(stories(workers=workers))
+    if endless:
+        story = without_end(story)
+    return story, draw(polls_of(story))
+
+
+def options(workers: ZoneInfo | timezone | None = None, **more: float) -> Options:
+    zones = () if workers is None else (("*", workers),)
+    return Options(zone=PARIS, worker_zones=zones, close_after=30.0, **more)  # type: ignore[arg-type]
+
+
+def polled(polls: Sequence[Sequence[Numbered]], with_options: Options) -> Series:
+    reading = Reading(with_options)
+    for rows in polls:
+        reading.poll(rows).series()
+    reading.clock += 2 * 30.0
+    return reading.poll().series()
+
+
+@quick
+@given(told_stories())
+def test_across_the_hour_that_comes_twice_polls_change_nothing(
+    told: tuple[list[Told], list[list[Numbered]]],
+) -> None:
+    story, polls = told
+    assert differences(oracle(story), polled(polls, options())) == []
+
+
+@quick
+@given(told_stories(), st.booleans())
+def test_across_it_a_first_read_says_the_same(
+    told: tuple[list[Told], list[list[Numbered]]], settle: bool
+) -> None:
+    story, polls = told
+    for by_tables in (False, True):
+        reading = Reading(options())
+        for rows in polls:
+            (reading.take_by_tables if by_tables else reading.take)(rows)
+            if settle:
+                reading.runs.settle_history()
+        reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
+        assert differences(oracle(story, now=reading.wall + 1e8), reading.poll().series()) == []
+
+
+@quick
+@given(told_stories(endless=True), st.integers(0, 4))
+def test_across_it_a_restart_shows_what_would_have_been_shown(
+    told: tuple[list[Told], list[list[Numbered]]], number: int
+) -> None:
+    _, polls = told
+    reading = Reading(options())
+    reading.poll([row for rows in polls[:number] for row in rows], first=True).series()
+    for rows in polls[number:]:
+        reading.poll(rows).series()
+    reading.clock += 2 * 30.0
+    assert differences(polled(polls, options()), reading.poll().series(), families=NOT_HISTOGRAMS) == []
+
+
+@quick
+@given(told_stories(workers=UTC))
+def test_workers_in_a_zone_of_their_own_are_read_in_it(
+    told: tuple[list[Told], list[list[Numbered]]],
+) -> None:
+    """Executors without blocks keep the run's zone, also where that is told late."""
+    story, polls = told
+    assert differences(oracle(story, {"*": "UTC"}), polled(polls, options(UTC))) == []
+
+
+@quick
+@given(stories(workers=UTC), st.sampled_from(["", "UTC"]))
+def test_through_sqlite_and_all_of_a_source_too(story: list[Told], workers: str) -> None:
+    with in_memory() as folder:
+        watched = Watched(
+            write(folder / "monitoring.db", story),
+            zone="Europe/Paris",
+            worker_zones={"h*": workers} if workers else {},
+        )
+        assert watched.wrong() == []
