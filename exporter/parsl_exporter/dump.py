@@ -8,12 +8,15 @@ from pathlib import Path
 from stat import S_ISREG
 
 from parsl_exporter.baton import Baton
-from parsl_exporter.errors import SourceFault
+from parsl_exporter.errors import NoSuchRun, SourceFault
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import SourceOptions
 from parsl_exporter.signals import held
 from parsl_exporter.source import Clock, Source
+
+_NAMED = 5
+"""Runs that are named at most where others were asked for."""
 
 
 def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Clock) -> bytes:
@@ -27,9 +30,14 @@ def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Cl
         reader, options, baton=Baton(), clock=clock, started=clock.wall(), series_left=lambda: 1 << 62
     )
     try:
-        source.read_whole()
+        runs = source.read_whole()
     finally:
         source.close()
+    if missing := sorted(options.only - runs.runs.keys()):
+        there = list(runs.others or runs.runs)
+        which = "the last of its runs are" if len(there) > _NAMED else "its runs are"
+        newest = ", ".join(there[-_NAMED:][::-1]) or "none"
+        raise NoSuchRun(f"{reader.database} has no run {', '.join(missing)}; {which} {newest}")
     return Page([source.share]).body(openmetrics=openmetrics, gzipped=False)
 
 

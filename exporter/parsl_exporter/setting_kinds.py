@@ -180,7 +180,7 @@ def _reason(text: str) -> str:
     if not all(part.isidentifier() for part in text.split(".")):
         raise ValueError(f"expected the name of an exception class, found {shown(text)}")
     if text in RESERVED_REASONS:
-        raise ValueError(f"{text} is always there; leave it out")
+        raise ValueError(f"{text} needs no naming; leave it out")
     return text
 
 

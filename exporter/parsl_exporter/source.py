@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from parsl_exporter.baton import Baton
-from parsl_exporter.errors import NoSuchRun, SourceBusy, SourceFault, SourceReplaced
+from parsl_exporter.errors import SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.first_read import read_first
 from parsl_exporter.logs import RepeatedFault, event
 from parsl_exporter.metrics.run_samples import View
@@ -30,8 +30,6 @@ LOCKED_PATIENCE = 10.0
 _RETRY_LOCKED = 0.05
 _GO_ON = 0.01
 _RETRY_INTERNAL = 60.0
-_NAMED = 5
-"""Runs that are named at most where others were asked for."""
 _REPLACED_AT_MOST = 5
 """How often a dump begins anew because the database was replaced under it."""
 _DRAWING_SHARE = 0.1
@@ -173,10 +171,10 @@ class Source:
         self.share = self._share()
         return again
 
-    def read_whole(self) -> None:
-        """Read once, and wait for a lock as long as a poll would.
+    def read_whole(self) -> Runs:
+        """Read once, and give what was read; wait for a lock as long as a poll would.
 
-        Raises SourceFault when it cannot be read, and NoSuchRun when it lacks a run that was asked for.
+        Raises SourceFault when it cannot be read.
         """
         begin = self._clock.steady()
         replaced = 0
@@ -196,20 +194,11 @@ class Source:
                 self._begin_anew()
             else:
                 break
-        self._refuse_missing(self._reading.runs)
         self._succeed()
         self._longest = self._reader.longest
         self._poll_duration = self._clock.steady() - begin
         self.share = self._share()
-
-    def _refuse_missing(self, runs: Runs) -> None:
-        missing = sorted(self._options.only - runs.runs.keys())
-        if not missing:
-            return
-        there = list(runs.others or runs.runs)
-        newest = ", ".join(there[-_NAMED:][::-1]) or "none"
-        which = "the last of its runs are" if len(there) > _NAMED else "its runs are"
-        raise NoSuchRun(f"{self._reader.database} has no run {', '.join(missing)}; {which} {newest}")
+        return self._reading.runs
 
     # --- how a poll ends ------------------------------------------------------------------------------------
 

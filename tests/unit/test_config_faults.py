@@ -115,7 +115,7 @@ class TestFaults:
                 "failure_reasons: [Value Error]",
                 ":1: failure_reasons[0]: expected the name of an exception class",
             ),
-            ("failure_reasons: [_other]", ":1: failure_reasons[0]: _other is always there; leave it out"),
+            ("failure_reasons: [_other]", ":1: failure_reasons[0]: _other needs no naming; leave it out"),
             ("created_samples: 0", ":1: created_samples: expected true or false, found a number"),
             ("created_samples: never", ":1: created_samples: expected true or false, found text"),
             ("created_samples: 2026-01-01", ":1: created_samples: expected true or false"),

@@ -13,7 +13,7 @@ import pytest
 from oracle import BYTES, SECONDS, differences, expected, parse
 from telling import EPOCH, Told, attempt, block, lifecycle, node, status, task, workflow
 from telling import write as write_database
-from watched import DATA, unpacked
+from watched import DATA, execute, unpacked
 
 from parsl_exporter.dump import dump, write
 from parsl_exporter.errors import NoSuchRun
@@ -50,6 +50,21 @@ def test_a_dump_says_what_the_database_says(name: str, folder: Path) -> None:
         folder / f"{name}.db", source="s", timezone="UTC", failure_reasons=REASONS, now=time.time()
     )
     assert differences(truth, found) == []
+
+
+@pytest.mark.parametrize("name", ["scaling_simple-2026.10.26", "std-2026.10.26"])
+def test_a_dump_says_what_the_database_says_without_resource_monitoring(name: str, folder: Path) -> None:
+    path = unpacked(folder / "monitoring.db", name)
+    execute(
+        path,
+        'UPDATE "try" SET block_id = NULL, hostname = NULL, task_try_time_running = NULL',
+        "DELETE FROM status WHERE task_status_name IN ('running', 'running_ended')",
+        "DELETE FROM resource",
+    )
+    found = parse(dump(SqliteReader(path), OPTIONS, openmetrics=False, clock=Clock()).decode())
+    truth = expected(path, source="s", timezone="UTC", failure_reasons=REASONS)
+    assert differences(truth, found) == []
+    assert 1.0 in found["parsl_block_worked"].values()
 
 
 RETRIED = [

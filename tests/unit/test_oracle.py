@@ -281,6 +281,31 @@ def test_a_block_is_as_alive_as_its_newest_sign(corpus: Corpus) -> None:
     }
 
 
+def test_a_block_worked_by_a_try_on_it_or_by_a_second_active_row_of_its_manager(corpus: Corpus) -> None:
+    untold = 'UPDATE "try" SET block_id = NULL, hostname = NULL'
+
+    def worked(name: str, *changes: str, **labels: str) -> dict[str, Value]:
+        return pick(compute(corpus(name, *changes)), "parsl_block_worked", executor="htex", **labels)
+
+    old = {"run_id": "52648b55-131f-4c3d-81ec-f0324e1103ac"}
+    assert worked("std-1.2.0", **old) == {"0": 0, "1": 1}
+    assert worked("std-1.2.0", untold, **old) == {"0": 0, "1": 0}  # one active row of a manager
+    every = {str(block_id): 1 for block_id in range(10)}
+    assert worked("scaling_simple-2026.10.26", untold) == every
+    started = "DELETE FROM node WHERE active AND id NOT IN (SELECT min(id) FROM node GROUP BY uid)"
+    assert worked("scaling_simple-2026.10.26", untold, started) == dict.fromkeys(every, 0)
+
+
+def test_a_managers_last_row_tells_how_it_ended(corpus: Corpus) -> None:
+    series = compute(corpus("managerlost-2026.10.26"))
+    row, beat = (
+        {key.split(",")[0]: value for key, value in pick(series, f"parsl_manager_{family}").items()}
+        for family in ("last_row_timestamp_seconds", "last_heartbeat_timestamp_seconds")
+    )
+    assert row["0"] == epoch("2026-11-22 07:58:22.116014")
+    assert beat["0"] == epoch("2026-11-22 07:58:18.114807")
+
+
 def test_a_manager_is_inactive_by_its_row_its_block_or_its_run(corpus: Corpus) -> None:
     def active(*changes: str) -> dict[str, Value]:
         series = compute(corpus("managerlost-2026.10.26", *changes))
