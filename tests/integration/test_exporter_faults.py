@@ -74,7 +74,7 @@ def test_broken_sources_disturb_no_good_one_and_each_heals(folder: Path) -> None
     broken["folder"].parent.mkdir()
     os.mkfifo(broken["fifo"])
     broken["dangling"].symlink_to("gone")
-    execute(unpacked(broken["old"]), 'DROP TABLE "try"')
+    unpacked(broken["old"], "visualize-first-2026.10.26")
     os.truncate(unpacked(broken["truncated"]), 9_000)
 
     with serving(folder, "--config.file", configuration(folder, *targets)) as exporter:
@@ -84,7 +84,7 @@ def test_broken_sources_disturb_no_good_one_and_each_heals(folder: Path) -> None
             until(path.name, lambda path=path: up(exporter, path) == 0)  # type: ignore[misc]  # bound at once
         landing = exporter.get("/")[1]
         for says in ("no such file", "a link that leads nowhere", "not an SQLite database", "has none of Parsl&#x27;s",
-                     "no regular file", "no table try", "database disk image is malformed"):  # fmt: skip
+                     "no regular file", "made by parsl-visualize", "database disk image is malformed"):  # fmt: skip
             assert says in landing
         until("the good one is right", lambda: not series_wrong(exporter, good))
 

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from parsl_exporter.errors import ExporterError, SourceFault, SourceReplaced
+from parsl_exporter.read.schema import schema_fault
 from parsl_exporter.read.sqlite_faults import (
     LONGEST_VALUE,
     TooLarge,
@@ -25,7 +26,7 @@ from parsl_exporter.read.sqlite_faults import (
     refuse_closed_wal,
     refuse_last_descriptors,
 )
-from parsl_exporter.tables import BY_NAME, TABLES, Row, lacking
+from parsl_exporter.tables import BY_NAME, TABLES, Row
 
 DEADLINE = 5.0
 """Seconds that one statement may take before it is stopped."""
@@ -158,15 +159,9 @@ class SqliteFile:
                 schema[name] = columns
                 continue
             raise SourceFault("schema", f"{self.path}: {name} {found}, no table that Parsl made")
-        if not schema:
-            raise SourceFault(
-                "schema", f"{self.path}: has none of Parsl's tables yet; Parsl makes them when a run starts"
-            )
-        faults = lacking(schema)
-        if faults:
-            raise SourceFault(
-                "schema", f"{self.path}: {'; '.join(faults)} (the schema of Parsl 1.1 or later is needed)"
-            )
+        fault = schema_fault(schema, put_away="move the file away and start the run again")
+        if fault is not None:
+            raise SourceFault("schema", f"{self.path}: {fault}")
         self._columns = {
             table.name: ", ".join(
                 ["rowid", *(f'"{c}"' if c in schema[table.name] else "NULL" for c in table.columns)]
