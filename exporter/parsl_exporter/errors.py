@@ -5,11 +5,14 @@ ExporterError              base; its text is one line for a person: what is wron
 │   └── UsageError         fix the arguments: nothing else is wrong
 ├── SourceBusy             another process holds the database's lock: try again in a moment
 ├── SourceReplaced         rows already read are gone or the file is another one: read it anew
-└── SourceFault            this poll failed; the next one may do better
+├── SourceFault            this poll failed; the next one may do better
+└── ReaderGone             whoever read standard output has gone: end without a word
 """
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterable
 
 
@@ -35,6 +38,10 @@ class SourceBusy(ExporterError):
 
 class SourceReplaced(ExporterError):
     """The rows that positions refer to are not there any more."""
+
+
+class ReaderGone(ExporterError):
+    """Standard output is a pipe that nobody reads any more, as after `| head`."""
 
 
 class SourceFault(ExporterError):
@@ -63,3 +70,8 @@ class SourceFault(ExporterError):
             raise ValueError(f"unknown reason {reason!r}")
         self.reason = reason
         super().__init__(message)
+
+
+def to_install(requirement: str) -> str:
+    """The command that installs a package for the Python that runs this, wherever that came from."""
+    return f"{shlex.quote(sys.executable)} -m pip install '{requirement}'"

@@ -59,7 +59,7 @@ def discover(settings: SourceSettings) -> Iterator[Found]:
 
 
 def _path_of_url(url: str) -> str:
-    return make_url(url).database or ""
+    return os.path.expanduser(make_url(url).database or "")  # noqa: PTH111  # as paths are taken
 
 
 def _absolute(target: str) -> Path:

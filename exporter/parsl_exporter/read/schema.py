@@ -33,7 +33,9 @@ def schema_fault(schema: Mapping[str, frozenset[str]], *, put_away: str) -> str 
     }
     faults = [f"table {name} has no {', '.join(columns)}" for name, columns in missing.items() if columns]
     if any(set(columns) - _BEFORE_1_1.get(name, set()) for name, columns in missing.items()):
-        return f"{'; '.join(faults)}: no table that Parsl made; give the database that a run's monitoring writes"
+        return (
+            f"{'; '.join(faults)}: no table that Parsl made; give the database that a run's monitoring writes"
+        )
     if faults:
         return f"{_maker(schema)} ({'; '.join(faults)}): {put_away}"
     if not schema:
@@ -49,7 +51,9 @@ def schema_fault(schema: Mapping[str, frozenset[str]], *, put_away: str) -> str 
 
 def _maker(schema: Mapping[str, frozenset[str]]) -> str:
     """Who made tables that lack what Parsl has had since 1.1, and what that means."""
-    visualize = "its tables were made by parsl-visualize before the first run, and Parsl records no run in them"
+    visualize = (
+        "its tables were made by parsl-visualize before the first run, and Parsl records no run in them"
+    )
     old = "its tables were made by Parsl before 1.1, which cannot be read, and a later Parsl records no run in them"
     task = schema.get(TASK.name)
     if task is None:

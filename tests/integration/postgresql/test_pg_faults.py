@@ -258,7 +258,9 @@ def test_a_database_without_tables_is_read_when_parsl_has_made_them(server: Serv
         assert settle(watch, server, "empty", tmp_path / "twin.db", 20) == []
 
 
-def test_tables_that_parsl_visualize_made_are_called_that_and_put_away(server: Server, tmp_path: Path) -> None:
+def test_tables_that_parsl_visualize_made_are_called_that_and_put_away(
+    server: Server, tmp_path: Path
+) -> None:
     schemas = json.loads((DATA / "schemas.json").read_text())
     server.create("early")
     for table, columns in schemas["parsl-visualize 2026.10.26"].items():

@@ -15,8 +15,12 @@ from parsl_exporter.read.schema import schema_fault
 from parsl_exporter.read.sqlite import SqliteReader
 
 SCHEMAS: dict[str, dict[str, str]] = json.loads((DATA / "schemas.json").read_text())
-BY_VISUALIZE = "its tables were made by parsl-visualize before the first run, and Parsl records no run in them ("
-BY_OLD_PARSL = "its tables were made by Parsl before 1.1, which cannot be read, and a later Parsl records no run in them"
+BY_VISUALIZE = (
+    "its tables were made by parsl-visualize before the first run, and Parsl records no run in them ("
+)
+BY_OLD_PARSL = (
+    "its tables were made by Parsl before 1.1, which cannot be read, and a later Parsl records no run in them"
+)
 
 
 def columns(maker: str) -> dict[str, frozenset[str]]:
