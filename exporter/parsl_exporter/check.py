@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import chain
 
 from parsl_exporter.daemon import options_of
-from parsl_exporter.errors import ExporterError, SourceBusy, SourceReplaced
+from parsl_exporter.errors import ExporterError, SourceBusy, SourceReplaced, SourceToCome
+from parsl_exporter.first_read import skip_past
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.read.discover import Found, discover
+from parsl_exporter.nothing_shown import nothing_shown
+from parsl_exporter.read.discover import Found, discover, distinct, glob_base
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.read.position import START
 from parsl_exporter.read.reader import Reader
@@ -20,6 +25,7 @@ from parsl_exporter.settings import Settings
 from parsl_exporter.source import LOCKED_PATIENCE, Clock, locked
 from parsl_exporter.tables import RESOURCE, TABLES, TASK, TRY, WORKFLOW
 
+_NO_RUNS = '  no runs appear? see "No runs appear?" in docs/operations.md\n'
 _RETRY = 0.05
 _SAMPLED_ROWS = 50_000
 """Newest task and try rows from which the number of apps and executors is taken."""
@@ -28,19 +34,39 @@ _SAMPLED_ROWS = 50_000
 def check(settings: Settings, write: Callable[[str], object], clock: Clock) -> int:
     """Report on every source by `write`; give the number of faults, each of which is named there."""
     faults = 0
-    for configured in settings.sources:
-        found = list(discover(configured))
-        if not found:
-            write(f"{_plain(configured.target)}: matches nothing now; databases that appear later are read\n")
-        for one in found:
+    found = {configured: list(discover(configured)) for configured in settings.sources}
+    again = {id(one.found): one.first for one in distinct(chain.from_iterable(found.values()))[1]}
+    for configured, databases in found.items():
+        if not databases:
+            report, wrong = _nothing_matches(configured.target)
+            faults += wrong
+            write(report)
+        for one in databases:
+            if id(one) in again:
+                first = again[id(one)].name
+                write(f"{_plain(one.name)}: the same file as {_plain(first)}; it is read once, as that\n")
+                continue
             try:
                 report = _patiently(settings, one, clock)
+            except SourceToCome as error:
+                report = f"{_plain(one.name)}: WAITING {_plain(str(error))}\n{_NO_RUNS}"
             except ExporterError as error:
                 faults += 1
                 report = f"{_plain(one.name)}: FAULT {_plain(str(error))}\n"
             write(report)
     write(f"{faults} {'fault' if faults == 1 else 'faults'}\n")
     return faults
+
+
+def _nothing_matches(glob: str) -> tuple[str, int]:
+    """What to say of a glob without a match, and whether it is a fault: the folders that it looks in must be there."""
+    base = glob_base(glob)
+    if base is not None and not os.path.isdir(base):  # noqa: PTH112  # Path.is_dir raises when it may not look
+        return (
+            f"{_plain(glob)}: FAULT there is no folder {_plain(str(base))} to look in; correct the path\n",
+            1,
+        )
+    return f"{_plain(glob)}: matches nothing now; databases that appear later are read\n", 0
 
 
 def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
@@ -77,7 +103,8 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
         runs.take(WORKFLOW, batch.rows, 0.0)
         after, more = batch.position, batch.more
     total = len(runs.runs)
-    runs.skip_ended(clock.wall())
+    skip_past(reader, runs, options, clock.wall(), nullcontext())
+    why = nothing_shown(runs, options.limits)
     missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
     rows = {table.name: reader.last_rowid(table) for table in TABLES}
     series = _series(reader, runs, options.failure_reasons)
@@ -86,8 +113,10 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
         f"  dialect  {reader.dialect}, {_plain(reader.database)}\n"
         f"  schema   {'without ' + ', '.join(missing) if missing else 'complete'}\n"
         f"  runs     {total}, {len(runs.runs)} of them to be published now\n"
+        f"{'' if why is None else f'           nothing to show: {why}{chr(10)}'}"
         f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"
         f"  series   about {series:,}\n"
+        f"{'' if total else _NO_RUNS}"
     )
 
 

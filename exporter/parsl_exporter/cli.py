@@ -20,7 +20,7 @@ from parsl_exporter.dump import dump, writable, write
 from parsl_exporter.errors import ConfigurationError, ExporterError, ReaderGone, UsageError
 from parsl_exporter.output import write_out
 from parsl_exporter.process import suit_process
-from parsl_exporter.read.discover import discover
+from parsl_exporter.read.discover import discover, distinct
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.redaction import hide_passwords
 from parsl_exporter.release import VERSION
@@ -249,7 +249,7 @@ def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
     output = None if options.output is None else writable(options.output)
     options.databases = [options.database]
     settings = _settings(options)
-    found = [one for source in settings.sources for one in discover(source)]
+    found, _ = distinct(one for source in settings.sources for one in discover(source))
     if len(found) != 1:
         matches = ", ".join(one.name for one in found[:5]) or "nothing"
         raise ConfigurationError([f"{options.database}: dump takes one database, this matches {matches}"])

@@ -6,6 +6,7 @@ ExporterError              base; its text is one line for a person: what is wron
 ├── SourceBusy             another process holds the database's lock: try again in a moment
 ├── SourceReplaced         rows already read are gone or the file is another one: read it anew
 ├── SourceFault            this poll failed; the next one may do better
+│   └── SourceToCome       nothing is wrong: a run is still to make what is to be read
 └── ReaderGone             whoever read standard output has gone: end without a word
 """
 
@@ -70,6 +71,10 @@ class SourceFault(ExporterError):
             raise ValueError(f"unknown reason {reason!r}")
         self.reason = reason
         super().__init__(message)
+
+
+class SourceToCome(SourceFault):
+    """There is nothing to read yet where a run will put it."""
 
 
 def to_install(requirement: str) -> str:

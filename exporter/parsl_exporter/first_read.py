@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
 
 from parsl_exporter.logs import event
 from parsl_exporter.model.runs import Runs
+from parsl_exporter.nothing_shown import nothing_shown
 from parsl_exporter.read.position import Batch, Position
+from parsl_exporter.read.reader import Reader
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.read.sqlite_columns import SqliteColumns, StatusSlice
-from parsl_exporter.reading import Reading
+from parsl_exporter.reading import Reading, SourceOptions
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW, Row, StatusColumns, Table
 
 try:
@@ -45,7 +48,7 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
     runs = reading.runs
     while reading.batch(WORKFLOW).more:
         pass
-    first = _FirstRead(reading, _skip(reading, wall()))
+    first = _FirstRead(reading, skip_past(reading.reader, runs, reading.options, wall(), reading.turn))
     try:
         finished = first.read(show)
     finally:
@@ -59,7 +62,17 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
     with reading.baton:
         runs.finish_first_read(reading.steady(), wall(), whole=reading.options.whole)
     seconds = round(reading.steady() - begin, 3)
-    event(_log, logging.INFO, "caught up", source=reading.options.name, runs=len(runs.runs), seconds=seconds)
+    why = nothing_shown(runs, reading.options.limits)
+    note = {} if why is None else {"note": why}
+    event(
+        _log,
+        logging.INFO,
+        "caught up",
+        source=reading.options.name,
+        runs=len(runs.runs),
+        seconds=seconds,
+        **note,
+    )
     return True
 
 
@@ -178,21 +191,25 @@ def _one_by_one(texts: SqliteColumns, parts: Sequence[StatusSlice]) -> list[Row]
     return [row for part in parts for row in texts.between(STATUS, part.after, part.position.rowid)]
 
 
-def _skip(reading: Reading, wall: float) -> frozenset[str]:
-    """Leave out the runs that are past their time: the ids whose rows need not be read."""
-    if reading.options.whole:
+def skip_past(
+    reader: Reader, runs: Runs, options: SourceOptions, wall: float, turn: AbstractContextManager[None]
+) -> frozenset[str]:
+    """Leave out the runs that are past their time, of those whose workflow rows were taken: give their ids.
+
+    Their rows need not be read. `turn` is to be held while the reader reads.
+    """
+    if options.whole:
         return frozenset()
-    runs = reading.runs
     runs.skip_ended(wall)
     candidates = runs.maybe_abandoned(wall)
     if candidates:
-        since = datetime.fromtimestamp(wall - reading.options.limits.abandon_after, reading.options.zone)
-        if reading.options.run_zones:
+        since = datetime.fromtimestamp(wall - options.limits.abandon_after, options.zone)
+        if options.run_zones:
             since -= _ZONES_APART
         stamp = since.strftime("%Y-%m-%d %H:%M:%S.%f")
         writers: set[str] = set()
         for table in _DATED:
-            with reading.turn:
-                writers |= reading.reader.writers_since(table, stamp)
+            with turn:
+                writers |= reader.writers_since(table, stamp)
         runs.skip_abandoned(set(candidates) - writers)
     return frozenset(runs.ended | runs.abandoned)

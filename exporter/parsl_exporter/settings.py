@@ -158,7 +158,7 @@ _TARGET_KEYS = (
         "sources[].path",
         PATH.name,
         "",
-        "A database file, a `runinfo` folder or a glob. A source may also be a path or URL alone: `sources: [runinfo]`.",
+        "A database file, a `runinfo` folder or a glob. A source may be a path or URL alone: `sources: [runinfo]`.",
     ),
     Described("sources[].url", DATABASE_URL.name, "", "A SQLAlchemy URL, instead of a path."),
 )

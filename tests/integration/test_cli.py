@@ -379,13 +379,75 @@ class TestCheck:
     def test_every_fault_is_named_and_the_status_is_1(self, folder: Path) -> None:
         (folder / "text.db").write_text("not a database " * 100)
         (folder / "empty").mkdir()
-        sources = ["runinfo", "none.db", "text.db", "empty"]
+        (folder / "link.db").symlink_to("gone")
+        sources = [
+            "runinfo",
+            "none.db",
+            "text.db",
+            "empty",
+            "scartch/runs/runinfo",
+            "link.db",
+            "scratch/*/a.db",
+        ]
         done = run("check", *sources, cwd=folder)
         assert done.returncode == 1
         assert f"{folder}/runinfo/monitoring.db: ok\n" in done.stdout
         faulty = [line.partition(": FAULT ")[0] for line in done.stdout.splitlines() if ": FAULT " in line]
-        assert faulty == [f"{folder}/none.db", f"{folder}/text.db", f"{folder}/empty/monitoring.db"]
-        assert done.stdout.endswith("\n3 faults\n")
+        assert faulty == [
+            f"{folder}/none.db",
+            f"{folder}/text.db",
+            f"{folder}/scartch/runs/runinfo/monitoring.db",
+            f"{folder}/link.db",
+            "scratch/*/a.db",
+        ]
+        assert (
+            f"none.db: no such file, but {folder}/runinfo/monitoring.db is there; give that\n" in done.stdout
+        )
+        assert f"there is no folder {folder}/scartch; correct the path\n" in done.stdout
+        assert f"there is no folder {folder}/scratch to look in; correct the path\n" in done.stdout
+        assert done.stdout.endswith("\n5 faults\n")
+
+    @pytest.mark.parametrize("made", [False, True], ids=["no folder yet", "its folder is there"])
+    def test_what_a_run_is_still_to_make_is_no_fault(self, made: bool, tmp_path: Path) -> None:
+        path = tmp_path / "runinfo" / "monitoring.db"
+        if made:
+            path.parent.mkdir()
+        done = run("check", "runinfo", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == (
+            f"{path}: WAITING {path}: no such file; Parsl makes it when a run with monitoring starts\n"
+            '  no runs appear? see "No runs appear?" in docs/operations.md\n'
+            "0 faults\n"
+        )
+
+    def test_tables_that_a_run_is_making_are_no_fault(self, tmp_path: Path) -> None:
+        (tmp_path / "monitoring.db").touch()
+        done = run("check", "monitoring.db", cwd=tmp_path)
+        assert done.returncode == 0
+        assert "monitoring.db: WAITING " in done.stdout
+
+    def test_a_folder_of_runs_without_monitoring_is_told_what_is_missing(self, tmp_path: Path) -> None:
+        (tmp_path / "runinfo" / "000").mkdir(parents=True)
+        done = run("check", "runinfo", cwd=tmp_path)
+        assert done.returncode == 0
+        assert "though runs have been in its folder; do they have monitoring (MonitoringHub" in done.stdout
+
+    def test_it_says_why_a_finished_database_shows_nothing(self, folder: Path) -> None:
+        done = run("check", "runinfo", cwd=folder)
+        assert done.returncode == 0
+        assert (
+            "  runs     1, 0 of them to be published now\n"
+            "           nothing to show: 1 run, which ended longer than `retention` (15m) ago; `dump` shows it\n"
+        ) in done.stdout
+
+    def test_a_file_by_two_paths_is_told_to_be_read_once(self, folder: Path) -> None:
+        (folder / "link").symlink_to("runinfo")
+        done = run("check", "link", "runinfo", cwd=folder)
+        assert done.returncode == 0
+        assert f"{folder}/link/monitoring.db: ok\n" in done.stdout
+        assert (
+            f"{folder}/runinfo/monitoring.db: the same file as {folder}/link/monitoring.db; it is read once, as that\n"
+        ) in done.stdout
 
     def test_a_faulty_configuration_is_named_by_its_lines(self, folder: Path) -> None:
         (folder / "faulty.yml").write_text("sources:\n  - {path: runinfo, timezone: Mars/Olympus}\n")
@@ -455,6 +517,12 @@ class TestDump:
             done = run("dump", "runinfo", "--output", name, cwd=folder)
             assert (done.returncode, done.stderr) == (1, f"parsl-exporter: {name}: {fault}\n")
         assert (folder / "pipe").is_fifo()
+
+    def test_one_database_by_two_paths_is_one(self, folder: Path) -> None:
+        (folder / "latest").symlink_to("runinfo")
+        done = run("dump", "*/monitoring.db", cwd=folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f'source="{folder}/runinfo/monitoring.db"' in done.stdout
 
     def test_settings_of_a_configured_source_hold(self, folder: Path) -> None:
         (folder / "exporter.yml").write_text("sources: [{path: runinfo, name: mine, hide_labels: [user]}]\n")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from parsl_exporter.errors import SourceFault, SourceReplaced
 from parsl_exporter.read import pg_statements as statements
 from parsl_exporter.read.pg_session import Session
-from parsl_exporter.read.schema import schema_fault
+from parsl_exporter.read.schema import check_schema
 from parsl_exporter.tables import BLOCK, BY_NAME, NODE, RESOURCE, STATUS, TABLES, Table
 
 APPENDED = frozenset({STATUS, RESOURCE, BLOCK, NODE})
@@ -94,9 +94,7 @@ class Catalog:
             raise SourceFault("unreadable", f"{self._shown}: grant this role SELECT on {', '.join(hidden)}")
         described = self._session.fetch(statements.COLUMNS, ([state.oid for state in states.values()],))
         schema = {row[0]: frozenset(row[1]) for row in described}
-        fault = schema_fault(schema, put_away=_PUT_AWAY)
-        if fault is not None:
-            raise SourceFault("schema", f"{self._shown}: {fault}")
+        check_schema(schema, self._shown, put_away=_PUT_AWAY)
         self.page_size = described[0][2]
         self.estimates = {row[0]: max(0, int(row[3])) for row in described}
         self.schema = schema

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from parsl_exporter.errors import SourceFault, SourceToCome
 from parsl_exporter.tables import TABLES, TASK
 
 _BEFORE_1_1 = {
@@ -21,32 +22,37 @@ _OF_PARSL_ALONE = {"task_fail_count", "hostname"}
 _SINCE_0_8 = "task_stderr"
 
 
-def schema_fault(schema: Mapping[str, frozenset[str]], *, put_away: str) -> str | None:
-    """Say in one line why `schema` (Parsl's table -> its columns) cannot be read, and what to do; None where it can.
+def check_schema(schema: Mapping[str, frozenset[str]], shown: str, *, put_away: str) -> None:
+    """Raise SourceFault, with what to do, where `schema` (Parsl's table -> its columns) cannot be read.
 
-    `put_away` says how a person makes room for new tables.
+    Raises SourceToCome where nothing is wrong with the tables that are there. `shown` names the database; `put_away`
+    says how a person makes room for new tables.
     """
     missing = {
         table.name: [c for c in table.columns if c not in schema[table.name] and c not in table.optional]
         for table in TABLES
         if table.name in schema
     }
-    faults = [f"table {name} has no {', '.join(columns)}" for name, columns in missing.items() if columns]
+    faults = "; ".join(
+        f"table {name} has no {', '.join(columns)}" for name, columns in missing.items() if columns
+    )
     if any(set(columns) - _BEFORE_1_1.get(name, set()) for name, columns in missing.items()):
-        return (
-            f"{'; '.join(faults)}: no table that Parsl made; give the database that a run's monitoring writes"
+        raise SourceFault(
+            "schema",
+            f"{shown}: {faults}: no table that Parsl made; give the database that a run's monitoring writes",
         )
     if faults:
-        return f"{_maker(schema)} ({'; '.join(faults)}): {put_away}"
+        raise SourceFault("schema", f"{shown}: {_maker(schema)} ({faults}): {put_away}")
     if not schema:
-        return "has none of Parsl's tables yet; Parsl makes them when a run starts"
-    if len(schema) < len(TABLES):
-        there = ", ".join(sorted(schema))
-        return (
-            f"has {len(schema)} of Parsl's {len(TABLES)} tables yet ({there});"
-            " Parsl makes the others in a moment, or when the next run starts"
+        raise SourceToCome(
+            "schema", f"{shown}: has none of Parsl's tables yet; Parsl makes them when a run starts"
         )
-    return None
+    if len(schema) < len(TABLES):
+        raise SourceToCome(
+            "schema",
+            f"{shown}: has {len(schema)} of Parsl's {len(TABLES)} tables yet ({', '.join(sorted(schema))});"
+            " Parsl makes the others in a moment, or when the next run starts",
+        )
 
 
 def _maker(schema: Mapping[str, frozenset[str]]) -> str:

@@ -40,11 +40,6 @@ class SqliteReader(SqliteFile):
         super().__init__(path, monotonic=monotonic)
         self._limits = dict.fromkeys(BY_NAME, _AT_FIRST)
 
-    @property
-    def database(self) -> str:
-        """The file's path."""
-        return str(self.path)
-
     def absent(self, table: Table) -> frozenset[str]:
         """Give the columns that this database's schema lacks, and that are read as NULL."""
         return frozenset(table.columns) - self._schema[table.name]

@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import quote
 
 from parsl_exporter.errors import ExporterError, SourceFault, SourceReplaced
-from parsl_exporter.read.schema import schema_fault
+from parsl_exporter.read.absent import absence
+from parsl_exporter.read.schema import check_schema
 from parsl_exporter.read.sqlite_faults import (
     LONGEST_VALUE,
     TooLarge,
@@ -55,6 +56,11 @@ class SqliteFile:
         self._columns: dict[str, str] = {}
         self._schema: dict[str, frozenset[str]] = {}
         self._deadline = 0.0
+
+    @property
+    def database(self) -> str:
+        """The file's path."""
+        return str(self.path)
 
     # --- the file -------------------------------------------------------------------------------------------
 
@@ -98,12 +104,7 @@ class SqliteFile:
             found = self.path.stat()
         except FileNotFoundError:
             self.close()
-            dangling = self.path.is_symlink()
-            raise SourceFault(
-                "missing",
-                f"{self.path}: {'a link that leads nowhere' if dangling else 'no such file'}; "
-                "Parsl makes it when a run with monitoring starts",
-            ) from None
+            raise absence(self.path) from None
         except OSError as error:
             self.close()
             raise SourceFault(
@@ -159,9 +160,7 @@ class SqliteFile:
                 schema[name] = columns
                 continue
             raise SourceFault("schema", f"{self.path}: {name} {found}, no table that Parsl made")
-        fault = schema_fault(schema, put_away="move the file away and start the run again")
-        if fault is not None:
-            raise SourceFault("schema", f"{self.path}: {fault}")
+        check_schema(schema, self.database, put_away="move the file away and start the run again")
         self._columns = {
             table.name: ", ".join(
                 ["rowid", *(f'"{c}"' if c in schema[table.name] else "NULL" for c in table.columns)]
