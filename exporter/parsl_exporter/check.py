@@ -16,7 +16,7 @@ from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.nothing_shown import nothing_shown
+from parsl_exporter.nothing_shown import NO_RUNS, nothing_shown
 from parsl_exporter.read.discover import Found, discover, distinct, glob_base
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.read.position import START
@@ -25,7 +25,6 @@ from parsl_exporter.settings import Settings
 from parsl_exporter.source import LOCKED_PATIENCE, Clock, locked
 from parsl_exporter.tables import RESOURCE, TABLES, TASK, TRY, WORKFLOW
 
-_NO_RUNS = '  no runs appear? see "No runs appear?" in docs/operations.md\n'
 _RETRY = 0.05
 _SAMPLED_ROWS = 50_000
 """Newest task and try rows from which the number of apps and executors is taken."""
@@ -44,12 +43,13 @@ def check(settings: Settings, write: Callable[[str], object], clock: Clock) -> i
         for one in databases:
             if id(one) in again:
                 first = again[id(one)].name
-                write(f"{_plain(one.name)}: the same file as {_plain(first)}; it is read once, as that\n")
+                same = f"the same file as {_plain(first)}" if first != one.name else "named before"
+                write(f"{_plain(one.name)}: {same}; it is read once, as the first\n")
                 continue
             try:
                 report = _patiently(settings, one, clock)
             except SourceToCome as error:
-                report = f"{_plain(one.name)}: WAITING {_plain(str(error))}\n{_NO_RUNS}"
+                report = f"{_plain(one.name)}: WAITING {_plain(str(error))}{NO_RUNS}\n"
             except ExporterError as error:
                 faults += 1
                 report = f"{_plain(one.name)}: FAULT {_plain(str(error))}\n"
@@ -116,7 +116,6 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
         f"{'' if why is None else f'           nothing to show: {why}{chr(10)}'}"
         f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"
         f"  series   about {series:,}\n"
-        f"{'' if total else _NO_RUNS}"
     )
 
 

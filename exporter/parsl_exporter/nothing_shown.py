@@ -6,6 +6,8 @@ from parsl_exporter.duration import spelled
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 
+NO_RUNS = ' (see "No runs appear?" in docs/operations.md)'
+
 
 def nothing_shown(runs: Runs, limits: Limits) -> str | None:
     """Say why none of the runs that were read has series; None where one has."""
@@ -14,7 +16,7 @@ def nothing_shown(runs: Runs, limits: Limits) -> str | None:
     ended, abandoned = len(runs.ended), len(runs.abandoned)
     total = ended + abandoned
     if not total:
-        return "no run yet"
+        return f"no run yet{NO_RUNS}"
     over = f"ended longer than `retention` ({spelled(limits.retention)}) ago"
     silent = f"without an end and without a new row for `abandon_after` ({spelled(limits.abandon_after)})"
     if ended and abandoned:
