@@ -25,6 +25,10 @@ from parsl_exporter.settings import Settings
 from parsl_exporter.source import LOCKED_PATIENCE, Clock, locked
 from parsl_exporter.tables import RESOURCE, TABLES, TASK, TRY, WORKFLOW
 
+# Parsl tries an INSERT that fails so for ever (`DatabaseManager._insert` in `parsl/monitoring/db_manager.py`).
+_OLDER = """
+           an older Parsl made it, and a later one records nothing here after its first resource row: move the file away
+           before the first run with a later Parsl"""
 _RETRY = 0.05
 _SAMPLED_ROWS = 50_000
 """Newest task and try rows from which the number of apps and executors is taken."""
@@ -111,7 +115,7 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
     return (
         f"{_plain(found.name)}: ok\n"
         f"  dialect  {reader.dialect}, {_plain(reader.database)}\n"
-        f"  schema   {'without ' + ', '.join(missing) if missing else 'complete'}\n"
+        f"  schema   {'without ' + ', '.join(missing) + _OLDER if missing else 'complete'}\n"
         f"  runs     {total}, {len(runs.runs)} of them to be published now\n"
         f"{'' if why is None else f'           nothing to show: {why}{chr(10)}'}"
         f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"

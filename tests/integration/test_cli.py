@@ -233,6 +233,15 @@ class TestServe:
             until("its page", lambda: exporter.value(f'parsl_exporter_source_up{{source="{name}"}}') == 1)
             until("ready", lambda: exporter.get("/-/ready")[0] == 200)
 
+    def test_a_finished_database_says_on_the_landing_page_and_in_the_log_why_nothing_is_shown(
+        self, folder: Path
+    ) -> None:
+        why = "1 run, which ended longer than `retention` (15m) ago; `dump` shows it"
+        with serving(folder) as exporter:
+            until("ready", lambda: exporter.get("/-/ready")[0] == 200)
+            until("told", lambda: f"up to date, nothing to show: {why}" in exporter.get("/")[1])
+            assert [one["note"] for one in exporter.events("caught up")] == [why]
+
     def test_flags_win_over_the_configuration(self, folder: Path) -> None:
         other = unpacked(folder / "other.db")
         (folder / "exporter.yml").write_text(
@@ -361,7 +370,9 @@ class TestCheck:
 
     def test_it_names_the_columns_that_an_old_release_lacks(self, tmp_path: Path) -> None:
         database = unpacked(tmp_path / "monitoring.db", "std-1.2.0")
-        assert "  schema   without " in run("check", database, cwd=tmp_path).stdout
+        told = run("check", database, cwd=tmp_path).stdout
+        assert "  schema   without " in told
+        assert "move the file away\n           before the first run with a later Parsl\n" in told
 
     def test_it_tells_how_many_series_to_expect(self, tmp_path: Path) -> None:
         database = unpacked(tmp_path / "monitoring.db", "crash-2026.10.26")

@@ -194,6 +194,19 @@ def test_a_file_is_read_by_its_other_path_when_one_goes_and_never_published_twic
         until("only the first", lambda: published(daemon) == {str(link)})
 
 
+def test_a_workflows_folder_is_read_once_a_run_has_made_its_runinfo_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "_DISCOVER_EVERY", 0.05)
+    with running(Settings(poll_interval=0.05, sources=(SourceSettings(str(folder)),))) as daemon:
+        until("waiting", lambda: states(daemon) == {f"{folder}/monitoring.db": "down"})
+        (folder / "runinfo").mkdir()
+        path = unpacked(folder / "runinfo" / "monitoring.db")
+        until("read", lambda: states(daemon) == {str(path): "up"})
+        path.unlink()
+        until("missed", lambda: states(daemon) == {str(path): "down"})
+
+
 @contextmanager
 def running(settings: Settings) -> Iterator[Daemon]:
     daemon = Daemon(settings)
