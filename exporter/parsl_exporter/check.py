@@ -27,8 +27,8 @@ from parsl_exporter.tables import RESOURCE, TABLES, TASK, TRY, WORKFLOW
 
 # Parsl tries an INSERT that fails so for ever (`DatabaseManager._insert` in `parsl/monitoring/db_manager.py`).
 _OLDER = """
-           an older Parsl made it, and a later one records nothing here after its first resource row: move the file away
-           before the first run with a later Parsl"""
+           a Parsl before 2024.3.11 made it, and a later one records nothing here after its first resource row: move the
+           file away before the first run with a later Parsl"""
 _RETRY = 0.05
 _SAMPLED_ROWS = 50_000
 """Newest task and try rows from which the number of apps and executors is taken."""

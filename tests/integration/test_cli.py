@@ -372,7 +372,7 @@ class TestCheck:
         database = unpacked(tmp_path / "monitoring.db", "std-1.2.0")
         told = run("check", database, cwd=tmp_path).stdout
         assert "  schema   without " in told
-        assert "move the file away\n           before the first run with a later Parsl\n" in told
+        assert "move the\n           file away before the first run with a later Parsl\n" in told
 
     def test_it_tells_how_many_series_to_expect(self, tmp_path: Path) -> None:
         database = unpacked(tmp_path / "monitoring.db", "crash-2026.10.26")
