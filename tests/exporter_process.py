@@ -30,12 +30,12 @@ def environment(**changes: str) -> dict[str, str]:
     return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT / "exporter")} | changes
 
 
-def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def run(*arguments: str | Path, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with these changes of the environment."""
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=cwd,
-        env=environment(),
+        env=environment(**changes),
         capture_output=True,
         text=True,
         timeout=60,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from itertools import chain
 
 from parsl_exporter.daemon import options_of
-from parsl_exporter.errors import ExporterError, SourceBusy, SourceReplaced
-from parsl_exporter.first_read import DATED, abandoned_before
+from parsl_exporter.errors import ExporterError, SourceBusy, SourceReplaced, SourceToCome
+from parsl_exporter.first_read import DATED, abandoned_before, skip_past
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.read.discover import Found, discover
+from parsl_exporter.nothing_shown import NO_RUNS, nothing_shown
+from parsl_exporter.read.discover import Found, discover, distinct, glob_base
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.read.position import START
 from parsl_exporter.read.reader import Reader
@@ -23,6 +27,10 @@ from parsl_exporter.settings import Settings
 from parsl_exporter.source import LOCKED_PATIENCE, Clock, locked
 from parsl_exporter.tables import BLOCK, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 
+# Parsl tries an INSERT that fails so for ever (`DatabaseManager._insert` in `parsl/monitoring/db_manager.py`).
+_OLDER = """
+           a Parsl before 2024.3.11 made it, and a later one records nothing here after its first resource row: move the
+           file away before the first run with a later Parsl"""
 _RETRY = 0.05
 _SAMPLED_ROWS = 50_000
 """Newest rows of a table from which apps, executors, runs without a name, and their zone are taken."""
@@ -32,19 +40,40 @@ _NAMED = 5
 def check(settings: Settings, write: Callable[[str], object], clock: Clock) -> int:
     """Report on every source by `write`; give the number of faults, each of which is named there."""
     faults = 0
-    for configured in settings.sources:
-        found = list(discover(configured))
-        if not found:
-            write(f"{_plain(configured.target)}: matches nothing now; databases that appear later are read\n")
-        for one in found:
+    found = {configured: list(discover(configured)) for configured in settings.sources}
+    again = {id(one.found): one.first for one in distinct(chain.from_iterable(found.values()))[1]}
+    for configured, databases in found.items():
+        if not databases:
+            report, wrong = _nothing_matches(configured.target)
+            faults += wrong
+            write(report)
+        for one in databases:
+            if id(one) in again:
+                first = again[id(one)].name
+                same = f"the same file as {_plain(first)}" if first != one.name else "named before"
+                write(f"{_plain(one.name)}: {same}; it is read once, as the first\n")
+                continue
             try:
                 report = _patiently(settings, one, clock)
+            except SourceToCome as error:
+                report = f"{_plain(one.name)}: WAITING {_plain(str(error))}{NO_RUNS}\n"
             except ExporterError as error:
                 faults += 1
                 report = f"{_plain(one.name)}: FAULT {_plain(str(error))}\n"
             write(report)
     write(f"{faults} {'fault' if faults == 1 else 'faults'}\n")
     return faults
+
+
+def _nothing_matches(glob: str) -> tuple[str, int]:
+    """What to say of a glob without a match, and whether it is a fault: the folders that it looks in must be there."""
+    base = glob_base(glob)
+    if base is not None and not os.path.isdir(base):  # noqa: PTH112  # Path.is_dir raises when it may not look
+        return (
+            f"{_plain(glob)}: FAULT there is no folder {_plain(str(base))} to look in; correct the path\n",
+            1,
+        )
+    return f"{_plain(glob)}: matches nothing now; databases that appear later are read\n", 0
 
 
 def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
@@ -70,9 +99,10 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
     options = options_of(settings, found.settings, found.name)
     runs = _known_runs(reader, options, clock)
     total = len(runs.runs)
-    runs.skip_ended(clock.wall())
+    skip_past(reader, runs, options, clock.wall(), nullcontext())
     nameless = _nameless(reader, runs)
     published = _published(reader, runs, nameless, options, clock.wall())
+    why = None if published else nothing_shown(runs, options.limits)
     missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
     rows = {table.name: reader.last_rowid(table) for table in TABLES}
     series = _series(reader, runs, published, clock.wall())
@@ -80,8 +110,9 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
     return (
         f"{_plain(found.name)}: ok\n"
         f"  dialect  {reader.dialect}, {_plain(reader.database)}\n"
-        f"  schema   {'without ' + ', '.join(missing) if missing else 'complete'}\n"
+        f"  schema   {'without ' + ', '.join(missing) + _OLDER if missing else 'complete'}\n"
         f"  runs     {total + len(nameless)}, {min(len(published), options.runs)} of them to be published now\n"
+        f"{'' if why is None else f'           nothing to show: {why}{chr(10)}'}"
         f"{_named(nameless)}"
         f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"
         f"  series   about {series:,}\n"
@@ -96,7 +127,7 @@ def _plain(text: str) -> str:
 
 def _nameless(reader: Reader, runs: Runs) -> list[str]:
     """Runs without a workflow row, as far as their rows are among the newest."""
-    named = runs.runs.keys() | runs.ended
+    named = runs.runs.keys() | runs.ended | runs.abandoned
     found = dict.fromkeys(
         row[1]
         for table in (TASK, TRY, STATUS)
@@ -118,7 +149,7 @@ def _published(
     reader: Reader, runs: Runs, nameless: Sequence[str], options: SourceOptions, wall: float
 ) -> frozenset[str]:
     """The runs that are not past their time."""
-    quiet = {*runs.maybe_abandoned(wall), *nameless}
+    quiet = set(nameless)
     if quiet:
         stamp = abandoned_before(options, wall)
         for table in DATED:

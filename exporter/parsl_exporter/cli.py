@@ -17,10 +17,10 @@ from parsl_exporter.check import check
 from parsl_exporter.config import Overrides, Settings, load
 from parsl_exporter.daemon import Daemon, options_of
 from parsl_exporter.dump import dump, writable, write
-from parsl_exporter.errors import ConfigurationError, ExporterError, UsageError
+from parsl_exporter.errors import ConfigurationError, ExporterError, ReaderGone, UsageError
 from parsl_exporter.output import write_out
 from parsl_exporter.process import suit_process
-from parsl_exporter.read.discover import discover
+from parsl_exporter.read.discover import discover, distinct
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.redaction import hide_passwords
 from parsl_exporter.release import VERSION
@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None) -> i
     arguments = _command_first(list(sys.argv[1:] if argv is None else argv))
     try:
         return _run(arguments, signals)
+    except ReaderGone:
+        return FAULT
     except ExporterError as error:
         for fault in error.faults if isinstance(error, ConfigurationError) else [error]:
             print(f"parsl-exporter: {fault}", file=sys.stderr)
@@ -110,8 +112,10 @@ def _parser() -> argparse.ArgumentParser:
                        help="how often the databases are looked at, such as 250ms or 15s (default 1s)")  # fmt: skip
     serve.add_argument("--shard", metavar="I/N",
                        help="read the I-th of N parts of a server's runs and of the files, such as 1/3")  # fmt: skip
-    serve.add_argument("--log.level", dest="log_level", choices=list(logs.LEVELS), default="info")
-    serve.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt")
+    serve.add_argument("--log.level", dest="log_level", choices=list(logs.LEVELS), default="info",
+                       help="the least of what is logged (default info)")  # fmt: skip
+    serve.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt",
+                       help="how a line of the log is written (default logfmt)")  # fmt: skip
     serve.set_defaults(run=_serve)
 
     checking = commands.add_parser("check", help="check the configuration and each database, and report")
@@ -126,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     dumping.add_argument(
         "--output", type=_file, metavar="FILE", help="replace FILE atomically (default: standard output)"
     )
-    dumping.add_argument("--format", choices=["text", "openmetrics"], default="text")
+    dumping.add_argument("--format", choices=["text", "openmetrics"], default="text", help="default text")
     dumping.add_argument("--run", dest="runs", action="append", default=[], metavar="ID", type=_run_id,
                          help="this run alone, by its run_id; may be given again (default: all)")  # fmt: skip
     dumping.set_defaults(run=_dump)
@@ -183,7 +187,7 @@ def _database(text: str) -> str:
 def _file(text: str) -> Path:
     if not text:  # a path would take it for the working folder
         raise argparse.ArgumentTypeError("is empty; give the name of a file")
-    return Path(text)
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # no shell does in --config.file=~/exporter.yml
 
 
 def _run_id(text: str) -> str:
@@ -253,7 +257,7 @@ def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
     output = None if options.output is None else writable(options.output)
     options.databases = [options.database]
     settings = _settings(options)
-    found = [one for source in settings.sources for one in discover(source)]
+    found, _ = distinct(one for source in settings.sources for one in discover(source))
     if len(found) != 1:
         matches = ", ".join(one.name for one in found[:5]) or "nothing"
         raise ConfigurationError([f"{options.database}: dump takes one database, this matches {matches}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from functools import partial
@@ -106,6 +107,8 @@ def _settings_of_file(document: Node, folder: Path) -> Settings:
 
 
 def _sources(folder: Path, node: Node) -> tuple[SourceSettings, ...]:
+    if node.shape == "text":
+        node = replace(node, shape="list", items=(node,))
     if node.shape != "list" or not node.items:
         found = "an empty one" if node.shape == "list" else node.what
         raise node.fault(
@@ -124,6 +127,13 @@ def _sources(folder: Path, node: Node) -> tuple[SourceSettings, ...]:
 
 
 def _source(folder: Path, node: Node) -> SourceSettings:
+    if node.shape == "text":
+        is_url = "://" in node.text
+        return SourceSettings(
+            _in_folder(DATABASE_URL.read(node), folder) if is_url else str(folder / PATH.read(node))
+        )
+    if node.shape != "mapping":
+        raise node.fault(f"expected a path, a URL or a mapping such as {{path: runinfo}}, found {node.what}")
     readers = _readers(SourceSettings) | {"path": PATH.read, "url": DATABASE_URL.read}
     values = read_mapping(node, readers)
     path, url = values.pop("path", None), values.pop("url", None)
@@ -136,7 +146,9 @@ def _source(folder: Path, node: Node) -> SourceSettings:
 def _in_folder(url: str, folder: Path) -> str:
     """A SQLite URL with its relative path, if it has one, made absolute; any other URL as it is."""
     scheme, _, path = url.partition(":///")
-    return f"{scheme}:///{folder / path}" if scheme.startswith("sqlite") else url
+    if not scheme.startswith("sqlite"):
+        return url
+    return f"{scheme}:///{folder / os.path.expanduser(path)}"  # noqa: PTH111  # Path's fails for an unknown user
 
 
 def _repeated(sources: list[tuple[Node, SourceSettings]]) -> Iterator[str]:

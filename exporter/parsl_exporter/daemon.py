@@ -23,7 +23,7 @@ from parsl_exporter.metrics.share import Drawn
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, ProcessFacts
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.sums import Buckets
-from parsl_exporter.read.discover import Found
+from parsl_exporter.read.discover import Found, distinct
 from parsl_exporter.read.opening import open_reader
 from parsl_exporter.reading import SourceOptions
 from parsl_exporter.release import REVISION, VERSION
@@ -98,6 +98,8 @@ class Daemon:
         self._workers: dict[str, _Worker] = {}
         self._unmatched: dict[str, float] = {}
         self._clashes: set[tuple[str, str]] = set()
+        self._twice: set[tuple[str, str]] = set()
+        self._files: dict[str, tuple[int, int]] = {}
         self._looks = Looks()
         self._first: frozenset[str] | None = None
         self._ready = False
@@ -174,13 +176,27 @@ class Daemon:
         wanted: dict[str, Found] = {}
         clashes: set[tuple[str, str]] = set()
         answers = self._looks.found(settings.sources)
-        for configured in settings.sources:
-            for found in self._answer(configured, answers.get(configured)):
-                if isinstance(found.database, Path) and not settings.shard.holds(found.name):
-                    continue
-                other = wanted.setdefault(found.name, found)
-                if other.database != found.database:
-                    clashes.add((found.name, found.shown))
+        kept, again = distinct(
+            one
+            for configured in settings.sources
+            for one in self._answer(configured, answers.get(configured))
+        )
+        for found in kept:
+            if isinstance(found.database, Path) and not settings.shard.holds(found.name):
+                continue
+            other = wanted.setdefault(found.name, found)
+            if other.database != found.database:
+                clashes.add((found.name, found.shown))
+        twice = {(one.first.name, one.found.name) for one in again if one.first is wanted.get(one.first.name)}
+        for first, second in sorted(twice - self._twice):
+            event(
+                _log,
+                logging.INFO,
+                "one file is named twice: it is read once, as the first",
+                source=first,
+                again=second,
+            )
+        self._twice = twice
         for name, second in sorted(clashes - self._clashes):
             event(_log, logging.WARNING, "two databases of one name: the second is not read; give it another name",
                   source=name, first=wanted[name].shown, second=second)  # fmt: skip
@@ -188,17 +204,23 @@ class Daemon:
         with self._changing:
             if self._stop.is_set() or settings is not self._settings:
                 return
+            holders = {found.file: found.name for found in kept if found.file is not None}
             for name, worker in list(self._workers.items()):
                 found_now = wanted.get(name)
-                if found_now is None and not self._gone_for_good(name, worker):
+                # Else what it has published would stay beside what another name publishes of the same file.
+                elsewhere = name in self._files and holders.get(self._files[name], name) != name
+                if found_now is None and not elsewhere and not self._gone_for_good(name, worker):
                     continue
                 self._unmatched.pop(name, None)
-                if found_now is None or not self._same(worker, found_now):
+                if found_now is None or elsewhere or not self._same(worker, found_now):
                     worker.stop.set()
                     del self._workers[name]
+                    self._files.pop(name, None)
             for name, found in wanted.items():
                 if name not in self._workers:
                     self._workers[name] = self._hire(found)
+                if found.file is not None:
+                    self._files[name] = found.file
             if self._first is None:
                 self._first = frozenset(self._workers)
         self._dirty.set()
@@ -215,7 +237,11 @@ class Daemon:
             target=configured.target,
         )
         with self._changing:
-            return [w.found for w in self._workers.values() if w.found.settings == configured]
+            return [
+                w.found._replace(file=self._files.get(w.found.name))
+                for w in self._workers.values()
+                if w.found.settings == configured
+            ]
 
     def _gone_for_good(self, name: str, worker: _Worker) -> bool:
         """Say whether a source that nothing stands for any more is to end: a glob's match may come back."""

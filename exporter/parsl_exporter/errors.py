@@ -6,11 +6,15 @@ ExporterError              base; its text is one line for a person: what is wron
 ├── NoSuchRun              ask for a run that the database has
 ├── SourceBusy             another process holds the database's lock: try again in a moment
 ├── SourceReplaced         rows already read are gone or the file is another one: read it anew
-└── SourceFault            this poll failed; the next one may do better
+├── SourceFault            this poll failed; the next one may do better
+│   └── SourceToCome       nothing is wrong: a run is still to make what is to be read
+└── ReaderGone             whoever read standard output has gone: end without a word
 """
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterable
 
 
@@ -42,6 +46,10 @@ class SourceReplaced(ExporterError):
     """The rows that positions refer to are not there any more."""
 
 
+class ReaderGone(ExporterError):
+    """Standard output is a pipe that nobody reads any more, as after `| head`."""
+
+
 class SourceFault(ExporterError):
     """A poll failed. `reason` is its label value in `parsl_exporter_errors_total`, from `REASONS`."""
 
@@ -68,3 +76,12 @@ class SourceFault(ExporterError):
             raise ValueError(f"unknown reason {reason!r}")
         self.reason = reason
         super().__init__(message)
+
+
+class SourceToCome(SourceFault):
+    """There is nothing to read yet where a run will put it."""
+
+
+def to_install(requirement: str) -> str:
+    """The command that installs a package for the Python that runs this, wherever that came from."""
+    return f"{shlex.quote(sys.executable)} -m pip install '{requirement}'"

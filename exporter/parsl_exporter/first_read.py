@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 from parsl_exporter.logs import event
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.nothing_shown import nothing_shown
+from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import Reading, SourceOptions
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW
 
@@ -34,7 +38,8 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
     runs = reading.runs
     while reading.batch(WORKFLOW).more:
         pass
-    if not _FirstRead(reading, _skip(reading, wall())).read(show):
+    skip = skip_past(reading.reader, runs, reading.options, wall(), reading.turn)
+    if not _FirstRead(reading, skip).read(show):
         return False
     # On a server a run's last rows may lie on pages already passed: that it has ended meanwhile is for the next poll.
     tables = [table for table in TABLES if not (reading.reader.keyed and table is WORKFLOW)]
@@ -43,7 +48,17 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
     with reading.baton:
         runs.finish_first_read(reading.steady(), wall(), whole=reading.options.whole)
     seconds = round(reading.steady() - begin, 3)
-    event(_log, logging.INFO, "caught up", source=reading.options.name, runs=len(runs.runs), seconds=seconds)
+    why = nothing_shown(runs, reading.options.limits)
+    note = {} if why is None else {"note": why}
+    event(
+        _log,
+        logging.INFO,
+        "caught up",
+        source=reading.options.name,
+        runs=len(runs.runs),
+        seconds=seconds,
+        **note,
+    )
     return True
 
 
@@ -92,18 +107,22 @@ def abandoned_before(options: SourceOptions, wall: float) -> str:
     return since.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def _skip(reading: Reading, wall: float) -> frozenset[str]:
-    """Leave out the runs that are past their time: the ids whose rows need not be read."""
-    runs = reading.runs
-    if reading.options.whole:
+def skip_past(
+    reader: Reader, runs: Runs, options: SourceOptions, wall: float, turn: AbstractContextManager[None]
+) -> frozenset[str]:
+    """Leave out the runs that are past their time, of those whose workflow rows were taken: give their ids.
+
+    Their rows need not be read. `turn` is to be held while the reader reads.
+    """
+    if options.whole:
         return frozenset(runs.others)
     runs.skip_ended(wall)
     candidates = runs.maybe_abandoned(wall)
     if candidates:
-        stamp = abandoned_before(reading.options, wall)
+        stamp = abandoned_before(options, wall)
         writers: set[str] = set()
         for table in DATED:
-            with reading.turn:
-                writers |= reading.reader.writers_since(table, stamp)
+            with turn:
+                writers |= reader.writers_since(table, stamp)
         runs.skip_abandoned(set(candidates) - writers)
     return frozenset(runs.ended | runs.abandoned)

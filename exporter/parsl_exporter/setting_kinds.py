@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
@@ -18,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from parsl_exporter.duration import EXPECTED as A_DURATION
 from parsl_exporter.duration import duration
-from parsl_exporter.errors import ConfigurationError
+from parsl_exporter.errors import ConfigurationError, to_install
 from parsl_exporter.listen_address import split_address
 from parsl_exporter.redaction import may_begin_with_login, shown
 from parsl_exporter.shard import Shard
@@ -85,6 +86,15 @@ def listed(name: str, item: Kind[T], least: int = 0, increasing: bool = False) -
         return tuple(values)
 
     return Kind(name, read)
+
+
+def one_or_list(several: Kind[tuple[T, ...]]) -> Kind[tuple[T, ...]]:
+    """A list of texts, or a text that stands for a list of that one."""
+
+    def read(node: Node) -> tuple[T, ...]:
+        return several.read(replace(node, shape="list", items=(node,)) if node.shape == "text" else node)
+
+    return Kind(several.name, read)
 
 
 def collected(faults: list[str], read: Callable[[Node], T], node: Node) -> T | None:
@@ -162,12 +172,15 @@ def _encodable_text(text: str) -> str:
 
 
 def path_text(text: str) -> str:
-    """Text that names a file, and that is no URL gone wrong: a path is shown everywhere, a password nowhere."""
+    """Text that names a file, `~` as a shell takes it, and that is no URL gone wrong.
+
+    A path is shown everywhere, a password nowhere.
+    """
     if may_begin_with_login(text):
         raise ValueError(
             "looks like a URL with a login, which begins as postgresql://; write ./ before a path"
         )
-    return plain_text(text)
+    return os.path.expanduser(plain_text(text))  # noqa: PTH111  # Path's fails for a user that is not known
 
 
 def _path(text: str) -> str:
@@ -284,7 +297,7 @@ def _postgresql_url(url: URL) -> str | None:
     if not url.database:
         return "it names no database: write postgresql://user@host/database"
     if find_spec("psycopg") is None:
-        return "its driver is not installed: pip install 'parsl-exporter[postgresql]'"
+        return f"its driver is not installed: {to_install('psycopg[binary]')}"
     return None
 
 
@@ -325,7 +338,7 @@ TIME_ZONE = scalar("time zone", f"an IANA time zone such as America/Chicago, or 
 _IANA_ZONE = scalar("time zone", "an IANA time zone such as America/Chicago", _iana_zone)
 RUN_TIME_ZONES = Kind("mapping of patterns to time zones", partial(_zones_by, "host patterns"))
 WORKER_TIME_ZONES = Kind("time zone, or mapping of patterns to time zones", _read_worker_time_zones)
-ADDRESSES = listed("list of addresses", scalar("address", "host:port", _address), least=1)
+ADDRESSES = one_or_list(listed("list of addresses", scalar("address", "host:port", _address), least=1))
 TELEMETRY_PATH = scalar("path", "a path that begins with /", _telemetry_path)
 SHARD = scalar("I/N", "I/N, such as 1/3", _shard)
 _BOUND = scalar("number", "a finite decimal number", _bound, ("number",))

@@ -179,7 +179,12 @@ class Described(NamedTuple):
 
 
 _TARGET_KEYS = (
-    Described("sources[].path", PATH.name, "", "A database file, a `runinfo` folder or a glob."),
+    Described(
+        "sources[].path",
+        PATH.name,
+        "",
+        "A database file, a `runinfo` folder or a glob. A source may be a path or URL alone: `sources: [runinfo]`.",
+    ),
     Described("sources[].url", DATABASE_URL.name, "", "A SQLAlchemy URL, instead of a path."),
 )
 

@@ -21,6 +21,7 @@ from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.lifetimes import mark_gone
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
+from parsl_exporter.nothing_shown import nothing_shown
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import Reading, SourceOptions
 from parsl_exporter.reports import Reports
@@ -205,7 +206,8 @@ class Source:
     def _succeed(self) -> None:
         self._busy_since = None
         self._up = self.attempted = True
-        self._message = "up to date"
+        why = nothing_shown(self._reading.runs, self._options.limits)
+        self._message = "up to date" if why is None else f"up to date, nothing to show: {why}"
         if self._behind:
             self._message = f"behind: {sum(self._reading.backlog.values()):,} rows to read"
         self._last_success = self._clock.wall()

@@ -1,11 +1,11 @@
-"""Parsl's seven tables: the columns that the exporter uses, and what a given schema lacks.
+"""Parsl's seven tables: the columns that the exporter uses.
 
 Source: `parsl/monitoring/db_manager.py`, class `Database` (release 2026.10.26; history in docs/design.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 Row: TypeAlias = tuple[Any, ...]
@@ -132,19 +132,3 @@ TABLES = (WORKFLOW, TASK, TRY, STATUS, RESOURCE, BLOCK, NODE)
 """In the order in which a poll reads them: what names a task comes before what happened to it."""
 
 BY_NAME = {table.name: table for table in TABLES}
-
-
-def lacking(schema: Mapping[str, frozenset[str]]) -> list[str]:
-    """Say what `schema` (table -> its columns) lacks for the exporter: one phrase a table, none if nothing.
-
-    Parsl 1.1 is the first release whose schema has it all.
-    """
-    faults = []
-    for table in TABLES:
-        if table.name not in schema:
-            faults.append(f"no table {table.name}")
-            continue
-        missing = [c for c in table.columns if c not in schema[table.name] and c not in table.optional]
-        if missing:
-            faults.append(f"table {table.name} has no {', '.join(missing)}")
-    return faults

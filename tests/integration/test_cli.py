@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -119,6 +120,18 @@ class TestExitStatus:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(f"{folder}/runinfo/monitoring.db: ok")
 
+    def test_a_tilde_that_no_shell_expanded_is_the_home_folder(self, folder: Path) -> None:
+        (folder / "exporter.yml").write_text("sources: [~/runinfo]\n")
+        done = run("check", "--config.file=~/exporter.yml", cwd=folder, HOME=str(folder))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"{folder}/runinfo/monitoring.db: ok")
+
+    @pytest.mark.parametrize("command", [[], ["check"], ["dump"], ["demo"]])
+    def test_every_flag_has_a_word_of_help(self, command: list[str], tmp_path: Path) -> None:
+        shown = run(*(command or ["serve"]), "--help", cwd=tmp_path).stdout
+        flags = shown.partition("options:")[2].replace("\n                        ", "    ").splitlines()
+        assert [line for line in flags if line and len(re.split(r"\s{2,}", line.strip())) < 2] == []
+
     def test_wrong_usage_shows_no_password(self, tmp_path: Path) -> None:
         done = run("dump", "runinfo", "postgresql://reader:s3cr3t@h/db", cwd=tmp_path)
         assert done.returncode == 2
@@ -188,7 +201,6 @@ class TestStandardOutput:
         [
             ("> /dev/full", "standard output: cannot be written: No space left on device"),
             (">&-", "standard output: is closed; send it to a file or to another program"),
-            ("| true", "standard output: cannot be written: Broken pipe"),
         ],
     )
     @pytest.mark.parametrize("command", ["check runinfo", "dump runinfo"])
@@ -197,6 +209,11 @@ class TestStandardOutput:
     ) -> None:
         done = _to(where, command, folder)
         assert (done.returncode, done.stderr) == (1, f"parsl-exporter: {fault}\n")
+
+    @pytest.mark.parametrize("command", ["check runinfo", "dump runinfo"])
+    def test_a_reader_that_goes_early_as_head_does_is_told_nothing(self, command: str, folder: Path) -> None:
+        done = _to("| true", command, folder)
+        assert (done.returncode, done.stderr) == (1, "")
 
     @pytest.mark.parametrize("where", ["> /dev/full", ">&-", "| true"])
     @pytest.mark.parametrize("command", ["--version", "dump --help"])
@@ -215,6 +232,15 @@ class TestServe:
             name = folder / "runinfo" / "monitoring.db"
             until("its page", lambda: exporter.value(f'parsl_exporter_source_up{{source="{name}"}}') == 1)
             until("ready", lambda: exporter.get("/-/ready")[0] == 200)
+
+    def test_a_finished_database_says_on_the_landing_page_and_in_the_log_why_nothing_is_shown(
+        self, folder: Path
+    ) -> None:
+        why = "1 run, which ended longer than `retention` (15m) ago; `dump` shows it"
+        with serving(folder) as exporter:
+            until("ready", lambda: exporter.get("/-/ready")[0] == 200)
+            until("told", lambda: f"up to date, nothing to show: {why}" in exporter.get("/")[1])
+            assert [one["note"] for one in exporter.events("caught up")] == [why]
 
     def test_flags_win_over_the_configuration(self, folder: Path) -> None:
         other = unpacked(folder / "other.db")
@@ -345,7 +371,9 @@ class TestCheck:
 
     def test_it_names_the_columns_that_an_old_release_lacks(self, tmp_path: Path) -> None:
         database = unpacked(tmp_path / "monitoring.db", "std-1.2.0")
-        assert "  schema   without " in run("check", database, cwd=tmp_path).stdout
+        told = run("check", database, cwd=tmp_path).stdout
+        assert "  schema   without " in told
+        assert "move the\n           file away before the first run with a later Parsl\n" in told
 
     def test_it_tells_how_many_series_to_expect(self, tmp_path: Path) -> None:
         database = unpacked(tmp_path / "monitoring.db", "crash-2026.10.26")
@@ -363,13 +391,76 @@ class TestCheck:
     def test_every_fault_is_named_and_the_status_is_1(self, folder: Path) -> None:
         (folder / "text.db").write_text("not a database " * 100)
         (folder / "empty").mkdir()
-        sources = ["runinfo", "none.db", "text.db", "empty"]
+        (folder / "link.db").symlink_to("gone")
+        sources = [
+            "runinfo",
+            "none.db",
+            "text.db",
+            "empty",
+            "scartch/runs/runinfo",
+            "link.db",
+            "scratch/*/a.db",
+        ]
         done = run("check", *sources, cwd=folder)
         assert done.returncode == 1
         assert f"{folder}/runinfo/monitoring.db: ok\n" in done.stdout
         faulty = [line.partition(": FAULT ")[0] for line in done.stdout.splitlines() if ": FAULT " in line]
-        assert faulty == [f"{folder}/none.db", f"{folder}/text.db", f"{folder}/empty/monitoring.db"]
-        assert done.stdout.endswith("\n3 faults\n")
+        assert faulty == [
+            f"{folder}/none.db",
+            f"{folder}/text.db",
+            f"{folder}/scartch/runs/runinfo/monitoring.db",
+            f"{folder}/link.db",
+            "scratch/*/a.db",
+        ]
+        assert (
+            f"none.db: no such file, but {folder}/runinfo/monitoring.db is there; give that\n" in done.stdout
+        )
+        assert f"there is no folder {folder}/scartch; correct the path\n" in done.stdout
+        assert f"there is no folder {folder}/scratch to look in; correct the path\n" in done.stdout
+        assert done.stdout.endswith("\n5 faults\n")
+
+    @pytest.mark.parametrize("made", [False, True], ids=["no folder yet", "its folder is there"])
+    def test_what_a_run_is_still_to_make_is_no_fault(self, made: bool, tmp_path: Path) -> None:
+        path = tmp_path / "runinfo" / "monitoring.db"
+        if made:
+            path.parent.mkdir()
+        done = run("check", "runinfo", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == (
+            f"{path}: WAITING {path}: no such file; Parsl makes it when a run with monitoring starts"
+            ' (see "No runs appear?" in docs/operations.md)\n'
+            "0 faults\n"
+        )
+
+    def test_tables_that_a_run_is_making_are_no_fault(self, tmp_path: Path) -> None:
+        (tmp_path / "monitoring.db").touch()
+        done = run("check", "monitoring.db", cwd=tmp_path)
+        assert done.returncode == 0
+        assert "monitoring.db: WAITING " in done.stdout
+
+    def test_a_folder_of_runs_without_monitoring_is_told_what_is_missing(self, tmp_path: Path) -> None:
+        (tmp_path / "runinfo" / "000").mkdir(parents=True)
+        done = run("check", "runinfo", cwd=tmp_path)
+        assert done.returncode == 0
+        assert "though runs have been in its folder; do they have monitoring (MonitoringHub" in done.stdout
+
+    def test_it_says_why_a_finished_database_shows_nothing(self, folder: Path) -> None:
+        done = run("check", "runinfo", cwd=folder)
+        assert done.returncode == 0
+        assert (
+            "  runs     1, 0 of them to be published now\n"
+            "           nothing to show: 1 run, which ended longer than `retention` (15m) ago; `dump` shows it\n"
+        ) in done.stdout
+
+    def test_a_file_by_two_paths_is_told_to_be_read_once(self, folder: Path) -> None:
+        (folder / "link").symlink_to("runinfo")
+        done = run("check", "link", "runinfo", cwd=folder)
+        assert done.returncode == 0
+        assert f"{folder}/link/monitoring.db: ok\n" in done.stdout
+        again = (
+            f"{folder}/runinfo/monitoring.db: the same file as {folder}/link/monitoring.db; it is read once"
+        )
+        assert again in done.stdout
 
     def test_a_faulty_configuration_is_named_by_its_lines(self, folder: Path) -> None:
         (folder / "faulty.yml").write_text("sources:\n  - {path: runinfo, timezone: Mars/Olympus}\n")
@@ -458,6 +549,12 @@ class TestDump:
             done = run("dump", "runinfo", "--output", name, cwd=folder)
             assert (done.returncode, done.stderr) == (1, f"parsl-exporter: {name}: {fault}\n")
         assert (folder / "pipe").is_fifo()
+
+    def test_one_database_by_two_paths_is_one(self, folder: Path) -> None:
+        (folder / "latest").symlink_to("runinfo")
+        done = run("dump", "*/monitoring.db", cwd=folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f'source="{folder}/runinfo/monitoring.db"' in done.stdout
 
     def test_settings_of_a_configured_source_hold(self, folder: Path) -> None:
         (folder / "exporter.yml").write_text("sources: [{path: runinfo, name: mine, hide_labels: [user]}]\n")

@@ -214,7 +214,8 @@ class TestWhatGoesWrong:
             check=False,
         )
         assert done.returncode == 1
-        assert done.stderr == "parsl-exporter: the demo needs Parsl: pip install 'parsl-exporter[demo]'\n"
+        install = f"{sys.executable} -m pip install 'parsl[monitoring]'"
+        assert done.stderr == f"parsl-exporter: the demo needs Parsl: {install}\n"
         assert not list(tmp_path.iterdir())
 
 

@@ -74,7 +74,7 @@ def test_broken_sources_disturb_no_good_one_and_each_heals(folder: Path) -> None
     broken["folder"].parent.mkdir()
     os.mkfifo(broken["fifo"])
     broken["dangling"].symlink_to("gone")
-    execute(unpacked(broken["old"]), 'DROP TABLE "try"')
+    unpacked(broken["old"], "odd/visualize-first-2026.10.26")
     os.truncate(unpacked(broken["truncated"]), 9_000)
 
     with serving(folder, "--config.file", configuration(folder, *targets)) as exporter:
@@ -84,7 +84,7 @@ def test_broken_sources_disturb_no_good_one_and_each_heals(folder: Path) -> None
             until(path.name, lambda path=path: up(exporter, path) == 0)  # type: ignore[misc]  # bound at once
         landing = exporter.get("/")[1]
         for says in ("no such file", "a link that leads nowhere", "not an SQLite database", "has none of Parsl&#x27;s",
-                     "no regular file", "no table try", "database disk image is malformed"):  # fmt: skip
+                     "no regular file", "made by parsl-visualize", "database disk image is malformed"):  # fmt: skip
             assert says in landing
         until("the good one is right", lambda: not series_wrong(exporter, good))
 
@@ -142,6 +142,70 @@ def test_of_two_databases_of_one_name_the_first_is_read_and_the_other_named_once
     ]
 
 
+def states(daemon: Daemon) -> dict[str, str]:
+    return {condition.name: condition.state for condition in daemon.conditions()}
+
+
+def published(daemon: Daemon) -> set[str]:
+    """The sources that publish runs."""
+    page = daemon.page(openmetrics=False, names=frozenset({"parsl_workflow_info"}), gzipped=False).decode()
+    return {
+        line.split('source="')[1].split('"')[0] for line in page.splitlines() if line.startswith("parsl_w")
+    }
+
+
+def test_a_file_by_two_paths_is_read_once_and_said_so_once(
+    folder: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "_DISCOVER_EVERY", 0.05)
+    (folder / "run1").mkdir()
+    path = unpacked(folder / "run1" / "monitoring.db")
+    (folder / "latest").symlink_to("run1")
+    sources = Counted((SourceSettings(f"{folder}/*/monitoring.db"), SourceSettings(str(path), name="again")))
+    looked = Counted.looked
+    with running(Settings(poll_interval=0.05, abandon_after=1e10, retention=1e10, sources=sources)) as daemon:
+        until("looked for several times", lambda: Counted.looked > looked + 3)
+        until("read", lambda: states(daemon) == {str(path): "up"})
+    assert sorted(line for line in log.new() if "named twice" in line) == [
+        f"info one file is named twice: it is read once, as the first source={path} again={again}"
+        for again in (f"{folder}/latest/monitoring.db", "again")
+    ]
+
+
+@pytest.mark.parametrize("first", ["a file", "a glob"])
+def test_a_file_is_read_by_its_other_path_when_one_goes_and_never_published_twice(
+    folder: Path, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "_DISCOVER_EVERY", 0.05)
+    other = unpacked(folder / "b.db")
+    link = folder / "a.link"
+    link.hardlink_to(other)
+    target = str(link) if first == "a file" else f"{folder}/*.link"
+    sources = (SourceSettings(target), SourceSettings(str(other)))
+    with running(Settings(poll_interval=0.05, abandon_after=1e10, retention=1e10, sources=sources)) as daemon:
+        until("the first", lambda: published(daemon) == {str(link)} and states(daemon) == {str(link): "up"})
+        link.unlink()
+        left = {str(link): "down"} if first == "a file" else {}
+        until("the other", lambda: states(daemon) == {str(other): "up"} | left)
+        until("only the other", lambda: published(daemon) == {str(other)})
+        link.hardlink_to(other)
+        until("the first again", lambda: states(daemon) == {str(link): "up"})
+        until("only the first", lambda: published(daemon) == {str(link)})
+
+
+def test_a_workflows_folder_is_read_once_a_run_has_made_its_runinfo_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "_DISCOVER_EVERY", 0.05)
+    with running(Settings(poll_interval=0.05, sources=(SourceSettings(str(folder)),))) as daemon:
+        until("waiting", lambda: states(daemon) == {f"{folder}/monitoring.db": "down"})
+        (folder / "runinfo").mkdir()
+        path = unpacked(folder / "runinfo" / "monitoring.db")
+        until("read", lambda: states(daemon) == {str(path): "up"})
+        path.unlink()
+        until("missed", lambda: states(daemon) == {str(path): "down"})
+
+
 @contextmanager
 def running(settings: Settings) -> Iterator[Daemon]:
     daemon = Daemon(settings)
@@ -168,14 +232,18 @@ def test_check_names_every_fault_and_waits_for_no_lock_of_a_moment(folder: Path)
         writer.execute("BEGIN EXCLUSIVE")
         released = threading.Timer(2.0, writer.execute, ["ROLLBACK"])
         released.start()
+        (folder / "gone.db").symlink_to("nowhere")
+        odd.mkdir()
+        (odd / "monitoring.db").mkdir()
         done = run("check", good, odd, folder / "gone.db", cwd=folder)
         released.join()
     assert done.returncode == 1
     assert done.stdout.splitlines()[0] == f"{good}: ok"
+    odd_name = rf"{folder}/new\nline.db/monitoring.db"
     assert done.stdout.splitlines()[-3:] == [
-        rf"{folder}/new\nline.db: FAULT {folder}/new\nline.db: no such file; Parsl makes it when a run with monitoring"
-        " starts",
-        f"{folder}/gone.db: FAULT {folder}/gone.db: no such file; Parsl makes it when a run with monitoring starts",
+        f"{odd_name}: FAULT {odd_name}: a folder; give the path of a monitoring.db",
+        f"{folder}/gone.db: FAULT {folder}/gone.db: a link that leads nowhere; Parsl makes it when a run with"
+        " monitoring starts",
         "2 faults",
     ]
 

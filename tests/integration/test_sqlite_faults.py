@@ -95,11 +95,16 @@ FAULTS = [
         "schema",
         "node is a view, no table that Parsl made",
     ),
+    Fault("being made", lambda p: execute(p, 'DROP TABLE "try"'), "schema", "has 6 of Parsl's 7 tables yet"),
     Fault(
         "too old",
-        lambda p: execute(p, 'DROP TABLE "try"'),
+        lambda p: execute(
+            p,
+            "DROP TABLE status",
+            "CREATE TABLE status (task_id INTEGER, task_status_name TEXT, timestamp DATETIME, run_id TEXT)",
+        ),
         "schema",
-        "no table try (the schema of Parsl 1.1 or",
+        "its tables were made by Parsl before 1.1",
     ),
     Fault(
         "truncated",

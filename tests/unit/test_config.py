@@ -25,6 +25,7 @@ from parsl_exporter.config import (
     reference,
 )
 from parsl_exporter.daemon import options_of
+from parsl_exporter.read.discover import discover
 from parsl_exporter.settings import table
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "exporter.yml"
@@ -131,6 +132,42 @@ sources:
         file.write_text("sources: [{path: a.db}]")
         monkeypatch.chdir(file.parent)
         assert load(Path(file.name), Overrides()).sources[0].target == f"{file.parent}/a.db"
+
+    @pytest.mark.parametrize(
+        ("text", "targets"),
+        [
+            ("sources: [runinfo]", ["{folder}/runinfo"]),
+            ("sources: runinfo", ["{folder}/runinfo"]),
+            ("sources:\n- /scratch/*/runinfo\n- path: b", ["/scratch/*/runinfo", "{folder}/b"]),
+            ("sources: [sqlite:///a.db]", ["sqlite:///{folder}/a.db"]),
+        ],
+    )
+    def test_a_source_may_be_a_plain_path_or_url(self, file: Path, text: str, targets: list[str]) -> None:
+        wanted = [target.format(folder=file.parent) for target in targets]
+        assert [source.target for source in loaded(file, text).sources] == wanted
+
+    def test_one_address_to_listen_on_needs_no_list(self, file: Path) -> None:
+        assert loaded(file, 'web: {listen_address: ":9678"}').web.listen_address == (":9678",)
+
+    @pytest.mark.parametrize("scheme", ["", "sqlite:///"])
+    def test_a_tilde_is_the_home_folder_as_in_a_shell(
+        self, file: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", "/home/me")
+        key = "url" if scheme else "path"
+        got = loaded(
+            file,
+            f"web: {{config_file: ~/web.yml}}\nsources: [{{{key}: '{scheme}~/runinfo'}}, '~nobody-here/x']",
+        )
+        assert got.web.config_file == "/home/me/web.yml"
+        assert [one.target for one in got.sources] == [
+            f"{scheme}/home/me/runinfo",
+            f"{file.parent}/~nobody-here/x",
+        ]
+        argument = load(None, Overrides((f"{scheme}~/runinfo",))).sources[0]
+        assert [str(found.database) for found in discover(argument)] == [
+            "/home/me/runinfo" if scheme else "/home/me/runinfo/monitoring.db"
+        ]
 
     def test_all_faults_are_named_in_the_file_s_order(self, file: Path) -> None:
         text = """retension: 1h

@@ -139,7 +139,8 @@ class TestFaults:
                 "web: {listen_address: []}",
                 ":1: web.listen_address: expected a list of at least 1, found an empty one",
             ),
-            ('web: {listen_address: ":80"}', ":1: web.listen_address: expected a list, found text"),
+            ("web: {listen_address: 80}", ":1: web.listen_address: expected a list, found a number"),
+            ("web: {listen_address: localhost}", ":1: web.listen_address: 'localhost' has no port from 0"),
             ('web: {listen_address: [":80", ":80"]}', ":1: web.listen_address[1]: ':80' is given twice"),
             (
                 "web: {listen_address: [localhost]}",
@@ -151,7 +152,12 @@ class TestFaults:
                 ":1: sources: expected a list of sources, found an empty one; leave the key out to read",
             ),
             ("sources:", ":1: sources: expected a list of sources, found nothing"),
-            ("sources: [a.db]", ":1: sources[0]: expected a mapping (key: value), found text"),
+            (
+                "sources: [5]",
+                ":1: sources[0]: expected a path, a URL or a mapping such as {path: runinfo}, found a number",
+            ),
+            ("sources: {path: a}", ":1: sources: expected a list of sources, found a mapping; leave the key"),
+            ("sources: [a, ./a]", ":1: sources[1]: the same database is given already by sources[0]"),
             ("sources: [{}]", ":1: sources[0]: expected either path or url, found neither"),
             (
                 "sources: [{path: a, url: 'sqlite:///a'}]",
@@ -323,4 +329,19 @@ class TestFaults:
         assert fault_in_a_process_of_its_own(file, "sys.modules['tzdata'] = None", PYTHONTZPATH="") == (
             f"{file}:1: timezone: this machine has no time zone database; "
             "install it (apt install tzdata, or pip install tzdata)\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "package", "requirement"),
+        [
+            ("sources: [postgresql://reader@h/db]", "psycopg", "psycopg[binary]"),
+        ],
+    )
+    def test_a_missing_driver_is_installed_by_the_command_that_is_named(
+        self, file: Path, text: str, package: str, requirement: str
+    ) -> None:
+        file.write_text(text)
+        hide = f"import parsl_exporter.setting_kinds as kinds\nkinds.find_spec = {{{package!r}: None}}.get"
+        assert fault_in_a_process_of_its_own(file, hide).endswith(
+            f"its driver is not installed: {sys.executable} -m pip install '{requirement}'\n"
         )

@@ -27,7 +27,7 @@ from parsl_exporter.demo.programs import Programs
 from parsl_exporter.demo.prometheus import alerts_line, start_prometheus
 from parsl_exporter.demo.summary import Counts, Screen, counts_of, line, table
 from parsl_exporter.duration import duration as seconds_of
-from parsl_exporter.errors import ConfigurationError, ExporterError, UsageError
+from parsl_exporter.errors import ConfigurationError, ExporterError, UsageError, to_install
 from parsl_exporter.listen_address import split_address
 from parsl_exporter.settings import WebSettings
 from parsl_exporter.web.listen import listen, url_of
@@ -64,7 +64,7 @@ def demo(
     seconds = _seconds(duration)
     where = _address(listen_address)
     if importlib.util.find_spec("parsl") is None:
-        raise ExporterError("the demo needs Parsl: pip install 'parsl-exporter[demo]'")
+        raise ExporterError(f"the demo needs Parsl: {to_install('parsl[monitoring]')}")
     if len(os.fsencode(gettempdir())) > _LONGEST_BASE:
         raise ExporterError(
             f"{gettempdir()} is too long a path for the sockets of the demo's workers:"

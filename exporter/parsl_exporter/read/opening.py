@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parsl_exporter.errors import ConfigurationError
+from parsl_exporter.errors import ConfigurationError, to_install
 from parsl_exporter.read.discover import Found
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.read.sqlite import SqliteReader
@@ -26,7 +26,5 @@ def open_reader(found: Found, shard: Shard = WHOLE, *, close_after: float = 2 * 
     try:
         from parsl_exporter.read.postgresql import PostgresReader  # noqa: PLC0415  # an extra brings its driver
     except ImportError as error:
-        raise ConfigurationError(
-            [f"{found.name}: {error}; pip install 'parsl-exporter[postgresql]'"]
-        ) from None
+        raise ConfigurationError([f"{found.name}: {error}; {to_install('psycopg[binary]')}"]) from None
     return PostgresReader(found.database, shard=shard, sweep=min(SLOWEST_SWEEP, close_after / 2))

@@ -8,10 +8,12 @@ from typing import NamedTuple
 from parsl_exporter.errors import SourceFault, SourceReplaced
 from parsl_exporter.read import pg_statements as statements
 from parsl_exporter.read.pg_session import Session
-from parsl_exporter.tables import BLOCK, BY_NAME, NODE, RESOURCE, STATUS, TABLES, Table, lacking
+from parsl_exporter.read.schema import check_schema
+from parsl_exporter.tables import BLOCK, BY_NAME, NODE, RESOURCE, STATUS, TABLES, Table
 
 APPENDED = frozenset({STATUS, RESOURCE, BLOCK, NODE})
 """Tables whose rows Parsl never updates."""
+_PUT_AWAY = "have runs write to a new database (logging_endpoint of MonitoringHub), or drop its tables between two runs"
 
 
 class _State(NamedTuple):
@@ -84,11 +86,6 @@ class Catalog:
         return str(found[0][8])
 
     def _introspect(self, states: Mapping[str, _State]) -> None:
-        if not states:
-            raise SourceFault(
-                "schema",
-                f"{self._shown}: has none of Parsl's tables yet; Parsl makes them when a run starts",
-            )
         strange = sorted(name for name, state in states.items() if not state.plain)
         if strange:
             raise SourceFault("schema", f"{self._shown}: {', '.join(strange)}: no table that Parsl made")
@@ -97,11 +94,7 @@ class Catalog:
             raise SourceFault("unreadable", f"{self._shown}: grant this role SELECT on {', '.join(hidden)}")
         described = self._session.fetch(statements.COLUMNS, ([state.oid for state in states.values()],))
         schema = {row[0]: frozenset(row[1]) for row in described}
-        faults = lacking(schema)
-        if faults:
-            raise SourceFault(
-                "schema", f"{self._shown}: {'; '.join(faults)} (the schema of Parsl 1.1 or later is needed)"
-            )
+        check_schema(schema, self._shown, put_away=_PUT_AWAY)
         self.page_size = described[0][2]
         self.estimates = {row[0]: max(0, int(row[3])) for row in described}
         self.schema = schema

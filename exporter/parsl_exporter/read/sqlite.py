@@ -43,11 +43,6 @@ class SqliteReader(SqliteFile):
         self._limits = dict.fromkeys(BY_NAME, _AT_FIRST)
         self._in_columns = SqliteColumns(self)
 
-    @property
-    def database(self) -> str:
-        """The file's path."""
-        return str(self.path)
-
     def absent(self, table: Table) -> frozenset[str]:
         """Give the columns that this database's schema lacks, and that are read as NULL."""
         return frozenset(table.columns) - self._schema[table.name]

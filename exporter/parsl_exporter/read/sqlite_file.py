@@ -19,6 +19,8 @@ from typing import Any
 from urllib.parse import quote
 
 from parsl_exporter.errors import ExporterError, SourceFault, SourceReplaced
+from parsl_exporter.read.absent import absence
+from parsl_exporter.read.schema import check_schema
 from parsl_exporter.read.sqlite_faults import (
     LONGEST_VALUE,
     TooLarge,
@@ -26,7 +28,7 @@ from parsl_exporter.read.sqlite_faults import (
     refuse_closed_wal,
     refuse_last_descriptors,
 )
-from parsl_exporter.tables import BY_NAME, TABLES, Row, lacking
+from parsl_exporter.tables import BY_NAME, TABLES, Row
 
 DEADLINE = 5.0
 """Seconds that one statement may take before it is stopped."""
@@ -57,6 +59,11 @@ class SqliteFile:
         self._deadline = 0.0
         self._stop_at = math.inf
         self._begin = self._longest = 0.0
+
+    @property
+    def database(self) -> str:
+        """The file's path."""
+        return str(self.path)
 
     # --- the file -------------------------------------------------------------------------------------------
 
@@ -100,12 +107,7 @@ class SqliteFile:
             found = self.path.stat()
         except FileNotFoundError:
             self.close()
-            dangling = self.path.is_symlink()
-            raise SourceFault(
-                "missing",
-                f"{self.path}: {'a link that leads nowhere' if dangling else 'no such file'}; "
-                "Parsl makes it when a run with monitoring starts",
-            ) from None
+            raise absence(self.path) from None
         except OSError as error:
             self.close()
             raise SourceFault(
@@ -166,15 +168,7 @@ class SqliteFile:
                 schema[name] = columns
                 continue
             raise SourceFault("schema", f"{self.path}: {name} {found}, no table that Parsl made")
-        if not schema:
-            raise SourceFault(
-                "schema", f"{self.path}: has none of Parsl's tables yet; Parsl makes them when a run starts"
-            )
-        faults = lacking(schema)
-        if faults:
-            raise SourceFault(
-                "schema", f"{self.path}: {'; '.join(faults)} (the schema of Parsl 1.1 or later is needed)"
-            )
+        check_schema(schema, self.database, put_away="move the file away and start the run again")
         self._columns = {
             table.name: ", ".join(
                 ["rowid", *(f'"{c}"' if c in schema[table.name] else "NULL" for c in table.columns)]

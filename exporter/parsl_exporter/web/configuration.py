@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parsl_exporter.errors import ConfigurationError
+from parsl_exporter.errors import ConfigurationError, to_install
 from parsl_exporter.redaction import shown
 from parsl_exporter.setting_kinds import TEXT, Kind, collected, listed, plain_text, read_mapping, scalar
 from parsl_exporter.yaml_nodes import Node, read_file
@@ -239,7 +239,7 @@ def _read_users(node: Node) -> dict[str, str]:
     if node.shape != "mapping":
         raise node.fault(f"expected a mapping (user: hash), found {node.what}")
     if node.entries and importlib.util.find_spec("bcrypt") is None:
-        raise node.fault("needs the bcrypt package: pip install 'parsl-exporter[web]'")
+        raise node.fault(f"needs the bcrypt package: {to_install('bcrypt')}")
     users: dict[str, str] = {}
     faults: list[str] = []
     for name, value in node.entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -255,6 +256,24 @@ def test_a_database_without_tables_is_read_when_parsl_has_made_them(server: Serv
         server.restore("empty", WRITTEN)
         watch.wait(lambda: watch.up)
         assert settle(watch, server, "empty", tmp_path / "twin.db", 20) == []
+
+
+def test_tables_that_parsl_visualize_made_are_called_that_and_put_away(
+    server: Server, tmp_path: Path
+) -> None:
+    schemas = json.loads((DATA / "schemas.json").read_text())
+    server.create("early")
+    for table, columns in schemas["parsl-visualize 2026.10.26"].items():
+        named = ", ".join(f'"{column}" text' for column in columns.split())
+        server.execute("early", f'CREATE TABLE "{table}" ({named})', f'GRANT SELECT ON "{table}" TO reader')
+    with watching(server.url("early", "reader")) as watch:
+        assert reason_of(watch) == {"schema"}
+        assert "its tables were made by parsl-visualize before the first run" in watch.condition
+        assert "have runs write to a new database (logging_endpoint of MonitoringHub)" in watch.condition
+        server.execute("early", *(f'DROP TABLE "{table}"' for table in schemas["parsl-visualize 2026.10.26"]))
+        server.restore("early", WRITTEN)
+        watch.wait(lambda: watch.up)
+        assert settle(watch, server, "early", tmp_path / "twin.db", 20) == []
 
 
 def test_a_role_that_may_not_read_is_told_what_to_grant(server: Server) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from watched import unprivileged
 
-from parsl_exporter.read.discover import discover
+from parsl_exporter.read.discover import discover, distinct, glob_base
 from parsl_exporter.settings import SourceSettings
 
 
@@ -110,3 +110,91 @@ def test_a_folder_that_may_not_be_entered_ends_nothing(tmp_path: Path) -> None:
             assert found(secret / "*" / "monitoring.db") == []
     finally:
         secret.chmod(0o700)
+
+
+# --- folders above and below --------------------------------------------------------------------------------
+
+
+def test_the_folder_of_a_workflow_stands_for_the_runinfo_folder_in_it(tmp_path: Path) -> None:
+    database = made(tmp_path / "project" / "runinfo" / "monitoring.db")
+    assert found(tmp_path / "project") == [(str(database), str(database))]
+    assert found(tmp_path / "*") == [(str(database), str(database))]
+    database.unlink()  # moved away, say: the source keeps its name
+    assert found(tmp_path / "project") == [(str(database), str(database))]
+
+
+def test_a_database_of_its_own_goes_before_that_of_a_runinfo_folder(tmp_path: Path) -> None:
+    database = made(tmp_path / "project" / "monitoring.db")
+    made(tmp_path / "project" / "runinfo" / "monitoring.db")
+    assert found(tmp_path / "project") == [(str(database), str(database))]
+
+
+def test_the_folder_of_one_run_stands_for_the_database_beside_it(tmp_path: Path) -> None:
+    database = made(tmp_path / "runinfo" / "monitoring.db")
+    (tmp_path / "runinfo" / "000").mkdir()
+    assert found(tmp_path / "runinfo" / "000") == [(str(database), str(database))]
+    (tmp_path / "runinfo" / "other").mkdir()
+    assert found(tmp_path / "runinfo" / "other") == [(f"{tmp_path}/runinfo/other/monitoring.db",) * 2]
+
+
+@pytest.mark.parametrize(
+    ("target", "base"),
+    [("{}/*/monitoring.db", "{}"), ("{}/a/r?n/x[1]", "{}/a"), ("{}/a", None), ("sqlite:///{}/*", None)],
+)
+def test_a_glob_begins_in_the_folders_that_are_named_in_full(
+    tmp_path: Path, target: str, base: str | None
+) -> None:
+    wanted = None if base is None else Path(base.format(tmp_path))
+    assert glob_base(target.format(tmp_path)) == wanted
+
+
+# --- one file by several paths ------------------------------------------------------------------------------
+
+
+def once(*targets: str | Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """The names of what is read, and of what was found again with that of what is read for it."""
+    kept, again = distinct(one for target in targets for one in discover(SourceSettings(str(target))))
+    return [one.name for one in kept], [(one.found.name, one.first.name) for one in again]
+
+
+def test_a_file_by_two_paths_is_the_first_that_is_named(tmp_path: Path) -> None:
+    database = made(tmp_path / "real.db")
+    link, hard = tmp_path / "a.db", tmp_path / "b.db"
+    link.symlink_to(database)
+    hard.hardlink_to(database)
+    assert once(link, hard, database) == ([str(link)], [(str(hard), str(link)), (str(database), str(link))])
+    assert once(database, link) == ([str(database)], [(str(link), str(database))])
+
+
+def test_of_a_globs_paths_to_a_file_that_without_a_link_is_read(tmp_path: Path) -> None:
+    """Or a link called latest would take the database of each run in turn."""
+    old, new = made(tmp_path / "run1" / "monitoring.db"), made(tmp_path / "run2" / "monitoring.db")
+    latest = tmp_path / "latest"
+    latest.symlink_to("run1")
+    glob = f"{tmp_path}/*/monitoring.db"
+    assert once(glob) == ([str(old), str(new)], [(f"{latest}/monitoring.db", str(old))])
+    latest.unlink()
+    latest.symlink_to("run2")
+    assert once(glob) == ([str(old), str(new)], [(f"{latest}/monitoring.db", str(new))])
+
+
+def test_a_link_above_a_glob_makes_no_path_a_link(tmp_path: Path) -> None:
+    made(tmp_path / "disk" / "run1" / "monitoring.db")
+    (tmp_path / "disk" / "latest").symlink_to("run1")
+    (tmp_path / "scratch").symlink_to("disk")
+    kept, _ = once(f"{tmp_path}/scratch/*/monitoring.db")
+    assert kept == [f"{tmp_path}/scratch/run1/monitoring.db"]
+
+
+def test_hard_links_of_a_glob_are_read_as_the_first_in_order(tmp_path: Path) -> None:
+    database = made(tmp_path / "b.db")
+    (tmp_path / "a.db").hardlink_to(database)
+    assert once(f"{tmp_path}/*.db") == ([f"{tmp_path}/a.db"], [(str(database), f"{tmp_path}/a.db")])
+
+
+def test_files_that_are_not_there_are_never_the_same(tmp_path: Path) -> None:
+    names = [f"{tmp_path}/a.db", f"{tmp_path}/b.db"]
+    assert once(*names) == (names, [])
+    for name in names:
+        Path(name).symlink_to("/dev/null")
+    assert once(*names) == (names, [])
