@@ -5,7 +5,6 @@ Nothing of a run is published before the source has caught up once.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import Counter
@@ -20,11 +19,11 @@ from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.share import Drawing, Drawn, Share
 from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.lifetimes import mark_gone
-from parsl_exporter.model.offsets import Offset
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import Reading, SourceOptions
+from parsl_exporter.zone_doubt import zone_in_doubt
 
 LOCKED_PATIENCE = 10.0
 """Seconds for which a locked database is no failed poll."""
@@ -59,18 +58,6 @@ def locked(busy: SourceBusy, seconds: float) -> SourceFault:
     return SourceFault(
         "locked",
         f"{busy} for {seconds:.0f} s, or its file system cannot lock (NFS without a lock service); trying on",
-    )
-
-
-def zone_in_doubt(offset: Offset, zone: str) -> str:
-    """What to say of a host whose stamps speak against their zone; `zone` is what they seem to be in."""
-    hours = f"{abs(offset.us) / 3_600_000_000:g} h {'ahead of' if offset.us > 0 else 'behind'}"
-    name = zone if zone == "UTC" else "ZONE"
-    whose = "" if zone == "UTC" else f", where ZONE is the IANA name of that host's zone, {zone} at that time"
-    return (
-        f"host {offset.host}: all tries of executor {offset.executor} there begin before they were launched or end"
-        f" after their final row, as its stamps are {hours} those of the submit host; write worker_timezone:"
-        f" {{{json.dumps(offset.executor)}: {name}}} into the source{whose}"
     )
 
 

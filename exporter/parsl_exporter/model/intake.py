@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from parsl_exporter.model.blocks import Entry
 from parsl_exporter.model.managers import Manager, NodeRow
+from parsl_exporter.model.placing import placed, readings_of, signed
 from parsl_exporter.model.run import Info, Run
-from parsl_exporter.model.stamps import Readings
 from parsl_exporter.model.tasks import ON_BLOCK, WORKER_STATES, Task, Try, failure_class, is_id
 from parsl_exporter.model.usage import TOO_MUCH, Usage, usable
 from parsl_exporter.model.writers import SUBMIT
@@ -31,10 +31,10 @@ def take_workflow(runs: Runs, rows: Sequence[Row], now: float) -> None:
     names = runs.names
     for row in rows:
         _, _, workflow, version, began, completed, host, user, rundir = row
-        begin = _readings(runs, WORKFLOW, row, began)
+        begin = readings_of(runs, WORKFLOW, row, began)
         if begin is None:
             continue
-        end = None if completed in (None, "") else _readings(runs, WORKFLOW, row, completed)
+        end = None if completed in (None, "") else readings_of(runs, WORKFLOW, row, completed)
         if end is None and completed not in (None, ""):
             continue
         run = _run(runs, WORKFLOW, row, now)
@@ -128,7 +128,7 @@ def take_status(runs: Runs, rows: Sequence[Row], now: float) -> None:
         try:
             us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
         except (ValueError, TypeError):
-            if _readings(runs, STATUS, row, stamp) is None:
+            if readings_of(runs, STATUS, row, stamp) is None:
                 continue
             us = stamps.marked(stamp)
         if run is None or run_id != run.run_id:
@@ -150,10 +150,10 @@ def take_status(runs: Runs, rows: Sequence[Row], now: float) -> None:
             if one is None:
                 continue
         if not 0 <= us < plain_until:
-            us = _placed(runs, run, STATUS, row, us, one.executor if state in WORKER_STATES else SUBMIT)
+            us = placed(runs, run, STATUS, row, us, one.executor if state in WORKER_STATES else SUBMIT)
             if us < 0:
                 continue
-            plain_until = _signed(runs, run, STATUS, us, one if state in ON_BLOCK else None)
+            plain_until = signed(runs, run, STATUS, us, one if state in ON_BLOCK else None)
         elif us > newest:
             newest = us
         if task.partly_closed:
@@ -179,7 +179,7 @@ def take_resource(runs: Runs, rows: Sequence[Row], now: float) -> None:
         try:
             us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
         except (ValueError, TypeError):
-            if _readings(runs, RESOURCE, row, stamp) is None:
+            if readings_of(runs, RESOURCE, row, stamp) is None:
                 continue
             us = stamps.marked(stamp)
         cumulative = (user, system, *row[10:])
@@ -208,10 +208,10 @@ def take_resource(runs: Runs, rows: Sequence[Row], now: float) -> None:
             if one is None:
                 continue
         if not 0 <= us < plain_until:
-            us = _placed(runs, run, RESOURCE, row, us, one.executor)
+            us = placed(runs, run, RESOURCE, row, us, one.executor)
             if us < 0:
                 continue
-            plain_until = _signed(runs, run, RESOURCE, us, one)
+            plain_until = signed(runs, run, RESOURCE, us, one)
         elif us > newest:
             newest = us
         if task.partly_closed:
@@ -232,7 +232,7 @@ def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
     names = runs.names
     for row in rows:
         place, _, executor, block_id, job_id, stamp, state = row
-        readings = _readings(runs, BLOCK, row, stamp)
+        readings = readings_of(runs, BLOCK, row, stamp)
         if readings is None:
             continue
         if block_id is None or block_id == "":
@@ -270,9 +270,9 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
                 beat_us = stamps.marked(heartbeat)
             finite = -TOO_MUCH < cpus + memory + active + workers < TOO_MUCH
         except (ValueError, TypeError):
-            if _readings(runs, NODE, row, stamp) is None:
+            if readings_of(runs, NODE, row, stamp) is None:
                 continue
-            if heartbeat is not None and _readings(runs, NODE, row, heartbeat) is None:
+            if heartbeat is not None and readings_of(runs, NODE, row, heartbeat) is None:
                 continue
             us = stamps.marked(stamp)
             beat_us = us if heartbeat is None else stamps.marked(heartbeat)
@@ -291,8 +291,8 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
                 continue
             heard, plain_until = 0, runs.plain_until(run, us)
         if not 0 <= us < plain_until:
-            us = _placed(runs, run, NODE, row, us, SUBMIT)
-            plain_until = _signed(runs, run, NODE, us, None)
+            us = placed(runs, run, NODE, row, us, SUBMIT)
+            plain_until = signed(runs, run, NODE, us, None)
         elif us > heard:
             heard = us
         if heartbeat is None:
@@ -346,44 +346,6 @@ INTAKES: dict[str, Callable[[Runs, Sequence[Row], float], None]] = {
     BLOCK.name: take_block,
     NODE.name: take_node,
 }
-
-
-def _readings(runs: Runs, table: Table, row: Row, value: object) -> Readings | None:
-    """What a stamp may mean; None when it is none, and the row is rejected then."""
-    try:
-        return runs.stamps.readings(value)
-    except ValueError:
-        runs.reject(table, "timestamp", row)
-        return None
-
-
-def _placed(runs: Runs, run: Run, table: Table, row: Row, us: int, writer: str | None) -> int:
-    """Microseconds of a stamp that is not plain, in its writer's order of insertion; -1 when the row has to wait.
-
-    `us` is negative where it came twice; `writer` is None until the try row has come.
-    """
-    came_twice = us < 0
-    if not came_twice and us < runs.watched_from(run, us):
-        return us
-    if writer is None:
-        waits = not runs.last_call or (came_twice and not run.over)
-    else:
-        waits = came_twice and table.name in run.waiting and not runs.passing
-    if waits:
-        run.waiting.setdefault(table.name, []).append(row)
-        runs.heard(run, 0)
-        return -1
-    stamp = runs.stamps.readings(row[1 + table.columns.index("timestamp")])
-    return stamp.first if writer is None else run.writers.read(table.name, writer, row[0], stamp)
-
-
-def _signed(runs: Runs, run: Run, table: Table, us: int, alive: Try | None) -> int:
-    """Note when a row came and what it says of the life of its try; give until when stamps are plain now."""
-    runs.took(run, table, us)
-    run.clock_ahead = run.clock_ahead or us > runs.wall_us
-    if alive is not None and run.clock_ahead:
-        alive.showed_life(min(us, runs.wall_us))
-    return runs.plain_until(run, us)
 
 
 def _run(runs: Runs, table: Table, row: Row, now: float) -> Run | None:

@@ -16,9 +16,10 @@ from parsl_exporter.model.names import OTHER, Names
 from parsl_exporter.model.offsets import Offset, zone_name
 from parsl_exporter.model.run import Limits, Run
 from parsl_exporter.model.stamps import MICROSECONDS, Stamps
+from parsl_exporter.model.taking import Taking
 from parsl_exporter.model.tasks import DEPENDENCY_ERROR, Task, Try
 from parsl_exporter.model.worker_zones import WorkerZones, is_worker_row
-from parsl_exporter.tables import BY_NAME, STATUS, TOO_LARGE, WORKFLOW, Row, Table
+from parsl_exporter.tables import BY_NAME, TOO_LARGE, WORKFLOW, Row, Table
 
 _REMEMBERED = 10_000
 _HOST = 1 + WORKFLOW.columns.index("host")
@@ -39,12 +40,10 @@ class TryKey(NamedTuple):
     try_id: int
 
 
-class Runs:
+class Runs(Taking):
     """Folds rows of one database into runs. Pure: the times at which rows are taken are passed in.
 
-    `now`: seconds of a clock that never steps; `wall`: UTC epoch seconds. `wall_us` is that of the rows taken last.
-    `passing`: rows that waited are being taken, and those that go on waiting hold up no others; `last_call`: nor do
-    they wait for what else this poll may bring. `blocks_later`: not all block rows have been taken yet.
+    `now`: seconds of a clock that never steps; `wall`: UTC epoch seconds.
     """
 
     def __init__(
@@ -57,9 +56,8 @@ class Runs:
         run_zones: Sequence[tuple[str, tzinfo]] = (),
         worker_zones: Sequence[tuple[str, tzinfo]] = (),
     ) -> None:
-        self.stamps = self._stamps = Stamps(zone)
-        self.wall_us = 0
-        self.last_call = self.passing = False
+        super().__init__(zone)
+        self._stamps = self.stamps
         self._workers = WorkerZones(worker_zones)
         self._zones = [(pattern, Stamps(own)) for pattern, own in run_zones]
         self._stamps_of: dict[str, Stamps] = {}
@@ -73,8 +71,6 @@ class Runs:
         self.ended: set[str] = set()
         self.abandoned: set[str] = set()
         self.awakened: set[str] = set()
-        self.ready = False
-        self.blocks_later = True
         self._buckets = buckets
         self._limits = limits
         self._reasons = frozenset(failure_reasons) | {DEPENDENCY_ERROR}
@@ -138,36 +134,6 @@ class Runs:
                     self._take(BY_NAME[name], sorted(rows, key=itemgetter(0)), now)
         finally:
             self.last_call = self.passing = False
-
-    def took(self, run: Run, table: Table, us: int) -> None:
-        """Note the newest stamp of rows of a table that were taken."""
-        run.newest_us = max(run.newest_us, us)
-        if table is STATUS:
-            run.newest_status_us = max(run.newest_status_us, us)
-        self.heard(run, us)
-
-    def heard(self, run: Run, us: int) -> None:
-        """Note when a row was taken: now, but in a first read the newest stamp that is not later than now."""
-        if self.ready:
-            if not self.last_call:  # which takes what came before
-                run.heard_us = self.wall_us
-        elif us <= self.wall_us:
-            run.heard_us = max(run.heard_us, us)
-
-    def plain_until(self, run: Run, us: int) -> int:
-        """Give the microseconds from which a run's stamps have to be looked at closely; `us` is one of them.
-
-        What comes before is neither ahead of the clock nor says how a stamp in an hour that came twice is read.
-        """
-        return 0 if run.clock_ahead else min(self.watched_from(run, us), self.wall_us + 1)
-
-    def watched_from(self, run: Run, us: int) -> int:
-        """Give from when on the writers of a run are watched; `us` is one of its stamps."""
-        watched = run.watched.get(id(self.stamps))
-        if watched is None:
-            begin_us = min(abs(us), self.wall_us)
-            watched = run.watched[id(self.stamps)] = self.stamps.watched_from(begin_us, self.wall_us)
-        return watched
 
     def in_order(self, least: str, greatest: str, wall: float) -> bool:
         """Say whether of stamps between these the greatest is the newest in any zone, and not later than `wall`."""
