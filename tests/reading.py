@@ -113,7 +113,7 @@ class Reading:
             self.runs.awakened.discard(run_id)
             for table in TABLES:
                 rows = [row for _, row in sorted(self._taken[table.name].items()) if row[1] == run_id]
-                self._take(self.runs.take, table, rows)
+                self._take(table, rows)
 
     def views(self) -> list[View]:
         """The runs as they are to be drawn now."""

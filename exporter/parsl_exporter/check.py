@@ -22,10 +22,10 @@ from parsl_exporter.read.opening import open_reader
 from parsl_exporter.read.position import START
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.reading import SourceOptions
-from parsl_exporter.reports import zone_in_doubt
 from parsl_exporter.settings import Settings
 from parsl_exporter.source import LOCKED_PATIENCE, Clock, locked
 from parsl_exporter.tables import BLOCK, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
+from parsl_exporter.zone_doubt import zone_in_doubt
 
 # Parsl tries an INSERT that fails so for ever (`DatabaseManager._insert` in `parsl/monitoring/db_manager.py`).
 _OLDER = """
@@ -190,7 +190,7 @@ def _zones_in_doubt(reader: Reader, options: SourceOptions, clock: Clock) -> lis
         for rows in reader.newest(table, _SAMPLED_ROWS):
             runs.take(table, rows, 0.0, clock.wall())
     runs.settle(0.0)
-    return [zone_in_doubt(offset, zone) for offset, zone in runs.offsets()]
+    return list(dict.fromkeys(zone_in_doubt(offset, zone) for offset, zone in runs.offsets()))
 
 
 def _drawn(run: Run) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
 from parsl_exporter.logs import event
-from parsl_exporter.model.offsets import Offset
 from parsl_exporter.model.runs import Runs
+from parsl_exporter.zone_doubt import zone_in_doubt
 
 _log = logging.getLogger(__name__)
 
@@ -98,15 +97,3 @@ class Reports:
                     rowid=row[0],
                     row=repr(row[1:])[:300],
                 )
-
-
-def zone_in_doubt(offset: Offset, zone: str) -> str:
-    """What to say of a host whose stamps speak against their zone; `zone` is what they seem to be in."""
-    hours = f"{abs(offset.us) / 3_600_000_000:g} h {'ahead of' if offset.us > 0 else 'behind'}"
-    name = zone if zone == "UTC" else "ZONE"
-    whose = "" if zone == "UTC" else f", where ZONE is the IANA name of that host's zone, {zone} at that time"
-    return (
-        f"host {offset.host}: all tries of executor {offset.executor} there begin before they were launched or end"
-        f" after their final row, as its stamps are {hours} those of the submit host; write worker_timezone:"
-        f" {{{json.dumps(offset.executor)}: {name}}} into the source{whose}"
-    )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
@@ -22,9 +23,12 @@ from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TRY
 PARIS, UTC = ZoneInfo("Europe/Paris"), timezone.utc
 BACK = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
 """When clocks in Paris go back from 3 to 2 o'clock."""
-MINUTE = 60.0
+WINTER = datetime(2026, 11, 10, 12, 0, tzinfo=UTC)
+MINUTE, HOUR = 60.0, 3600.0
+LAST_EVENT = "parsl_workflow_last_event_timestamp_seconds"
+ACTIVITY = "parsl_block_last_activity_timestamp_seconds"
+RESIDENT = "parsl_task_memory_resident_bytes"
 STAMPS = ("time_began", "time_completed", "timestamp", "last_heartbeat")
-NAMES = {UTC: "UTC"}
 
 
 def lived(told: Told, zone: ZoneInfo | timezone, began: datetime = BACK) -> Told:
@@ -212,3 +216,100 @@ def test_through_sqlite_and_all_of_a_source_too(story: list[Told], workers: str)
             worker_zones={"h*": workers} if workers else {},
         )
         assert watched.wrong() == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "back"),
+    [
+        (PARIS, BACK),
+        (ZoneInfo("America/Chicago"), datetime(2026, 11, 1, 7, 0, tzinfo=UTC)),
+        (ZoneInfo("America/St_Johns"), datetime(2026, 11, 1, 4, 30, tzinfo=UTC)),
+        (ZoneInfo("Australia/Lord_Howe"), datetime(2026, 4, 4, 15, 0, tzinfo=UTC)),
+        (ZoneInfo("Antarctica/Troll"), datetime(2026, 10, 25, 1, 0, tzinfo=UTC)),
+    ],
+    ids=str,
+)
+def test_a_writer_that_writes_on_is_read_at_the_moments_at_which_it_wrote(
+    zone: ZoneInfo, back: datetime
+) -> None:
+    """Poll by poll, and by an exporter that begins at any of them."""
+    moments = [minutes * MINUTE for minutes in range(-200, 200, 5)]
+    story = [
+        lived(workflow(began=moments[0]), zone, back),
+        task(0),
+        attempt(0, block="0", host="node1"),
+        lived(status(0, "running", moments[0]), zone, back),
+    ]
+    samples = [lived(sample(0, at, resident=at + 1e6), zone, back) for at in moments]
+    following = Reading(Options(zone=zone))
+    following.poll(as_rows(story))
+    for i, at in enumerate(moments):
+        following.poll(as_rows(samples)[i : i + 1])
+        begun = Reading(Options(zone=zone)).poll(as_rows([*story, *samples[: i + 1]]), first=True)
+        for reading in (following, begun):
+            for family in (LAST_EVENT, ACTIVITY):
+                (line,) = reading.lines(family)
+                assert float(line.rpartition(" ")[2]) == back.timestamp() + at
+            assert reading.lines(RESIDENT) == [f'{{app="add",executor="htex"}} {at + 1e6:.0f}']
+
+
+def test_a_run_ends_after_its_last_status_row_and_a_manager_beats_before_its_row() -> None:
+    story = [
+        lived(workflow(began=-2 * HOUR, completed=30 * MINUTE), PARIS),
+        *(lived(status(0, "odd", at * MINUTE), PARIS) for at in (-100, -1, 10, 29)),
+        *(lived(node("m1", at * MINUTE), PARIS) for at in (-100, -1, 10)),
+    ]
+    for rows in (as_rows(story), as_rows(story)[::-1][:4][::-1] + as_rows(story)[:4]):
+        reading = Reading(options()).poll(rows, first=True)
+        assert reading.lines("parsl_workflow_end_timestamp_seconds") == [
+            f" {BACK.timestamp() + 30 * MINUTE:.0f}"
+        ]
+    (line,) = reading.lines("parsl_manager_last_heartbeat_timestamp_seconds")
+    assert float(line.rpartition(" ")[2]) == BACK.timestamp() + 10 * MINUTE
+
+
+def test_an_executor_whose_block_comes_late_has_its_run_read_again() -> None:
+    launched = [
+        lived(workflow(), PARIS, WINTER),
+        task(0),
+        attempt(0, host="node1"),
+        lived(status(0, "running", 0), UTC, WINTER),
+    ]
+    reading = Reading(options(UTC)).poll(as_rows(launched))
+    (early,) = reading.lines("parsl_task_oldest_timestamp_seconds")
+    assert float(early.rpartition(" ")[2]) == WINTER.timestamp() - HOUR
+    reading.poll(as_rows([lived(block("0", "RUNNING", -MINUTE), PARIS, WINTER)]))
+    (right,) = reading.lines("parsl_task_oldest_timestamp_seconds")
+    assert float(right.rpartition(" ")[2]) == WINTER.timestamp()
+
+
+def test_a_worker_row_waits_for_its_try_row_and_is_no_event_meanwhile() -> None:
+    story = [
+        lived(workflow(began=-HOUR), PARIS, WINTER),
+        lived(block("0", "RUNNING", 0), PARIS, WINTER),
+        task(0),
+        lived(status(0, "launched", 1), PARIS, WINTER),
+        lived(status(0, "running", 600), UTC, WINTER),
+        lived(sample(0, 700), UTC, WINTER),
+    ]
+    reading = Reading(options(UTC)).poll(as_rows(story))
+    for _ in range(2):
+        assert reading.poll().lines(LAST_EVENT) == [f" {WINTER.timestamp() + 1:.0f}"]
+        assert reading.lines("parsl_tasks") == ['{app="add",executor="unknown",state="launched"} 1']
+    reading.poll(as_rows([attempt(0, host="node1")]))
+    assert reading.lines(LAST_EVENT) == [f" {WINTER.timestamp() + 700:.0f}"]
+    assert reading.lines("parsl_tasks") == ['{app="add",executor="htex",state="running"} 1']
+
+
+def test_what_waits_when_its_run_is_over_counts_as_unknown() -> None:
+    story = [
+        lived(workflow(began=-HOUR, completed=HOUR), PARIS, WINTER),
+        task(0),
+        lived(status(0, "running", 600), UTC, WINTER),
+    ]
+    reading = Reading(options(UTC)).poll(as_rows(story), first=True)
+    assert reading.lines("parsl_tasks") == ['{app="add",executor="unknown",state="running"} 1']
+    reading.clock += 60
+    assert reading.poll().lines("parsl_task_transitions_total") == [
+        '{app="add",executor="unknown",state="running"} 1'
+    ]

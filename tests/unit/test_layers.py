@@ -19,9 +19,10 @@ MODULES = {
 EVERYWHERE = {"", "errors", "logs"}
 """The package's own name and version, the error tree, the log lines: below everything else."""
 ALLOWED = {
-    "model": {"model", "tables"},
+    "model": {"model", "columns", "tables"},
     "metrics": {"metrics", "model", "tables", "errors"},
-    "read": {"read", "tables", "errors", "settings", "redaction", "shard"},
+    "read": {"read", "columns", "tables", "errors", "settings", "redaction", "shard"},
+    "columns": set[str](),
     "shard": set[str](),
     "tables": set[str](),
     "web": {"web", *EVERYWHERE, "listen_address", "redaction", "setting_kinds", "yaml_nodes"},
@@ -31,7 +32,8 @@ LIBRARIES = {
     "model": {"numpy"},
     "metrics": {"prometheus_client"},
     "tables": set[str](),
-    "read": {"sqlalchemy", "psycopg"},
+    "columns": {"numpy"},
+    "read": {"numpy", "sqlalchemy", "psycopg"},
 }
 """Of a layer: the libraries that it may import beside the standard one."""
 

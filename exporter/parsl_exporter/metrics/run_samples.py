@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from parsl_exporter.metrics.family import Distribution, Sample
-from parsl_exporter.model.blocks import BLOCK_STATES, Block
+from parsl_exporter.model.blocks import BLOCK_STATES, Block, queue_times
 from parsl_exporter.model.groups import Group, groups_of
-from parsl_exporter.model.histogram import Histogram, Histograms
+from parsl_exporter.model.histogram import Histogram
 from parsl_exporter.model.lifetimes import manager_active
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import HIDDEN, UNKNOWN
@@ -229,20 +227,8 @@ def block_transitions(view: View) -> Iterator[Sample]:
 
 def block_pending(view: View) -> Iterator[Sample]:
     """A histogram for each executor of how long its blocks were queued."""
-    executors: dict[str, int] = {}
-    queued: list[tuple[int, int]] = []
-    for (executor, _), block in view.run.blocks.items():
-        if block.state is not None:
-            place = executors.setdefault(executor, len(executors))
-            queued_us = block.queued_us()
-            if queued_us is not None:
-                queued.append((place, max(0, queued_us)))
-    histograms = Histograms(view.run.buckets.durations, np.int64)
-    histograms.observe(
-        np.array([p for p, _ in queued], np.int32), np.array([us for _, us in queued], np.int64)
-    )
-    for executor, place in executors.items():
-        yield (executor,), durations(histograms.at(place))
+    for executor, histogram in queue_times(view.run.blocks, view.run.buckets.durations):
+        yield (executor,), durations(histogram)
 
 
 def block_info(view: View) -> Iterator[Sample]:

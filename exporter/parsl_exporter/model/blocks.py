@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from parsl_exporter.model.histogram import Histogram, Histograms
 from parsl_exporter.model.names import UNKNOWN
 
 BLOCK_STATES = (
@@ -86,3 +90,22 @@ class Block:
         if not self.entries or self.entries[-1].state not in TERMINAL:
             return None
         return self.changes()[-1].us
+
+
+def queue_times(
+    blocks: Mapping[tuple[str, str], Block], bounds: Sequence[float]
+) -> Iterator[tuple[str, Histogram]]:
+    """Give for each executor that has blocks a histogram of the microseconds for which they were queued."""
+    executors: dict[str, int] = {}
+    queued: list[tuple[int, int]] = []
+    for (executor, _), block in blocks.items():
+        if block.state is not None:
+            place = executors.setdefault(executor, len(executors))
+            us = block.queued_us()
+            if us is not None:
+                queued.append((place, max(0, us)))
+    histograms = Histograms(bounds, np.int64)
+    places, values = np.array(queued, np.int64).reshape(-1, 2).T
+    histograms.observe(places.astype(np.int32), values)
+    for executor, place in executors.items():
+        yield executor, histograms.at(place)

@@ -7,7 +7,8 @@ the other half: it is observed once.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,27 +58,43 @@ class Added(NamedTuple):
     executor: Codes
     block: Codes
 
+    @classmethod
+    def joined(cls, parts: Sequence[Added]) -> Added:
+        """Put what several add together."""
+        if len(parts) == 1:
+            return parts[0]
+        columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return cls(*columns)
+
+    def only(self, rows: Mask) -> Added:
+        """What some of the tries add."""
+        columns: list[Any] = [column[rows] for column in self]
+        return Added(*columns)
+
 
 def finished(tries: Tries, places: Codes) -> Mask:
     """Say of each try whether one of its own rows ends it."""
-    return (tries.last[places, FAIL_RETRYABLE:] >= 0).any(axis=1)
+    return np.asarray((tries.last[places, FAIL_RETRYABLE:] >= 0).any(axis=1))
 
 
 def wasteful(tries: Tries, places: Codes) -> Mask:
     """Say of each try whether what it used was for nothing."""
-    return (tries.last[places, FAIL_RETRYABLE] >= 0) | (tries.last[places, FAILED] >= 0)
+    found: Mask = (tries.last[places, FAIL_RETRYABLE] >= 0) | (tries.last[places, FAILED] >= 0)
+    return found
 
 
 def failed_dependency(tries: Tries, places: Codes) -> Mask:
     """Say of each try whether it never ran, for what it depends on failed."""
-    return tries.last[places, DEP_FAIL] >= 0
+    found: Mask = tries.last[places, DEP_FAIL] >= 0
+    return found
 
 
 def ended(tasks: Tasks, tries: Tries, places: Codes, *, over: bool) -> Mask:
     """Say of each try whether it is over: by its rows, by a later try, or as its run is."""
     if over:
         return np.full(len(places), True)
-    return finished(tries, places) | (tasks.latest[tries.task[places]] != places)
+    found: Mask = finished(tries, places) | (tasks.latest[tries.task[places]] != places)
+    return found
 
 
 def used(tries: Tries, places: Codes) -> Floats:
@@ -173,4 +190,5 @@ def peak(tries: Tries, places: Codes) -> Observed:
 def newest(tries: Tries, places: Codes) -> Ints:
     """Microseconds of each try's newest status row or sample; NONE when it has none."""
     rows = np.maximum(tries.last[places].max(axis=1), tries.odd_at[places])
-    return np.maximum(rows, tries.sampled_at[places])
+    found: Ints = np.maximum(rows, tries.sampled_at[places])
+    return found

@@ -31,7 +31,7 @@ from parsl_exporter.model.writers import SUBMIT
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
 if TYPE_CHECKING:
-    from parsl_exporter.model.runs import Runs
+    from parsl_exporter.model.taking import Taking
 
 REASONS = ("key", "timestamp", "number", "size")
 """Why a row is rejected: NULL or no identifier where a key belongs, no time, no finite number, too much to read."""
@@ -88,8 +88,7 @@ def _usable(rows: Sequence[Row]) -> Mask:
     try:
         values = np.array([row[5:] for row in rows], np.float64)
         if values.ndim == 2 and not any(isinstance(v, (str, bytes)) for row in rows for v in row[5:]):
-            good: Mask = ~(np.abs(values) >= TOO_MUCH).any(axis=1)
-            return good
+            return np.asarray(~(np.abs(values) >= TOO_MUCH).any(axis=1))
     except (TypeError, ValueError, OverflowError):
         pass
     return np.array([usable(row[5:]) for row in rows], np.bool_)
@@ -123,7 +122,7 @@ def _columns(table: Table, rows: Sequence[Row], at: Ints) -> Columns:
 # --- rows that are taken one by one -------------------------------------------------------------------------
 
 
-def take_workflow(runs: Runs, rows: Sequence[Row], now: float) -> None:
+def take_workflow(runs: Taking, rows: Sequence[Row], now: float) -> None:
     """Take workflow rows; a row seen before brings what was updated in it."""
     names = runs.names
     for row in rows:
@@ -154,7 +153,7 @@ def take_workflow(runs: Runs, rows: Sequence[Row], now: float) -> None:
             runs.heard(run, info.end_us or 0)
 
 
-def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
+def take_block(runs: Taking, rows: Sequence[Row], now: float) -> None:
     """Take block rows; the position in the table is their order."""
     names = runs.names
     for row in rows:
@@ -176,7 +175,7 @@ def take_block(runs: Runs, rows: Sequence[Row], now: float) -> None:
         runs.took(run, us)
 
 
-def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
+def take_node(runs: Taking, rows: Sequence[Row], now: float) -> None:
     """Take node rows: snapshots of managers, of which the last inserted counts.
 
     There are two a task, nearly all alike: of each manager only the last row of a batch is looked at closely.
@@ -247,7 +246,7 @@ def take_node(runs: Runs, rows: Sequence[Row], now: float) -> None:
 
 
 def _take_manager(
-    runs: Runs, row: Row, us: int, heartbeat_us: int, newest_us: int, now: float
+    runs: Taking, row: Row, us: int, heartbeat_us: int, newest_us: int, now: float
 ) -> Manager | None:
     place, _, uid, hostname, block_id, cpus, memory, active, workers, python, _, _ = row
     run = _run(runs, NODE, row, now)
@@ -275,14 +274,14 @@ def _take_manager(
     return manager
 
 
-ONE_BY_ONE: dict[str, Callable[[Runs, Sequence[Row], float], None]] = {
+ONE_BY_ONE: dict[str, Callable[[Taking, Sequence[Row], float], None]] = {
     WORKFLOW.name: take_workflow,
     BLOCK.name: take_block,
     NODE.name: take_node,
 }
 
 
-def _readings(runs: Runs, table: Table, row: Row, value: object) -> Readings | None:
+def _readings(runs: Taking, table: Table, row: Row, value: object) -> Readings | None:
     """What a stamp may mean; None when it is none, and the row is rejected then."""
     try:
         return runs.stamps.readings(value)
@@ -291,7 +290,7 @@ def _readings(runs: Runs, table: Table, row: Row, value: object) -> Readings | N
         return None
 
 
-def _run(runs: Runs, table: Table, row: Row, now: float) -> Run | None:
+def _run(runs: Taking, table: Table, row: Row, now: float) -> Run | None:
     """The run that a row belongs to; None when it is of no interest, or the row is rejected.
 
     A workflow row is read again by key, which is no sign of life.

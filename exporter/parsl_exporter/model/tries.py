@@ -7,8 +7,10 @@ finished task four bytes stay: that it was there. Stamps are microseconds UTC.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from parsl_exporter.columns import Codes, Floats, Ints, Mask
 from parsl_exporter.model.states import STATES
@@ -81,7 +83,7 @@ class Table:
 
     def _resize(self, size: int) -> None:
         for name, (kind, shape, empty) in self._columns.items():
-            column = np.full((size, *shape), empty, kind)
+            column: npt.NDArray[Any] = np.full((size, *shape), empty, kind)
             if self.size:
                 column[: self.size] = getattr(self, name)
             setattr(self, name, column)
@@ -96,7 +98,7 @@ class Table:
         """Give so many empty places."""
         if len(self._free) < count:
             self._resize(int((self.size + count) * _GROWTH) + _FIRST_ROOM)
-        places = self._free[len(self._free) - count :][::-1].copy()
+        places: Codes = self._free[len(self._free) - count :][::-1].copy()
         self._free = self._free[: len(self._free) - count]
         return places
 
@@ -113,12 +115,13 @@ class Table:
         count = int(np.count_nonzero(used))
         size = int(count * _GROWTH) + _FIRST_ROOM
         for name, (kind, shape, empty) in self._columns.items():
-            column = np.full((size, *shape), empty, kind)
+            column: npt.NDArray[Any] = np.full((size, *shape), empty, kind)
             column[:count] = getattr(self, name)[used]
             setattr(self, name, column)
         self._free = np.arange(size - 1, count - 1, -1, dtype=np.int32)
         self.size = size
-        return np.where(used, np.cumsum(used) - 1, NONE).astype(np.int32)
+        moved: Codes = np.where(used, np.cumsum(used) - 1, NONE).astype(np.int32)
+        return moved
 
 
 class Tasks(Table):
@@ -212,11 +215,11 @@ class Tries(Table):
     """The tries of the live tasks; `following` is the next try of the same task, in no order.
 
     `first`, `last`, `rows` are the earliest and the latest stamp of each state of `STATES` and its number of rows;
-    `cpu_from` and `cpu_to` are the first and the last that had CPU time;
-    `odd_at` is the latest stamp of its rows in other states, `alive` its newest sign of life on a block, each no
-    later than when its row was taken. `low`, `high`, `peak` are what its samples say, and
-    `latest_sample` the newest one's children, virtual and resident. `group` is where its counters count, and
-    `cpu_host` where its CPU does, NONE while they are held. `asked`: its try row was asked for; `incomplete`: that row still lacks something.
+    `odd_at` is the latest stamp of its rows in other states, `alive` its newest sign of life on a block, each no later
+    than when its row was taken. `low`, `high`, `peak` are what its samples say, `latest_sample` the newest one's
+    children, virtual and resident; `cpu_from` and `cpu_to` are the first and the last that had CPU time. `group` is
+    where its counters count, and `cpu_host` where its CPU does, NONE while they are held. `asked`: its try row was
+    asked for; `incomplete`: that row still lacks something.
     """
 
     task: Codes
@@ -271,7 +274,7 @@ class Tries(Table):
 
     def find(self, tasks: Codes, try_ids: Ints) -> Codes:
         """Give the places of these tries of tasks, NONE where there is none."""
-        places = self._tasks.head[tasks].copy()
+        places: Codes = self._tasks.head[tasks].copy()
         others = np.flatnonzero((places >= 0) & (self.try_id[places] != try_ids))
         for i, key in zip(
             others.tolist(), zip(tasks[others].tolist(), try_ids[others].tolist(), strict=True), strict=True

@@ -15,6 +15,7 @@ HALF_AN_HOUR_US = 1_800 * MICROSECONDS
 SUBMIT = ""
 """The writer of what is no worker's: task states that the submit process writes, blocks, managers' rows."""
 _MOST_MARKS = 20_000
+_AFTER_ALL = 1 << 63
 
 
 class Writer:
@@ -58,8 +59,9 @@ class Writers(defaultdict[tuple[str, str], Writer]):
         Far is half an hour; where less than an hour comes twice, half of that.
         """
         own = self[table, writer]
+        so_far = own.before(place or _AFTER_ALL)  # PostgreSQL gives most rows no place: as they come
         far = min(HALF_AN_HOUR_US, (stamp.again - stamp.first) // 2)
-        again = stamp.again > stamp.first and own.before(place) - stamp.first > far
+        again = stamp.again > stamp.first and so_far - stamp.first > far
         us = stamp.again if again else stamp.first
         own.wrote(place, us)
         return us

@@ -225,11 +225,11 @@ class SqliteColumns:
         if task_ids is None or try_ids is None:
             return None
         if table is TRY:
-            names = [_names(value, count) for value in values[2:]]
-            if any(name is None for name in names):
+            executors, blocks, hosts = (_names(value, count) for value in values[2:])
+            if executors is None or blocks is None or hosts is None:
                 return None
             none = Named(np.zeros(count, np.int32), [None])
-            return TryColumns(task_ids, try_ids, *names, none)  # type: ignore[arg-type]  # none is None here
+            return TryColumns(task_ids, try_ids, executors, blocks, hosts, none)
         at = naive_stamps(values[-1], count)
         if at is None or (at < _EARLIEST_US).any():
             return None
@@ -252,7 +252,7 @@ class SqliteColumns:
             flat = np.frombuffer(array("d", chain.from_iterable(rows)), np.float64)
         except (TypeError, OverflowError):  # NULL, or no number
             return None
-        values = flat.reshape(-1, len(present)).T
+        values: Floats = flat.reshape(-1, len(present)).T
         if values.shape[1] != count or not (np.abs(values) < _TOO_MUCH).all():
             return None
         if not absent:

@@ -63,6 +63,13 @@ def test_each_writer_of_each_table_has_a_newest_of_its_own() -> None:
     assert writers.read("status", SUBMIT, 2, stamp) == BEGIN + HOUR
 
 
+def test_a_row_without_a_place_is_taken_to_come_after_all_others() -> None:
+    """As PostgreSQL gives none: it is read as it comes."""
+    writers = Writers()
+    writers.read("status", SUBMIT, 0, Readings(BEGIN + HOUR, BEGIN + HOUR))
+    assert writers.read("status", SUBMIT, 0, Readings(BEGIN, BEGIN + HOUR)) == BEGIN + HOUR
+
+
 def test_an_hour_of_many_rows_keeps_no_more_than_it_needs() -> None:
     writer = Writer()
     for place in range(100_000):
