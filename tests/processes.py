@@ -24,18 +24,32 @@ from parsl_exporter.demo.programs import is_tracker
 
 Found = TypeVar("Found")
 
+TODAY = Path(__file__).parents[1] / ".programs"
+"""Where `.ci/programs` puts programs of a later Debian, under the names that Debian gives them."""
 
-def required(*names: str) -> str:
-    """The first of these programs that this environment or the machine has.
+INSTALLED_AND_TODAYS = [
+    pytest.param(False, id="installed"),
+    pytest.param(True, id="today's"),
+]
+"""Parameters of what is tried with both: the machine's own programs, and those of `TODAY`."""
+
+
+def required(*names: str, today: bool = False) -> str:
+    """The first of these programs that this environment or the machine has; `today`: that `.ci/programs` has brought.
 
     Without one the test is skipped, or fails where CI is set.
     """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = str(TODAY) if today else f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for name in names:
         if found := shutil.which(name, path=path):
             return found
-    assert not os.environ.get("CI"), f"{names[0]} is not installed"
-    pytest.skip(f"{names[0]} is not installed")
+    missing = f"{names[0]} is not there: make programs" if today else f"{names[0]} is not installed"
+    assert not os.environ.get("CI"), missing
+    pytest.skip(missing)
+
+
+each_programs = pytest.mark.parametrize("today", INSTALLED_AND_TODAYS)
+"""A test with the machine's own programs, and with today's."""
 
 
 def free_port() -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ import promql_parser as ast
 import pytest
 from grafana import inventory
 from grafana.inventory import Ask
+from processes import each_programs, required
 from promql_labels import TARGET, LabelFault, Labels, labels_of, nodes, scraped
 
 from parsl_exporter.metrics.families import FAMILIES
@@ -138,11 +137,9 @@ def test_joins_over_runs_match_on_the_run(ask: Ask) -> None:
 
 
 @pytest.mark.stack
-def test_every_query_parses(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        assert not os.environ.get("CI"), "promtool is not installed"
-        pytest.skip("promtool is not installed")
+@each_programs
+def test_every_query_parses(tmp_path: Path, today: bool) -> None:
+    promtool = required("promtool", today=today)
     rules = [
         {
             "record": f"check:{number}",
