@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,13 +39,23 @@ def required(*names: str, today: bool = False) -> str:
 
     Without one the test is skipped, or fails where CI is set.
     """
-    path = str(TODAY) if today else f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for name in names:
-        if found := shutil.which(name, path=path):
-            return found
+    if found := _found(names, today):
+        return found
     missing = f"{names[0]} is not there: make programs" if today else f"{names[0]} is not installed"
     assert not os.environ.get("CI"), missing
     pytest.skip(missing)
+
+
+def there(*names: str) -> dict[bool, str]:
+    """The program for each of `INSTALLED_AND_TODAYS` that is there; none may be missing where CI is set."""
+    if os.environ.get("CI"):
+        return {today: required(*names, today=today) for today in (False, True)}
+    return {today: found for today in (False, True) if (found := _found(names, today))}
+
+
+def _found(names: Iterable[str], today: bool) -> str | None:
+    path = str(TODAY) if today else f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
 
 
 each_programs = pytest.mark.parametrize("today", INSTALLED_AND_TODAYS)
