@@ -14,7 +14,7 @@ import pytest
 from grafana import inventory
 from grafana.inventory import Ask
 from processes import each_programs, required
-from promql_labels import TARGET, LabelFault, Labels, labels_of, nodes, scraped
+from promql_labels import TARGET, LabelFault, Labels, labels_of, nodes, scraped, split_by
 
 from parsl_exporter.metrics.families import FAMILIES
 
@@ -134,6 +134,17 @@ def test_joins_over_runs_match_on_the_run(ask: Ask) -> None:
             if isinstance(node, ast.BinaryExpr) and node.modifier and node.modifier.matching:
                 on = set(node.modifier.matching.labels)
                 assert on >= {"source", "run_id"} or on == {"job", "instance"}
+
+
+@pytest.mark.parametrize("carry", ["all series", "what rules record"])
+@each_ask
+def test_external_labels_of_a_long_term_store_count_nothing_twice(ask: Ask, carry: str) -> None:
+    """Prometheus adds them to what it writes on, vmalert to what it records."""
+    series = {
+        name: labels | {"cluster"} if carry == "all series" or ":" in name else labels
+        for name, labels in SERIES.items()
+    }
+    assert split_by("cluster", parsed(ask), series) == []
 
 
 @pytest.mark.stack
