@@ -1,14 +1,14 @@
 # The exporter, and with --target demo the same beside Parsl and a workflow to look at. Both run as nobody in
 # particular, on a read-only root file system, and write nothing outside /tmp (the exporter: nothing at all).
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" .
-FROM python:3.12.8-slim-bookworm AS wheel
+FROM python:3.13.15-slim-trixie AS wheel
 WORKDIR /src
 COPY LICENSE README.md pyproject.toml ./
 COPY exporter exporter
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 # An environment without pip, at the path where it will live.
-FROM python:3.12.8-slim-bookworm AS exporter-environment
+FROM python:3.13.15-slim-trixie AS exporter-environment
 COPY --from=wheel /wheels /wheels
 # hadolint ignore=DL3013 # the wheel that was just built, whatever its version; pyproject.toml bounds the others
 RUN python3 -m venv --without-pip /opt/parsl-exporter \
@@ -20,7 +20,7 @@ FROM exporter-environment AS demo-environment
 RUN wheel=$(echo /wheels/parsl_exporter-*.whl) \
     && pip --python /opt/parsl-exporter install --no-cache-dir "${wheel}[demo]"
 
-FROM python:3.12.8-slim-bookworm AS base
+FROM python:3.13.15-slim-trixie AS base
 ARG REVISION=
 ENV PATH=/opt/parsl-exporter/bin:$PATH PYTHONUNBUFFERED=1 PARSL_EXPORTER_REVISION=$REVISION
 USER 65532:65532

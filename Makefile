@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint unit integration nightly bench bench-memory bench-postgresql dashboards docs packages clean
+.PHONY: help demo test lint unit integration nightly bench bench-memory bench-postgresql dashboards docs packages programs clean
 
 export PYTHON ?= python3
 VENV := .venv
@@ -15,6 +15,11 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.installed
 PACKAGES := prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager \
             pg_ctlcluster:postgresql victoria-metrics:victoria-metrics npm:npm ps:procps curl:curl
+# Beside what the machine has, tests try these of a later Debian: what people run who do not take Debian's.
+PROGRAMS := .programs
+TODAY := prometheus:prometheus promtool:promtool prometheus-alertmanager:prometheus-alertmanager \
+         amtool:prometheus-alertmanager victoria-metrics:victoria-metrics vmalert:victoria-metrics \
+         prometheus-pushgateway:prometheus-pushgateway prometheus-node-exporter:prometheus-node-exporter
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 24
@@ -38,7 +43,7 @@ unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with t
 	failed=0; $(PY) -m pytest --quiet tests/unit || failed=$$?; \
 	wait $$next || failed=$$?; cat $(SQLALCHEMY21)/unit.log; exit $$failed
 
-integration: $(READY) packages ## tests with real programs (Parsl, Prometheus, PostgreSQL, npm), and with any input
+integration: $(READY) packages programs ## tests with real programs (Parsl, Prometheus, PostgreSQL, npm), and with any input
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadfile --durations 12 \
 	    --ignore tests/unit --ignore tests/bench
 
@@ -69,6 +74,9 @@ docs: $(READY) ## write docs/metrics.md and docs/configuration.md anew
 packages:
 	@.ci/packages $(PACKAGES)
 
+programs:
+	@.ci/programs $(PROGRAMS) forky $(TODAY)
+
 $(READY): pyproject.toml
 	@echo "Preparing $(@D)"
 	@.ci/environment $(@D) --editable '.[test,demo,dashboards]'
@@ -81,5 +89,5 @@ $(SQLALCHEMY21)/.installed: pyproject.toml
 	@touch $@
 
 clean: ## remove what the other targets made
-	rm -rf .venv* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist exporter/*.egg-info
+	rm -rf .venv* $(PROGRAMS) .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist exporter/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -122,9 +122,10 @@ def run_tasks(selector: str, states: str) -> str:
     """How many tasks each run has in some states (a matcher); of gone runs, as it was last.
 
     For lists of many runs, where `total` would add up all series of all of them at hundreds of moments of a long time
-    range. It is read from what the rules record; without them, gone runs have none.
+    range. It is read from what the rules record; without them, gone runs have none. Both sides are aggregated to the
+    same labels, for a long-term store adds external ones, and a run must not come from both.
     """
-    recorded = seen(f"parsl:run:tasks{{{selector}, state{states}}}")
+    recorded = f"max by ({_RUN_KEYS}, state) ({seen(f'parsl:run:tasks{{{selector}, state{states}}}')})"
     now = added(f"parsl_tasks{{{selector}, state{states}}}", f"{_RUN_KEYS}, state")
     return f"sum by ({_RUN_KEYS}) ({recorded} or {now})"
 

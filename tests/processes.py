@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,18 +24,46 @@ from parsl_exporter.demo.programs import is_tracker
 
 Found = TypeVar("Found")
 
+TODAY = Path(__file__).parents[1] / ".programs"
+"""Where `.ci/programs` puts programs of a later Debian, under the names that Debian gives them."""
 
-def required(*names: str) -> str:
-    """The first of these programs that this environment or the machine has.
+INSTALLED_AND_TODAYS = [
+    pytest.param(False, id="installed"),
+    pytest.param(True, id="today's"),
+]
+"""Parameters of what is tried with both: the machine's own programs, and those of `TODAY`."""
+
+
+def required(*names: str, today: bool = False) -> str:
+    """The first of these programs that this environment or the machine has; `today`: that `.ci/programs` has brought.
 
     Without one the test is skipped, or fails where CI is set.
     """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for name in names:
-        if found := shutil.which(name, path=path):
-            return found
-    assert not os.environ.get("CI"), f"{names[0]} is not installed"
-    pytest.skip(f"{names[0]} is not installed")
+    if found := _found(names, today):
+        return found
+    missing = f"{names[0]} is not there: make programs" if today else f"{names[0]} is not installed"
+    assert not os.environ.get("CI"), missing
+    pytest.skip(missing)
+
+
+def there(*names: str) -> dict[bool, str]:
+    """The program for each of `INSTALLED_AND_TODAYS` that is there.
+
+    Without any the test is skipped; where CI is set it fails if one is missing.
+    """
+    if os.environ.get("CI"):
+        return {today: required(*names, today=today) for today in (False, True)}
+    found = {today: path for today in (False, True) if (path := _found(names, today))}
+    return found or {False: required(*names)}
+
+
+def _found(names: Iterable[str], today: bool) -> str | None:
+    path = str(TODAY) if today else f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
+
+
+each_programs = pytest.mark.parametrize("today", INSTALLED_AND_TODAYS)
+"""A test with the machine's own programs, and with today's."""
 
 
 def free_port() -> int:

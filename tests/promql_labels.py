@@ -63,6 +63,20 @@ def labels_of(expr: Any, series: Mapping[str, Labels]) -> Labels | None:
     return None
 
 
+def split_by(label: str, expr: Any, series: Mapping[str, Labels]) -> list[str]:
+    """The `or`s in an expression of which one side carries a label and the other does not.
+
+    They give twice what both sides have. Raises LabelFault.
+    """
+    return [
+        node.prettify()
+        for node in nodes(expr)
+        if isinstance(node, ast.BinaryExpr)
+        and str(node.op) == "or"
+        and (label in (labels_of(node.lhs, series) or ())) != (label in (labels_of(node.rhs, series) or ()))
+    ]
+
+
 def _must_have(wanted: Iterable[str], labels: Labels, what: str) -> None:
     if missing := set(wanted) - labels:
         raise LabelFault(f"{what} has no label {', '.join(sorted(missing))}")

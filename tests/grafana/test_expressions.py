@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,8 @@ import promql_parser as ast
 import pytest
 from grafana import inventory
 from grafana.inventory import Ask
-from promql_labels import TARGET, LabelFault, Labels, labels_of, nodes, scraped
+from processes import each_programs, required
+from promql_labels import TARGET, LabelFault, Labels, labels_of, nodes, scraped, split_by
 
 from parsl_exporter.metrics.families import FAMILIES
 
@@ -137,12 +136,21 @@ def test_joins_over_runs_match_on_the_run(ask: Ask) -> None:
                 assert on >= {"source", "run_id"} or on == {"job", "instance"}
 
 
+@pytest.mark.parametrize("carry", ["all series", "what rules record"])
+@each_ask
+def test_external_labels_of_a_long_term_store_count_nothing_twice(ask: Ask, carry: str) -> None:
+    """Prometheus adds them to what it writes on, vmalert to what it records."""
+    series = {
+        name: labels | {"cluster"} if carry == "all series" or ":" in name else labels
+        for name, labels in SERIES.items()
+    }
+    assert split_by("cluster", parsed(ask), series) == []
+
+
 @pytest.mark.stack
-def test_every_query_parses(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        assert not os.environ.get("CI"), "promtool is not installed"
-        pytest.skip("promtool is not installed")
+@each_programs
+def test_every_query_parses(tmp_path: Path, today: bool) -> None:
+    promtool = required("promtool", today=today)
     rules = [
         {
             "record": f"check:{number}",

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import shutil
 import signal
 import socket
 import sqlite3
@@ -26,6 +25,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from grafana import inventory
+from processes import INSTALLED_AND_TODAYS, required, there
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
@@ -161,23 +161,14 @@ def wait_for(what: str, seconds: float, asked: Callable[[], Any]) -> Any:
     raise AssertionError(f"{what}: not within {seconds} s")
 
 
-def required(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        assert not os.environ.get("CI"), f"{program} is not installed"
-        pytest.skip(f"{program} is not installed")
-    return found
-
-
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Run the workflow to its end under a scraping Prometheus."""
-    program = required("prometheus")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, World]]:
+    """Run the workflow to its end under scraping Prometheuses."""
     if not os.environ.get("CI"):
         pytest.importorskip("parsl.monitoring")
     folder = tmp_path_factory.mktemp("dashboards")
     database = folder / "runinfo" / "monitoring.db"
-    page, api = free_port(), free_port()
+    page = free_port()
     (folder / "exporter.yml").write_text(
         f"close_after: {CLOSE_AFTER}s\npoll_interval: 250ms\n"
         f"web: {{listen_address: ['127.0.0.1:{page}']}}\n"
@@ -189,7 +180,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "scrape_configs:\n"
         f"  - {{job_name: parsl-exporter, static_configs: [{{targets: ['127.0.0.1:{page}']}}]}}\n"
     )
-    prometheus = Prometheus(f"http://127.0.0.1:{api}")
 
     def rows(query: str, *values: object) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
@@ -204,16 +194,25 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 PYTHONPATH=str(ROOT / "exporter"),
             )
         )
-        stack.enter_context(
-            running(
-                folder / "prometheus.log",
-                *(program, "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
-                f"--web.listen-address=127.0.0.1:{api}",
-                "--enable-feature=exemplar-storage",
-                cwd=folder,
+        asked: dict[bool, Prometheus] = {}
+        for today, program in there("prometheus").items():
+            api = free_port()
+            stack.enter_context(
+                running(
+                    folder / f"prometheus-{today}.log",
+                    *(program, "--config.file=prometheus.yml", f"--storage.tsdb.path=data-{today}"),
+                    f"--web.listen-address=127.0.0.1:{api}",
+                    "--enable-feature=exemplar-storage",
+                    cwd=folder,
+                )
             )
-        )
-        wait_for("a first scrape", 60, lambda: prometheus.instant("up == 1", time.time()))
+            asked[today] = Prometheus(f"http://127.0.0.1:{api}")
+
+        def everywhere(what: str, expr: str) -> None:
+            for one in asked.values():
+                wait_for(what, 60, lambda one=one: one.instant(expr, time.time()))
+
+        everywhere("a first scrape", "up == 1")
         # HTEX starts its programs from PATH.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         workflow = stack.enter_context(
@@ -222,12 +221,21 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         assert workflow.wait(240) == 0, (folder / "workflow.log").read_text()
         # Parsl's database manager outlives the workflow, and may write the end once more.
         wait_for("the last row", 60, lambda: group_is_gone(workflow.pid))
-        end = "parsl_workflow_end_timestamp_seconds"
-        wait_for("the run's end", 60, lambda: prometheus.instant(end, time.time()))
+        everywhere("the run's end", "parsl_workflow_end_timestamp_seconds")
         ((run_id, began, ended),) = rows("SELECT run_id, time_began, time_completed FROM workflow")
-        found = World(prometheus, rows, run_id, stamp(began), stamp(ended))
-        wait_for("the last scrape", 60, lambda: time.time() > found.after)
+        found = {
+            today: World(prometheus, rows, run_id, stamp(began), stamp(ended))
+            for today, prometheus in asked.items()
+        }
+        wait_for("the last scrape", 60, lambda: all(time.time() > one.after for one in found.values()))
         yield found
+
+
+@pytest.fixture(scope="module", params=INSTALLED_AND_TODAYS)
+def world(request: pytest.FixtureRequest, worlds: dict[bool, World]) -> World:
+    """The run as the machine's own Prometheus saw it, and as today's did."""
+    required("prometheus", today=request.param)
+    return worlds[request.param]
 
 
 def stamp(text: str) -> float:

@@ -184,9 +184,9 @@ def test_configuration_in_the_pages_is_accepted(block: Block, checkout: Path) ->
     if not given.keys() & {"global", "scrape_configs", "rule_files", "remote_write"}:
         load(target, Overrides())
         return
-    done = subprocess.run(
-        [required("promtool"), "check", "config", target], capture_output=True, text=True, check=False
-    )
+    newer = "protobuf_message" in block.text  # than Debian 12's Prometheus
+    promtool = required("promtool", today=newer)
+    done = subprocess.run([promtool, "check", "config", target], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     if "rule_files" in given:
         assert re.search(r"SUCCESS: [1-9]\d* rule files found", done.stdout)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from processes import required
+from processes import each_programs, required
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
@@ -17,10 +17,10 @@ RULE_FILES = sorted((CONFIG / "rules").glob("*.yml"))
 RULE_TESTS = sorted((CONFIG / "rules/tests").glob("*.yml"))
 
 
-def run(tool: str, *arguments: str | Path) -> str:
+def run(today: bool, tool: str, *arguments: str | Path) -> str:
     """What a tool says; fails the test when the tool finds a fault, and skips it where there is no such tool."""
     done = subprocess.run(
-        [required(tool), *arguments],
+        [required(tool, today=today), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -31,19 +31,22 @@ def run(tool: str, *arguments: str | Path) -> str:
     return done.stdout
 
 
+@each_programs
 @pytest.mark.parametrize("file", RULE_FILES, ids=lambda path: path.name)
-def test_promtool_finds_the_rules_right(file: Path) -> None:
-    assert "SUCCESS" in run("promtool", "check", "rules", "--lint-fatal", file)
+def test_promtool_finds_the_rules_right(today: bool, file: Path) -> None:
+    assert "SUCCESS" in run(today, "promtool", "check", "rules", "--lint-fatal", file)
 
 
-def test_promtool_finds_the_configuration_right_and_all_rule_files_in_it() -> None:
-    said = run("promtool", "check", "config", "--lint-fatal", CONFIG / "prometheus.yml")
+@each_programs
+def test_promtool_finds_the_configuration_right_and_all_rule_files_in_it(today: bool) -> None:
+    said = run(today, "promtool", "check", "config", "--lint-fatal", CONFIG / "prometheus.yml")
     assert f"{len(RULE_FILES)} rule files found" in said
 
 
+@each_programs
 @pytest.mark.parametrize("file", RULE_TESTS, ids=lambda path: path.name)
-def test_the_rules_pass_their_unit_tests(file: Path) -> None:
-    assert "SUCCESS" in run("promtool", "test", "rules", file)
+def test_the_rules_pass_their_unit_tests(today: bool, file: Path) -> None:
+    assert "SUCCESS" in run(today, "promtool", "test", "rules", file)
 
 
 def minutes(time: str) -> int:
@@ -80,13 +83,18 @@ def test_the_unit_tests_see_every_rule_give_something(tmp_path: Path) -> None:
     assert rules <= seen
 
 
-def test_amtool_finds_the_configuration_right() -> None:
-    assert "SUCCESS" in run("amtool", "check-config", CONFIG / "alertmanager.yml")
+@each_programs
+def test_amtool_finds_the_configuration_right(today: bool) -> None:
+    assert "SUCCESS" in run(today, "amtool", "check-config", CONFIG / "alertmanager.yml")
 
 
+@each_programs
 @pytest.mark.parametrize(
     ("severity", "receiver"), [("critical", "on-call"), ("warning", "team"), ("info", "nobody")]
 )
-def test_an_alert_is_routed_by_its_severity(severity: str, receiver: str) -> None:
+def test_an_alert_is_routed_by_its_severity(today: bool, severity: str, receiver: str) -> None:
     config = f"--config.file={CONFIG / 'alertmanager.yml'}"
-    assert run("amtool", "config", "routes", "test", config, f"severity={severity}").split()[-1] == receiver
+    assert (
+        run(today, "amtool", "config", "routes", "test", config, f"severity={severity}").split()[-1]
+        == receiver
+    )
