@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from config_reading import faults, faults_of, loaded
-from parsl_exporter.model.tasks import failure_class
 
 from parsl_exporter.config import (
     Buckets,
@@ -25,6 +24,7 @@ from parsl_exporter.config import (
     reference,
 )
 from parsl_exporter.daemon import options_of
+from parsl_exporter.model.failures import failure_class
 from parsl_exporter.read.discover import discover
 from parsl_exporter.settings import table
 
