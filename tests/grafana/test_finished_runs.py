@@ -105,7 +105,7 @@ def test_a_run_without_an_end_and_without_news_is_silent_and_ran_to_its_last_new
 ) -> None:
     series = {name: "1x60" for name in SERIES if "info" in name}
     series |= {name: "0x60" for name in SERIES if "_start_" in name}
-    series |= {name: "0+60x24 1440x36" for name in SERIES if "_event_" in name}
+    series |= {name: "0+60x24 1440x36" for name in SERIES if "_row_" in name}
     checks: list[dict[str, object]] = [
         {
             "expr": expression("parsl-task-states", title),
