@@ -196,7 +196,7 @@ def runs() -> table.Panel:
         ),
         Column(
             "Last news",
-            expr=of(f"time() - {promql.run_time('last_event', SOURCE)}"),
+            expr=of(f"time() - {promql.run_time('last_row', SOURCE)}"),
             unit=style.DURATION,
             width=90,
         ),

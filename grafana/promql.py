@@ -137,7 +137,7 @@ def run_info(selector: str, *labels: str) -> str:
 
 
 def run_time(event: str, selector: str) -> str:
-    """When the `event` (start, end, last_event) of each run was, in Unix seconds."""
+    """When the `event` (start, end, last_row) of each run was, in Unix seconds."""
     return f"max by ({_RUN_KEYS}) ({seen(f'parsl_workflow_{event}_timestamp_seconds{{{selector}}}')})"
 
 
@@ -145,13 +145,13 @@ def run_state(selector: str) -> str:
     """0 running, 1 silent, 2 ended, for each run: silent is what the alerts' rules call so, where they are loaded."""
     silent = f"0 * max by ({_RUN_KEYS}) (parsl:run:silent_seconds{{{selector}}}) + 1"
     live = f"0 * max by ({_RUN_KEYS}) (parsl:run:live{{{selector}}})"
-    quiet = f"time() - {run_time('last_event', selector)} > bool {SILENT_AFTER}"
+    quiet = f"time() - {run_time('last_row', selector)} > bool {SILENT_AFTER}"
     return f"0 * {run_time('end', selector)} + 2 or {silent} or {live} or ({quiet})"
 
 
 def run_duration(selector: str) -> str:
     """Seconds from a run's start to its end; to now while it runs, to its last news when it is silent."""
-    end, last = run_time("end", selector), run_time("last_event", selector)
+    end, last = run_time("end", selector), run_time("last_row", selector)
     running = f"0 * (({run_state(selector)}) == 0) + time()"
     return f"({end} or {running} or {last}) - {run_time('start', selector)}"
 

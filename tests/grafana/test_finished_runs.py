@@ -17,7 +17,7 @@ SERIES = {
     f'parsl_workflow_info{{{RUN}, workflow_name="w", user="u", host="h"}}': "1x40 stale",
     f"parsl_workflow_start_timestamp_seconds{{{RUN}}}": "0x40 stale",
     f"parsl_workflow_end_timestamp_seconds{{{RUN}}}": "_x25 1500x15 stale",
-    f"parsl_workflow_last_event_timestamp_seconds{{{RUN}}}": "0+60x24 1500x15 stale",
+    f"parsl_workflow_last_row_timestamp_seconds{{{RUN}}}": "0+60x24 1500x15 stale",
     f'parsl_tasks{{{RUN}, app="a", executor="x", state="exec_done"}}': "0x9 0+1x15 15x14 stale",
     f'parsl_tasks{{{RUN}, app="a", executor="x", state="failed"}}': "0x20 5x19 stale",
     f'parsl_tasks{{{RUN}, app="a", executor="x", state="running"}}': "2x24 0x15 stale",
@@ -105,7 +105,7 @@ def test_a_run_without_an_end_and_without_news_is_silent_and_ran_to_its_last_new
 ) -> None:
     series = {name: "1x60" for name in SERIES if "info" in name}
     series |= {name: "0x60" for name in SERIES if "_start_" in name}
-    series |= {name: "0+60x24 1440x36" for name in SERIES if "_event_" in name}
+    series |= {name: "0+60x24 1440x36" for name in SERIES if "_row_" in name}
     checks: list[dict[str, object]] = [
         {
             "expr": expression("parsl-task-states", title),
@@ -127,7 +127,7 @@ def test_a_run_is_silent_that_the_alerts_call_so_and_long_tasks_are_not(
         series |= {
             f'parsl_workflow_info{{source="s", run_id="{run}", workflow_name="w", user="u", host="h"}}': "1x60",
             f'parsl_workflow_start_timestamp_seconds{{source="s", run_id="{run}"}}': "0x60",
-            f'parsl_workflow_last_event_timestamp_seconds{{source="s", run_id="{run}"}}': news,
+            f'parsl_workflow_last_row_timestamp_seconds{{source="s", run_id="{run}"}}': news,
         }
     rules = {
         'parsl:run:silent_seconds{source="s", run_id="crashed"}': "_x40 660+60x20",

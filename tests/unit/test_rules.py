@@ -26,7 +26,10 @@ LEVELS = {
     "run": RUN,
     "executor": RUN | {"executor"},
     "block": RUN | {"executor", "block_id"},
+    "manager": RUN | {"executor", "block_id", "manager", "hostname"},
+    "host": RUN | {"hostname"},
     "app": RUN | {"app"},
+    "task": RUN | {"app", "executor"},
     "source": frozenset({"job", "instance", "source"}),
 }
 """What the middle of a recorded series' name says of its labels, as recording.yml has it."""
@@ -79,7 +82,10 @@ ALERTS = rules("alerts.yml", "alert")
 RECORDED = rules("recording.yml", "record")
 DEFAULTS = [rule for rule in rules("thresholds.yml", "record") if rule.name == f"{THRESHOLD}:default"]
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
+ABOUT = [record for record in RECORDED if any(alert.uses(record.name) for alert in ALERTS)]
+"""What alerts are about: recorded, so that it can be held while a run's source cannot be read."""
 each_record = pytest.mark.parametrize("record", RECORDED, ids=[record.name for record in RECORDED])
+each_about = pytest.mark.parametrize("record", ABOUT, ids=[record.name for record in ABOUT])
 
 
 def level(record: Rule) -> Labels:
@@ -121,6 +127,41 @@ def test_an_alert_asks_only_for_series_and_labels_that_exist(alert: Rule) -> Non
         assert not labels & {"job", "instance"}, "an exporter that moves must not make a new alert"
 
 
+@each_about
+def test_what_an_alert_on_a_run_is_about_is_held_while_the_run_cannot_be_read(record: Rule) -> None:
+    if level(record) >= RUN:
+        assert record.uses(record.name), "its own last value"
+        assert record.uses("parsl:run:known")
+
+
+def test_every_alert_on_a_run_is_about_something_recorded() -> None:
+    """An expression of an alert's own would end with each scrape that fails."""
+    for alert in ALERTS:
+        if "run_id" in (labels_of(alert.expr, SERIES) or ()):
+            assert isinstance(alert.expr, ast.VectorSelector), alert.name
+
+
+@each_record
+def test_a_rule_that_reads_its_own_last_value_gives_it_no_other_labels_than_a_new_one(record: Rule) -> None:
+    """External labels are on what vmalert has written, and not on what it computes: both as one it refuses."""
+    assert not [one for one in bare(record.expr) if one.name == record.name]
+
+
+def bare(expr: Any) -> list[Any]:
+    """The selectors of an expression that no aggregation is around."""
+    if isinstance(expr, ast.VectorSelector):
+        return [expr]
+    if isinstance(expr, ast.MatrixSelector):
+        return [expr.vector_selector]
+    if isinstance(expr, ast.BinaryExpr):
+        return bare(expr.lhs) + bare(expr.rhs)
+    if isinstance(expr, ast.Call):
+        return [one for argument in expr.args for one in bare(argument)]
+    if isinstance(expr, (ast.ParenExpr, ast.UnaryExpr, ast.SubqueryExpr)):
+        return bare(expr.expr)
+    return []
+
+
 @pytest.mark.parametrize(
     "expr",
     [
@@ -159,9 +200,9 @@ def test_the_alerts_read_every_threshold_and_no_other() -> None:
     assert len(DEFAULTS) == len(read), "each once"
 
 
-@each_alert
-def test_no_limit_stands_in_an_alert(alert: Rule) -> None:
-    numbers = {node.val for node in nodes(alert.expr) if isinstance(node, ast.NumberLiteral)}
+@pytest.mark.parametrize("rule", [*ALERTS, *ABOUT], ids=[rule.name for rule in (*ALERTS, *ABOUT)])
+def test_no_limit_stands_in_an_alert(rule: Rule) -> None:
+    numbers = {node.val for node in nodes(rule.expr) if isinstance(node, ast.NumberLiteral)}
     assert numbers <= {0, 1}
 
 

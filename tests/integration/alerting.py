@@ -1,0 +1,131 @@
+"""What the live tests of alerts share: real runs that break, the project's configuration made quicker, a webhook."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+RUNS = Path(__file__).parent / "workloads/broken_runs.py"
+
+WAIT = "2s"
+"""What every alert's `for` becomes."""
+
+
+class Told(http.server.ThreadingHTTPServer):
+    """A webhook receiver. `alerts` is all that it was told, in order."""
+
+    def __init__(self) -> None:
+        self.alerts: list[dict[str, Any]] = []
+        super().__init__(("127.0.0.1", 0), Hook)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+    def of(self, status: str) -> set[tuple[str, str]]:
+        """Workflow name (empty for the exporter's own) and alert, of those told as `status`."""
+        return {
+            (one["labels"].get("workflow_name", ""), one["labels"]["alertname"])
+            for one in self.alerts
+            if one["status"] == status
+        }
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Told)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.alerts += json.loads(body)["alerts"]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Run(NamedTuple):
+    process: subprocess.Popen[str]
+    folder: Path
+
+    def one(self, query: str) -> Any:
+        """The first value of a query on the run's database; None without a row."""
+        database = self.folder / "runinfo/monitoring.db"
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            (found,) = connection.execute(query).fetchone() or (None,)
+        return found
+
+    @property
+    def run_id(self) -> str:
+        return str(self.one("SELECT run_id FROM workflow"))
+
+    def samples_a_running_task(self) -> bool:
+        return bool(
+            self.one(
+                "SELECT 1 FROM resource WHERE task_id NOT IN"
+                " (SELECT task_id FROM status WHERE task_status_name = 'exec_done')"
+            )
+        )
+
+    def begun(self) -> dict[str, list[int]]:
+        """Wait until it has begun; gives its workers' and their pools' process ids."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, (self.folder / "log").read_text()
+        found: dict[str, list[int]] = json.loads(line)
+        return found
+
+    def go_on(self) -> None:
+        assert self.process.stdin is not None
+        print(file=self.process.stdin, flush=True)
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+
+def write_rules(folder: Path, site: Mapping[str, float]) -> None:
+    """The project's rules and a site's thresholds beside them; only `for` is made shorter."""
+    shutil.copytree(ROOT / "config/rules", folder, ignore=shutil.ignore_patterns("tests"))
+    alerts = yaml.safe_load((folder / "alerts.yml").read_text())
+    for rule in (rule for group in alerts["groups"] for rule in group["rules"]):
+        rule["for"] = WAIT
+    (folder / "alerts.yml").write_text(yaml.safe_dump(alerts))
+    own = [
+        {"record": "parsl:threshold:site", "labels": {"name": name}, "expr": value}
+        for name, value in site.items()
+    ]
+    (folder / "site.yml").write_text(yaml.safe_dump({"groups": [{"name": "site", "rules": own}]}))
+
+
+def write_prometheus(file: Path, exporter: int, alertmanager: int) -> None:
+    """The project's configuration, quicker and with addresses of this machine."""
+    config = yaml.safe_load((ROOT / "config/prometheus.yml").read_text())
+    config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    addresses = {"exporter:9678": f"127.0.0.1:{exporter}", "alertmanager:9093": f"127.0.0.1:{alertmanager}"}
+    config["scrape_configs"] = [
+        job for job in config["scrape_configs"] if job["job_name"] == "parsl-exporter"
+    ]
+    for holder in (*config["scrape_configs"], *config["alerting"]["alertmanagers"]):
+        for static in holder["static_configs"]:
+            static["targets"] = [addresses[target] for target in static["targets"]]
+    file.write_text(yaml.safe_dump(config))
+
+
+def write_alertmanager(file: Path, hook: str) -> None:
+    """The project's configuration, quicker and with this receiver in the place of everyone."""
+    config = yaml.safe_load((ROOT / "config/alertmanager.yml").read_text())
+    for route in (config["route"], *config["route"]["routes"]):
+        route |= {"group_wait": "1s", "group_interval": "1s", "repeat_interval": "1h"}
+    for receiver in config["receivers"]:
+        receiver["webhook_configs"] = [{"url": hook}]
+    file.write_text(yaml.safe_dump(config))
