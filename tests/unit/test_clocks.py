@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
+from oracle.page import LAST_ROW
 from reading import REASONS, SOURCE, Options, Reading
 from telling import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
 from unit.test_order import NOT_HISTOGRAMS, Numbered, quick, without_end
@@ -268,9 +269,8 @@ def test_a_run_ends_after_its_last_status_row_and_a_manager_beats_before_its_row
     ]
     for rows in (as_rows(story), as_rows(story)[::-1][:4][::-1] + as_rows(story)[:4]):
         reading = Reading(options()).poll(rows, first=True)
-        assert reading.lines("parsl_workflow_end_timestamp_seconds") == [
-            f" {BACK.timestamp() + 30 * MINUTE:.0f}"
-        ]
+        for family in ("parsl_workflow_end_timestamp_seconds", LAST_EVENT, LAST_ROW):
+            assert reading.lines(family) == [f" {BACK.timestamp() + 30 * MINUTE:.0f}"]
     (line,) = reading.lines("parsl_manager_last_heartbeat_timestamp_seconds")
     assert float(line.rpartition(" ")[2]) == BACK.timestamp() + 10 * MINUTE
 
