@@ -320,3 +320,13 @@ def test_what_waits_when_its_run_is_over_counts_as_unknown() -> None:
     assert reading.poll().lines("parsl_task_transitions_total") == [
         '{app="add",executor="unknown",state="running"} 1'
     ]
+
+
+def test_of_managers_rows_across_the_change_a_first_read_looks_at_each() -> None:
+    """Else it reads of each manager the last row and the greatest stamp alone."""
+    story = [lived(workflow(began=-HOUR), PARIS)]
+    story += [lived(node("m1", at * MINUTE), PARIS) for at in (-1, 10, 30, 50)]
+    with in_memory() as folder:
+        series = Watched(write(folder / "monitoring.db", story), zone="Europe/Paris").poll().series()
+    for family in (LAST_EVENT, "parsl_manager_last_heartbeat_timestamp_seconds"):
+        assert [*series[family].values()] == [BACK.timestamp() + 50 * MINUTE]
