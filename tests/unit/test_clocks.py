@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
+from oracle.page import LAST_ROW
 from reading import REASONS, SOURCE, Options, Reading
 from telling import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
 from unit.test_order import NOT_HISTOGRAMS, Numbered, quick, without_end
@@ -261,9 +262,8 @@ def test_a_run_ends_after_its_last_status_row_and_a_manager_beats_before_its_row
     ]
     for rows in (as_rows(story), as_rows(story)[::-1][:4][::-1] + as_rows(story)[:4]):
         reading = Reading(options()).poll(rows, first=True)
-        assert reading.lines("parsl_workflow_end_timestamp_seconds") == [
-            f" {BACK.timestamp() + 30 * MINUTE:.0f}"
-        ]
+        for family in ("parsl_workflow_end_timestamp_seconds", LAST_EVENT, LAST_ROW):
+            assert reading.lines(family) == [f" {BACK.timestamp() + 30 * MINUTE:.0f}"]
     (line,) = reading.lines("parsl_manager_last_heartbeat_timestamp_seconds")
     assert float(line.rpartition(" ")[2]) == BACK.timestamp() + 10 * MINUTE
 
@@ -313,3 +313,13 @@ def test_what_waits_when_its_run_is_over_counts_as_unknown() -> None:
     assert reading.poll().lines("parsl_task_transitions_total") == [
         '{app="add",executor="unknown",state="running"} 1'
     ]
+
+
+def test_of_managers_rows_across_the_change_a_first_read_looks_at_each() -> None:
+    """Else it reads of each manager the last row and the greatest stamp alone."""
+    story = [lived(workflow(began=-HOUR), PARIS)]
+    story += [lived(node("m1", at * MINUTE), PARIS) for at in (-1, 10, 30, 50)]
+    with in_memory() as folder:
+        series = Watched(write(folder / "monitoring.db", story), zone="Europe/Paris").poll().series()
+    for family in (LAST_EVENT, "parsl_manager_last_heartbeat_timestamp_seconds"):
+        assert [*series[family].values()] == [BACK.timestamp() + 50 * MINUTE]

@@ -185,6 +185,8 @@ class Runs(Taking):
         for run in self.runs.values():
             if run.over_since is None:
                 run.settle_first_read(now, wall, whole=whole)
+            if run.info is not None and run.info.end_us is not None:
+                self.heard(run, run.info.end_us)  # which its status rows may have told only now
         self.ready = self.blocks_later = True
 
     def expire(self, now: float) -> None:
