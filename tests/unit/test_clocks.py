@@ -301,6 +301,15 @@ def test_a_worker_row_waits_for_its_try_row_and_is_no_event_meanwhile() -> None:
     assert reading.lines("parsl_tasks") == ['{app="add",executor="htex",state="running"} 1']
 
 
+def test_a_run_whose_worker_rows_wait_for_ever_is_abandoned_all_the_same() -> None:
+    story = [lived(workflow(), PARIS, WINTER), task(0), lived(status(0, "running", 600), UTC, WINTER)]
+    reading = Reading(options(UTC)._replace(abandon_after=100.0)).poll(as_rows(story))
+    for _ in range(11):
+        reading.clock += 10
+        reading.poll()
+    assert reading.lines("parsl_workflow_info") == []
+
+
 def test_what_waits_when_its_run_is_over_counts_as_unknown() -> None:
     story = [
         lived(workflow(began=-HOUR, completed=HOUR), PARIS, WINTER),
