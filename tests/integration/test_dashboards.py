@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from grafana import inventory
+from processes import of_group
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
@@ -140,14 +141,6 @@ def running(
                 continue
 
 
-def group_is_gone(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 def wait_for(what: str, seconds: float, asked: Callable[[], Any]) -> Any:
     """What `asked` gives once it gives something; a connection that is refused counts as nothing."""
     deadline = time.monotonic() + seconds
@@ -221,7 +214,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         assert workflow.wait(240) == 0, (folder / "workflow.log").read_text()
         # Parsl's database manager outlives the workflow, and may write the end once more.
-        wait_for("the last row", 60, lambda: group_is_gone(workflow.pid))
+        wait_for("the last row", 60, lambda: not of_group(workflow.pid))
         end = "parsl_workflow_end_timestamp_seconds"
         wait_for("the run's end", 60, lambda: prometheus.instant(end, time.time()))
         ((run_id, began, ended),) = rows("SELECT run_id, time_began, time_completed FROM workflow")
