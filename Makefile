@@ -105,7 +105,7 @@ $(READY): pyproject.toml $(LOCK)
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml $(LOCK)
-	@echo "Preparing $(@D), 100 MB"
+	@echo "Preparing $(@D): 60 MB, a minute at most"
 	@.ci/environment $(@D) --constraint $(LOCK) --editable '.[demo]'
 	@touch $@
 
