@@ -11,8 +11,9 @@ from cases import NIGHTLY, TIMES
 from hypothesis import settings
 from watched import Log, in_memory
 
-# A shell's background jobs ignore it, and so would all that tests start.
+# A shell's background jobs ignore the one, nohup's the other, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Machines are shared: a slow example is no fault. Whoever tries a change gets the same examples every time; new ones
 # come at night.
