@@ -1,19 +1,27 @@
-# Needs Python 3.10 or later, git and make; everything else each target sees to by itself, in .venv*/ beside this file.
+# Needs Python 3.11 or later, git and make; everything else each target sees to by itself, in .venv*/ beside this file.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint unit integration nightly bench bench-memory bench-postgresql dashboards docs packages programs clean
+.PHONY: help demo test lint unit integration nightly any-input newest fresh-machines bench bench-memory \
+        bench-postgresql dashboards docs lock packages programs clean
 
 export PYTHON ?= python3
 VENV := .venv
+DEMO := .venv-demo
 SQLALCHEMY21 := .venv-sqlalchemy21
+NEWEST := .venv-newest
+LOCK := .ci/lock.txt
+LOCK21 := .ci/lock-sqlalchemy21.txt
+NEXT := sqlalchemy>=2.1,<2.2
 TASKS ?= 1000000
 RUNS ?= 1000
 ROWS ?= 5000000
 TIMES ?= 100
+SUITES ?= bookworm trixie forky
 PY := $(VENV)/bin/python
 READY := $(VENV)/.installed
-PACKAGES := prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager \
+DEMO_PACKAGES := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager
+PACKAGES := $(DEMO_PACKAGES) promtool:prometheus \
             pg_ctlcluster:postgresql victoria-metrics:victoria-metrics npm:npm ps:procps curl:curl
 # Beside what the machine has, tests try these of a later Debian: what people run who do not take Debian's.
 PROGRAMS := .programs
@@ -24,10 +32,11 @@ TODAY := prometheus:prometheus promtool:promtool prometheus-alertmanager:prometh
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 24
 
-demo: $(READY) packages ## a real workflow, the exporter, Prometheus and Alertmanager, until Ctrl-C (or DURATION=60s)
+demo: $(DEMO)/.installed ## a real workflow, the exporter, Prometheus and Alertmanager, until Ctrl-C (or DURATION=60s)
+	@.ci/packages $(DEMO_PACKAGES)
 	@# In a process group of its own (which takes job control, and a shell that stays): Ctrl-C is for the demo to end
 	@# well by, not for make to call it failed.
-	@set -m; $(VENV)/bin/parsl-exporter demo --with-prometheus $(if $(DURATION),--duration $(DURATION)) || exit
+	@set -m; $(DEMO)/bin/parsl-exporter demo --with-prometheus $(if $(DURATION),--duration $(DURATION)) || exit
 
 test: lint unit integration ## everything that a change has to pass
 
@@ -47,9 +56,23 @@ integration: $(READY) packages programs ## tests with real programs (Parsl, Prom
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadfile --durations 12 \
 	    --ignore tests/unit --ignore tests/bench
 
-nightly: $(READY) ## the tests with any input, with TIMES times as many (default 100): an hour or two
+nightly: ## what takes hours: any input TIMES times as often (default 100), newest dependencies, fresh machines
+	@$(MAKE) --no-print-directory --keep-going any-input newest fresh-machines
+
+any-input: $(READY)
 	HYPOTHESIS_PROFILE=nightly TIMES=$(TIMES) $(PY) -m pytest --quiet --numprocesses 4 --durations 12 -m hypothesis \
 	    tests/fuzz tests/unit tests/integration/test_web_clients.py
+
+newest: ## the tests but for style, with the newest that pyproject.toml allows of everything
+	@echo "Preparing $(NEWEST)"
+	@.ci/environment $(NEWEST) --editable '.[test,demo,dashboards]'
+	$(NEWEST)/bin/mypy --python-version $$($(NEWEST)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+	$(NEWEST)/bin/python -m pytest --quiet tests/unit
+	@touch $(NEWEST)/.installed
+	@$(MAKE) --no-print-directory VENV=$(NEWEST) integration
+
+fresh-machines: ## what README begins with, on new machines with the Debian SUITES (default bookworm trixie forky); needs root
+	@failed=0; for suite in $(SUITES); do .ci/fresh-machine $$suite || failed=1; done; exit $$failed
 
 bench: $(READY) ## how harmless and how cheap, as ratios, with TASKS tasks (default 1,000,000)
 	@folder=$$(mktemp --directory); trap 'rm -rf "$$folder"' EXIT; \
@@ -71,21 +94,34 @@ dashboards: $(READY) ## write grafana/dashboards/ anew
 docs: $(READY) ## write docs/metrics.md and docs/configuration.md anew
 	$(PY) docs/build.py
 
+lock: ## pin anew what tests run with: the newest of everything that all supported Pythons can have
+	@.ci/environment .venv-lock uv
+	@compile() { .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+	    --no-header --no-annotate --extra test pyproject.toml "$$@"; }; \
+	compile --extra demo --extra dashboards --output-file $(LOCK); \
+	compile --output-file $(LOCK21) - <<<'$(NEXT)'
+	@git diff --stat -- $(LOCK) $(LOCK21)
+
 packages:
 	@.ci/packages $(PACKAGES)
 
 programs:
 	@.ci/programs $(PROGRAMS) forky $(TODAY)
 
-$(READY): pyproject.toml
-	@echo "Preparing $(@D)"
-	@.ci/environment $(@D) --editable '.[test,demo,dashboards]'
+$(READY): pyproject.toml $(LOCK)
+	@echo "Preparing $(@D), 420 MB"
+	@.ci/environment $(@D) --constraint $(LOCK) --editable '.[test,demo,dashboards]'
+	@touch $@
+
+$(DEMO)/.installed: pyproject.toml $(LOCK)
+	@echo "Preparing $(@D): 60 MB, a minute at most"
+	@.ci/environment $(@D) --constraint $(LOCK) --editable '.[demo]'
 	@touch $@
 
 # Parsl keeps SQLAlchemy below 2.1, so this environment is without Parsl.
-$(SQLALCHEMY21)/.installed: pyproject.toml
-	@echo "Preparing $(@D)"
-	@.ci/environment $(@D) --editable '.[test]' 'sqlalchemy>=2.1,<2.2'
+$(SQLALCHEMY21)/.installed: pyproject.toml $(LOCK21)
+	@echo "Preparing $(@D), 330 MB"
+	@.ci/environment $(@D) --constraint $(LOCK21) --editable '.[test]' '$(NEXT)'
 	@touch $@
 
 clean: ## remove what the other targets made

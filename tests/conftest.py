@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cases import TIMES
+from cases import NIGHTLY, TIMES
 from hypothesis import settings
 from watched import Log, in_memory
 
-# A shell's background jobs ignore it, and so would all that tests start.
+# A shell's background jobs ignore the one, nohup's the other, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-settings.register_profile(
-    "patient", deadline=None, max_examples=100 * TIMES
-)  # machines are shared: a slow example is no fault
+# Machines are shared: a slow example is no fault. Whoever tries a change gets the same examples every time; new ones
+# come at night.
+settings.register_profile("patient", deadline=None, max_examples=100 * TIMES, derandomize=not NIGHTLY)
 settings.load_profile("patient")
 
 

@@ -92,7 +92,8 @@ def serving(folder: Path, *arguments: str | Path, at_once: signal.Signals | None
         process = subprocess.Popen(command, cwd=folder, env=environment(), stderr=stderr)
     try:
         if at_once is not None:
-            until("loading", lambda: "/_socket." in Path(f"/proc/{process.pid}/maps").read_text())
+            # No library of Python's own will do: some builds have them in the interpreter.
+            until("loading", lambda: "/sqlalchemy/" in Path(f"/proc/{process.pid}/maps").read_text())
             process.send_signal(at_once)
         url = until("listening", lambda: _listening(process, log))
         yield Serving(process, log, url)

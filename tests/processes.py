@@ -89,13 +89,23 @@ def eventually(
 
 
 def of_session(leader: int) -> list[int]:
-    """The processes of a session, zombies too."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
+    """The processes of a session that have not ended."""
+    return [pid for pid, _, session in _living() if session == leader]
+
+
+def of_group(leader: int) -> list[int]:
+    """The processes of a process group that have not ended."""
+    return [pid for pid, group, _ in _living() if group == leader]
+
+
+def _living() -> Iterator[tuple[int, int, int]]:
+    """Each process with its group and session, but for zombies: in many a container nobody takes their status."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            if os.getsid(int(path.name)) == leader:
-                found.append(int(path.name))
-    return found
+            # proc(5): the name in brackets may hold anything, brackets and spaces too.
+            state, _, group, session, *_ = path.read_bytes().rpartition(b")")[2].decode().split()
+            if state not in "ZX":
+                yield int(path.parent.name), int(group), int(session)
 
 
 @contextmanager

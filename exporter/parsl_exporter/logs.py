@@ -10,14 +10,9 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import Literal, TextIO
 
 from parsl_exporter.redaction import hide_passwords
-
-if TYPE_CHECKING:
-    _StreamHandler = logging.StreamHandler[TextIO]
-else:
-    _StreamHandler = logging.StreamHandler  # Python 3.10 has no logging.StreamHandler[...]
 
 Format = Literal["logfmt", "json"]
 
@@ -85,7 +80,7 @@ class LineFormatter(logging.Formatter):
         return " ".join(f"{key}={_logfmt(value)}" for key, value in pairs.items())
 
 
-class _Handler(_StreamHandler):
+class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """Drop the event: the stream is gone, and logging's own report would show passwords."""
 

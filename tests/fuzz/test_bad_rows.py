@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 import tracemalloc
 from collections import Counter
@@ -254,7 +253,6 @@ GOOD_LATER = [
 ]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="sqlite3 of Python 3.10 can set no limit")
 @pytest.mark.parametrize(
     "row",
     [

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from grafana import inventory
-from processes import INSTALLED_AND_TODAYS, required, there
+from processes import INSTALLED_AND_TODAYS, of_group, required, there
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
@@ -140,14 +140,6 @@ def running(
                 continue
 
 
-def group_is_gone(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 def wait_for(what: str, seconds: float, asked: Callable[[], Any]) -> Any:
     """What `asked` gives once it gives something; a connection that is refused counts as nothing."""
     deadline = time.monotonic() + seconds
@@ -220,7 +212,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Worl
         )
         assert workflow.wait(240) == 0, (folder / "workflow.log").read_text()
         # Parsl's database manager outlives the workflow, and may write the end once more.
-        wait_for("the last row", 60, lambda: group_is_gone(workflow.pid))
+        wait_for("the last row", 60, lambda: not of_group(workflow.pid))
         everywhere("the run's end", "parsl_workflow_end_timestamp_seconds")
         ((run_id, began, ended),) = rows("SELECT run_id, time_began, time_completed FROM workflow")
         found = {

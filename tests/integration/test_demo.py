@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import psutil
 import pytest
@@ -148,11 +149,50 @@ class TestARun:
                 "an answer of the rules",
                 lambda: '"health":"ok"' in json.dumps(answer("rules"), separators=(",", ":")),
             )
+            until("the alerts", lambda: "ParslAppFailureRatioHigh" in json.dumps(answer("rules")))
             assert '"err"' not in json.dumps(answer("rules"))
-            assert "ParslAppFailureRatioHigh" in json.dumps(answer("rules"))
             assert until("Alertmanager", lambda: answer("alertmanagers")["activeAlertmanagers"])
             ended(shown.process, signal.SIGTERM)
             shown.assert_nothing_is_left()
+
+    def test_no_alert_on_what_is_missing_is_pending_before_there_can_be_anything(self, base: Path) -> None:
+        required("prometheus")
+        with demo(base, *ANYWHERE, "--with-prometheus") as shown:
+            exporter = until(
+                "the exporter",
+                lambda: next((p for name, p in shown.family().items() if "exporter.yml" in name), None),
+            )
+            exporter.suspend()  # a slow machine: Prometheus is there first
+            url = until("its address", lambda: shown.shows(r"Prometheus +(http:\S+)$"))[1]
+
+            def answer(path: str, **asked: str) -> dict[str, list[Any]]:
+                data: dict[str, list[Any]] = json.loads(ask(f"{url}/api/v1/{path}?{urlencode(asked)}"))[
+                    "data"
+                ]
+                return data
+
+            def all_evaluated() -> bool:
+                groups = answer("rules", type="alert")["groups"]
+                rules = [rule for group in groups for rule in group["rules"]]
+                return bool(rules) and not any(rule["lastEvaluation"].startswith("0001") for rule in rules)
+
+            until("a scrape", lambda: answer("query", query="up == 0")["result"])
+            thrice = "count_over_time(parsl:threshold[5m]) >= 3"
+            until("all rules once more", lambda: answer("query", query=thrice)["result"])
+            exporter.resume()
+            until("alerts", all_evaluated, 60)
+            assert answer("query", query="count_over_time(ALERTS[5m])")["result"] == []
+
+    def test_it_says_where_alerts_can_be_seen(self, base: Path) -> None:
+        required("prometheus")
+        with demo(base, *ANYWHERE, "--with-prometheus") as shown:
+            url = until("a page", lambda: shown.shows(r"^  alerts +(http:\S+)$"))[1]
+            page = ask(url).decode()
+            assert '"alerts":' in page or "ParslExporterDown" in until("rules", lambda: _named(ask(url)))
+
+
+def _named(page: bytes) -> str | None:
+    return page.decode() if b"ParslExporterDown" in page else None
 
 
 class TestWhatGoesWrong:

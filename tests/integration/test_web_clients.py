@@ -152,6 +152,16 @@ def test_clients_that_do_not_read_cost_no_copy_of_the_page() -> None:
 # Many clients
 
 
+@pytest.fixture
+def _all_file_descriptors() -> Iterator[None]:
+    """As many as this process may have, as the exporter does; a login gives 1,024, and here both ends count."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("_all_file_descriptors")
 def test_a_thousand_scrapes_at_once_all_get_the_page() -> None:
     with serving() as port, ExitStack() as stack, selectors.DefaultSelector() as waiting:
         clients = [stack.enter_context(connect(port)) for _ in range(1000)]

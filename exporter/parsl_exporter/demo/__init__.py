@@ -24,7 +24,7 @@ from typing import NamedTuple, TextIO
 
 from parsl_exporter.demo.ask import ask
 from parsl_exporter.demo.programs import Programs
-from parsl_exporter.demo.prometheus import alerts_line, start_prometheus
+from parsl_exporter.demo.prometheus import Prometheus, start_prometheus
 from parsl_exporter.demo.summary import Counts, Screen, counts_of, line, table
 from parsl_exporter.duration import duration as seconds_of
 from parsl_exporter.errors import ConfigurationError, ExporterError, UsageError, to_install
@@ -79,11 +79,14 @@ def demo(
     ):
         folder = Path(name)
         links = _start(programs, folder, where)
+        prometheus = None
         if with_prometheus:
-            links += start_prometheus(programs, folder, where.url.removeprefix("http://")) or [
-                ("Prometheus", "not installed; on Debian and Ubuntu: apt-get install prometheus")
-            ]
-        _watch(programs, screen, signals, where, links, begin, seconds)
+            prometheus = start_prometheus(programs, folder, where.url.removeprefix("http://"))
+            if prometheus is None:
+                links.append(
+                    ("Prometheus", "not installed; on Debian and Ubuntu: apt-get install prometheus")
+                )
+        _watch(programs, screen, signals, where, links, prometheus, begin, seconds)
     screen.say(f"Ended after {time.monotonic() - begin:.0f} s; all that was started is gone again.")
     return 0
 
@@ -152,27 +155,33 @@ def _watch(
     signals: SimpleQueue[int],
     where: _Address,
     links: list[tuple[str, str]],
+    prometheus: Prometheus | None,
     begin: float,
     seconds: float,
 ) -> None:
     """Show what goes on until a signal comes or the time is over."""
-    head = [f"  {name:<13} {url}" for name, url in links] + ([f"  {where.note}"] if where.note else [])
-    prometheus = dict(links).get("Prometheus", "")
-    if not screen.live:
-        for text in ["parsl-exporter demo; Ctrl-C ends it", *head]:
-            screen.say(text)
+    said: list[str] = []
     next_line = begin
     while (now := time.monotonic()) < begin + seconds:
         programs.check()
         counts = _counts(where)
-        alerts = _alerts(prometheus)
+        alerts = prometheus.alerts() if prometheus else ""
+        known = links + (prometheus.links if prometheus else [])
+        head = [f"  {name:<13} {url}" for name, url in known] + ([f"  {where.note}"] if where.note else [])
         if screen.live:
             body = table(counts) + ([f"alerts              {alerts}"] if alerts else [])
             title = f"parsl-exporter demo: {now - begin:.0f} s, Ctrl-C ends it"
             screen.show([title, *head, "", *body])
-        elif now >= next_line:
-            screen.say(f"{now - begin:4.0f} s  {line(counts)}" + (f"; alerts: {alerts}" if alerts else ""))
-            next_line += _PLAIN_EVERY
+        else:
+            new = [text for text in ["parsl-exporter demo; Ctrl-C ends it", *head] if text not in said]
+            if now >= next_line:
+                new.append(
+                    f"{now - begin:4.0f} s  {line(counts)}" + (f"; alerts: {alerts}" if alerts else "")
+                )
+                next_line += _PLAIN_EVERY
+            for text in new:
+                screen.say(text)
+            said += new
         try:
             signals.get(timeout=max(0.0, min(_REFRESH, begin + seconds - time.monotonic())))
         except Empty:
@@ -187,15 +196,6 @@ def _counts(where: _Address) -> Counts:
         return counts_of(ask(f"{where.url}/metrics").decode())
     except OSError:  # it is starting; should it have ended, the next look at the programs will tell
         return counts_of("")
-
-
-def _alerts(prometheus: str) -> str:
-    if not prometheus.startswith("http"):
-        return ""
-    try:
-        return alerts_line(prometheus)
-    except OSError:
-        return "Prometheus is starting"
 
 
 @contextmanager

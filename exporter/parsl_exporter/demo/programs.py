@@ -80,6 +80,10 @@ class Programs:
         except OSError as error:
             raise ExporterError(f"{command[0]} cannot be started: {error.strerror or error}") from None
 
+    def send(self, name: str, sent: signal.Signals) -> None:
+        """Send a signal to the program that was started under `name`."""
+        self._started[name].send_signal(sent)
+
     def check(self) -> None:
         """Reap orphans that have ended. Raises ExporterError when a program has ended, with its last words."""
         for name, process in self._started.items():

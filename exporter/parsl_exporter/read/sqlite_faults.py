@@ -1,6 +1,6 @@
 """What an error of SQLite means to the exporter and to the person who reads its log.
 
-Python 3.10 gives no error codes: the texts are SQLite's own (`sqlite3ErrStr` in its `main.c`).
+It is told by the texts, which are SQLite's own (`sqlite3ErrStr` in its `main.c`).
 """
 
 from __future__ import annotations

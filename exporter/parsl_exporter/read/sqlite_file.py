@@ -10,7 +10,6 @@ import os
 import re
 import sqlite3
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -136,8 +135,7 @@ class SqliteFile:
         except sqlite3.Error as error:
             raise self._fault(error) from None
         connection.set_progress_handler(self._past_deadline, _STEPS)
-        if sys.version_info >= (3, 11):
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
         self._connection = connection
 
     def _past_deadline(self) -> bool:
