@@ -13,7 +13,7 @@ COPY --from=wheel /wheels /wheels
 # hadolint ignore=DL3013 # the wheel that was just built, whatever its version; pyproject.toml bounds the others
 RUN python3 -m venv --without-pip /opt/parsl-exporter \
     && wheel=$(echo /wheels/parsl_exporter-*.whl) \
-    && pip --python /opt/parsl-exporter install --no-cache-dir "${wheel}[postgresql,web,fast]"
+    && pip --python /opt/parsl-exporter install --no-cache-dir "${wheel}[postgresql,web]"
 
 FROM exporter-environment AS demo-environment
 # hadolint ignore=DL3013 # the wheel that was just built, whatever its version; pyproject.toml bounds the others

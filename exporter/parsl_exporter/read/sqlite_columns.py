@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -128,6 +128,7 @@ class SqliteColumns:
 
     def __init__(self, reader: SqliteReader) -> None:
         self._reader = reader
+        self._rows_at_once = _AT_ONCE
         self._in_order: Callable[[str, str], bool] = lambda least, greatest: True
 
     def read(
@@ -138,22 +139,23 @@ class SqliteColumns:
         Of managers all rows come unless `in_order` says of the least and the greatest stamp of each that the latter is
         the newest.
 
-        How many is a matter of the table alone: a read that takes too long is begun again with fewer rows, but the
-        next one is not made smaller by it.
+        How many is a matter of how fast the file can be read. That others need the processor, too, does not count: on
+        a busy host smaller reads would cost more, and end no sooner.
         """
         if table is NODE or table.name in _TEXTS:
             first = self._reader.first_after(table, after)
             if first is None:
                 return Batch([], after, more=False)
-            rows = _AT_ONCE
-            while rows >= _FEWEST:
-                try:
-                    self._in_order = in_order
-                    return self._slice(table, first, rows, frozenset(skip))
-                except TooLarge:
-                    break
-                except TimeoutError:
-                    rows //= 4
+            self._in_order = in_order
+            try:
+                while self._rows_at_once >= _FEWEST:
+                    try:
+                        return self._slice(table, first, self._rows_at_once, frozenset(skip))
+                    except TimeoutError:
+                        self._rows_at_once //= 4
+            except TooLarge:
+                pass
+            self._rows_at_once = max(_FEWEST, self._rows_at_once)
         batch = self._reader.tail(table, after, skip=skip)
         return batch._replace(size=len(batch.rows))
 
@@ -161,9 +163,14 @@ class SqliteColumns:
         rowid, run_id = first
         position, newest = self._reader.last_before(table, min(rowid + rows, _LAST_ROWID))
         more, part = position.rowid < newest, position.rowid / newest if newest > 0 else 1.0
-        many = position.rowid - rowid >= _FEWEST
-        with self._reader.stopped_after(_LONGEST_READ) if many else nullcontext():
-            found = self._found(table, _Slice(run_id, rowid, position.rowid, among=False), skip)
+        whole = _Slice(run_id, rowid, position.rowid, among=False)
+        if position.rowid - rowid < _FEWEST:
+            found = self._found(table, whole, skip)
+        else:
+            with self._reader.stopped_after(_LONGEST_READ) as taken:
+                found = self._found(table, whole, skip)
+                if rows < _AT_ONCE and taken() < _LONGEST_READ / 4:
+                    self._rows_at_once = min(_AT_ONCE, 2 * rows)
         return Batch(found.rows, position, more, found.columns, found.size, part)
 
     def _found(self, table: Table, whole: _Slice, skip: frozenset[str]) -> _Found:

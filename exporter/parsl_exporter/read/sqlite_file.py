@@ -177,15 +177,17 @@ class SqliteFile:
         self._schema_version = version
 
     @contextmanager
-    def stopped_after(self, seconds: float) -> Iterator[None]:
+    def stopped_after(self, seconds: float) -> Iterator[Callable[[], float]]:
         """Have statements of the block stop and raise TimeoutError once they take longer than that together.
+
+        Gives what tells how long they have taken.
 
         For how long this thread waits for a processor does not count: what is done would only be done again.
         """
         self._longest, self._begin = seconds, self._monotonic() - waited_for_processor()
         self._stop_at = self._monotonic() + seconds
         try:
-            yield
+            yield lambda: self._monotonic() - waited_for_processor() - self._begin
         finally:
             self._stop_at = math.inf
 
