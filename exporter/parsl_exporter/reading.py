@@ -24,6 +24,8 @@ from parsl_exporter.tables import TABLES, TASK, TRY, WORKFLOW, Row, Table
 
 _ASKED_AT_ONCE = 500
 """Tries whose rows are read again in one transaction."""
+_NAMED_AT_ONCE = 1_000
+"""Tasks or tries whose rows are read by key at once."""
 _LONGEST = 2.0
 """Seconds of reading after which what was read is shown, though there is more: a writer may be faster."""
 
@@ -53,6 +55,7 @@ class _Taken(NamedTuple):
     table: Table
     size: int
     position: Position
+    more: bool
 
 
 class Reading:
@@ -89,6 +92,9 @@ class Reading:
         self.backlog: dict[str, int] = {}
         self._rows_read = rows_read
         self._taken: _Taken | None = None
+        # Of a keyed reader: the tables whose rows are still to come without being asked for by key.
+        self._listing = {TASK.name, TRY.name} if reader.keyed else set()
+        self._ask_again = False
 
     @property
     def untouched(self) -> bool:
@@ -102,7 +108,7 @@ class Reading:
         with self.turn:
             batch = self.reader.read(table, self.positions[table.name], skip=skip)
         self._take(table, batch)
-        self._taken = _Taken(table, batch.size, batch.position)
+        self._taken = _Taken(table, batch.size, batch.position, batch.more)
         self.finish_batch()
         return batch
 
@@ -131,18 +137,28 @@ class Reading:
             self.runs.take(table, rows, self.steady())
 
     def _name(self, *, again: bool = False) -> None:
-        """Read the task and try rows that are to be asked for by key, as far as they are there."""
-        tasks, tries = self.runs.missing(again=again)
+        """Read the task and try rows that are to be asked for by key, as far as they are there.
+
+        Those that `read` is still to bring are asked for when it has come to their end, all at once.
+        """
+        tasks, tries = self.runs.missing()
         if not self.reader.keyed:
             return
-        if tasks:
+        if self._listing:
+            self._ask_again = True
+            return
+        if again or self._ask_again:
+            tasks, tries = self.runs.missing(again=True)
+        self._ask_again = True
+        for i in range(0, len(tasks), _NAMED_AT_ONCE):
             with self.turn:
-                rows = self.reader.tasks(tasks)
+                rows = self.reader.tasks(tasks[i : i + _NAMED_AT_ONCE])
             self._came(TASK, rows)
-        if tries:
+        for i in range(0, len(tries), _NAMED_AT_ONCE):
             with self.turn:
-                rows = self.reader.tries(tries, self.positions[TRY.name])
+                rows = self.reader.tries(tries[i : i + _NAMED_AT_ONCE], self.positions[TRY.name])
             self._came(TRY, rows)
+        self._ask_again = False
 
     def _came(self, table: Table, rows: Sequence[Row]) -> None:
         self.fold(table, rows)
@@ -152,7 +168,9 @@ class Reading:
         """Count the late rows of the batch that was taken; begun again when a lock came between."""
         if self._taken is None:
             return
-        table, count, position = self._taken
+        table, count, position, more = self._taken
+        if not more:
+            self._listing.discard(table.name)
         self._name()
         self._revive()
         self._rows_read[table.name] += count
@@ -162,11 +180,11 @@ class Reading:
     def _revive(self) -> None:
         """Read the earlier rows of finished tasks of which more have come."""
         history: dict[str, list[Row]] = {}
-        keys = self.runs.late_tasks()
-        for key in keys:
-            tries = self.runs.late_tries(key)
+        late = self.runs.late_tasks()
+        keys = list(late)
+        for i in range(0, len(keys), _NAMED_AT_ONCE):
             with self.turn:
-                rows = self.reader.history(key.run_id, key.task_id, self.positions, tries)
+                rows = self.reader.history(keys[i : i + _NAMED_AT_ONCE], self.positions, late)
             for name, found in rows.items():
                 history.setdefault(name, []).extend(found)
         if keys:

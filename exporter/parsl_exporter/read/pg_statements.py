@@ -6,9 +6,13 @@ range scan and a key an index scan, whatever the planner thinks of the table. ps
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
-from parsl_exporter.tables import BLOCK, NODE, Table
+from parsl_exporter.read.heap import Place
+from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY, Table
+
+Ranges: TypeAlias = Sequence[tuple[Place, Place]]
 
 STATE = """
 SELECT c.relname, c.oid, c.relkind = 'r' AND a.amname = 'heap', pg_relation_filenode(c.oid), pg_relation_size(c.oid),
@@ -19,7 +23,7 @@ FROM unnest(%s::text[]) AS n JOIN pg_class c ON c.oid = to_regclass(quote_ident(
 """Of tables by name: all that tells of a change."""
 
 COLUMNS = """
-SELECT c.relname, array_agg(a.attname::text), current_setting('block_size')::int, max(c.reltuples)
+SELECT c.relname, array_agg(a.attname::text), array_agg(a.atttypid::bigint), current_setting('block_size')::int, max(c.reltuples)
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.oid = ANY(%s::oid[]) GROUP BY c.relname
 """
@@ -28,6 +32,11 @@ _ORDER = {BLOCK: "(extract(epoch FROM s.timestamp) * 1000000)::bigint", NODE: "s
 """What orders the rows of a block and of a manager; other rows need no order."""
 _RANGES = "unnest(%(low)s::tid[], %(high)s::tid[]) AS r(low, high)"
 _IN_RANGE = "s.ctid >= r.low AND s.ctid < r.high"
+
+
+def bounds(ranges: Ranges) -> dict[str, list[str]]:
+    """The parameters `low` and `high` of a statement."""
+    return {"low": [str(low) for low, _ in ranges], "high": [str(high) for _, high in ranges]}
 
 
 def columns(table: Table, present: frozenset[str]) -> list[str]:
@@ -50,6 +59,110 @@ def of_places(table: Table, values: Sequence[str], condition: str) -> str:
         f" (SELECT s.ctid AS tid, pg_column_size(s.*) AS size, {condition} AS ours, {inner}"
         f' FROM ONLY "{table.name}" AS s WHERE {_IN_RANGE} OFFSET 0) AS t'
     )
+
+
+_BOOL, _INT8, _INT2, _INT4, _TEXT, _FLOAT8, _VARCHAR, _TIMESTAMP = 16, 20, 21, 23, 25, 701, 1043, 1114
+"""Numbers of types in pg_type.dat, which never change."""
+_INTEGER, _NAME, _NUMBER = (
+    frozenset({_INT8, _INT2, _INT4}),
+    frozenset({_TEXT, _VARCHAR}),
+    frozenset({_INT8, _INT2, _INT4, _FLOAT8}),
+)
+_STAMPS = frozenset({_TIMESTAMP})
+_Kinds: TypeAlias = frozenset[int]
+_Aggregate: TypeAlias = Callable[[str], str]
+
+
+def _integer(column: str) -> str:
+    return f"string_agg(int8send({column}::int8), '')"
+
+
+def _stamp(column: str) -> str:
+    return f"string_agg(timestamp_send({column}), '')"
+
+
+def _name(column: str) -> str:
+    """NULL is as good as the empty text."""
+    return f"string_agg(coalesce({column}, ''), chr(30))"
+
+
+def _beginning(column: str) -> str:
+    return f"string_agg(coalesce(left({column}, 300), ''), chr(30))"
+
+
+def _number(column: str) -> str:
+    return f"string_agg(float8send(coalesce({column}::float8, 'NaN')), '')"
+
+
+def _heartbeat(column: str) -> str:
+    """NULL is as good as the row's stamp."""
+    return f"string_agg(timestamp_send(coalesce({column}, timestamp)), '')"
+
+
+_ID, _AT, _TEXTS = (_integer, _INTEGER), (_stamp, _STAMPS), (_name, _NAME)
+_AGGREGATES: dict[str, Mapping[str, tuple[_Aggregate, _Kinds]]] = {
+    TASK.name: {"task_id": _ID, "task_func_name": _TEXTS},
+    TRY.name: {
+        "task_id": _ID,
+        "try_id": _ID,
+        "task_executor": _TEXTS,
+        "block_id": _TEXTS,
+        "hostname": _TEXTS,
+        "task_fail_history": (_beginning, _NAME),
+    },
+    STATUS.name: {"task_id": _ID, "try_id": _ID, "timestamp": _AT, "task_status_name": _TEXTS},
+    RESOURCE.name: {
+        "task_id": _ID,
+        "try_id": _ID,
+        "timestamp": _AT,
+        **dict.fromkeys(RESOURCE.columns[4:], (_number, _NUMBER)),
+    },
+    NODE.name: {"id": _ID, "timestamp": _AT, "last_heartbeat": (_heartbeat, _STAMPS)},
+}
+_GROUPED = _NAME | _NUMBER | {_BOOL}
+_KEYS = {NODE.name: NODE.columns[: NODE.columns.index("timestamp")]}
+
+
+def in_columns(table: Table, kinds: Mapping[str, int], condition: str) -> str | None:
+    """Rows of the ranges of places `low`, `high` put together: a group for each run, of node rows one for all that is alike.
+
+    Of each group: the table's file, whether `condition` holds, how many rows; their places and bytes; the key; the
+    other columns, put together in one order, of samples after the stamp how many rows have NaN. None when the table or
+    the type of a column is none that can be put together so; `kinds` are the types of all.
+    """
+    aggregates = _AGGREGATES.get(table.name)
+    if aggregates is None or kinds["run_id"] not in _NAME:
+        return None
+    keys = _KEYS.get(table.name, ("run_id",))
+    if any(kinds.get(name, _VARCHAR) not in allowed for name, (_, allowed) in aggregates.items()):
+        return None
+    if any(kinds[name] not in _GROUPED for name in keys):
+        return None
+    values = [
+        aggregate(f'"{name}"') if name in kinds else "NULL" for name, (aggregate, _) in aggregates.items()
+    ]
+    if table is RESOURCE:
+        numbers = ", ".join(f'"{name}"' for name in RESOURCE.columns[4:] if name in kinds)
+        values.insert(3, f"count(*) FILTER (WHERE 'NaN'::float8 IN ({numbers}))")
+    if condition != "true":
+        values = [value if value == "NULL" else _only_ours(value) for value in values]
+    groups = [f'CASE WHEN ours THEN "{name}" END' for name in keys]
+    inner = ", ".join(f's."{name}"' for name in {**dict.fromkeys(keys), **aggregates} if name in kinds)
+    return (
+        "SELECT (SELECT pg_relation_filenode(%(oid)s::oid)), ours, count(*), string_agg(tidsend(tid), ''),"
+        f" string_agg(int4send(size), ''), {', '.join(groups)}, {', '.join(values)}"
+        f" FROM {_RANGES} CROSS JOIN LATERAL"
+        f" (SELECT s.ctid AS tid, pg_column_size(s.*) AS size, coalesce({condition}, false) AS ours, {inner}"
+        f' FROM ONLY "{table.name}" AS s WHERE {_IN_RANGE} OFFSET 0) AS t'
+        f" GROUP BY ours, {', '.join(groups)}"
+    )
+
+
+def _only_ours(aggregate: str) -> str:
+    """The same of the rows that are ours, without the work for the others."""
+    if aggregate.startswith("count(*)"):
+        return aggregate
+    return f"{aggregate} FILTER (WHERE ours)"
 
 
 def of_pages(table: Table, values: Sequence[str], condition: str) -> str:

@@ -15,7 +15,8 @@ class Reader(Protocol):
     `dialect` is SQLAlchemy's word; `longest` the seconds of the longest read since it was last set to 0,
     `read_seconds` those of all reads.
     `remote`: it waits for a server, and so must not hold up others; else it works in this process.
-    `keyed`: task and try rows come from `tasks` and `tries` alone, not from `read`.
+    `keyed`: `read` gives the task and try rows that were there when it was first asked for them, about; those that are
+    missing then, or come later, come from `tasks` and `tries` alone.
     All methods raise SourceBusy, SourceReplaced and SourceFault.
     """
 
@@ -66,11 +67,14 @@ class Reader(Protocol):
         """Give the try rows of these (run_id, task_id, try_id) as they are now; not those that `read` will give."""
 
     def history(
-        self, run_id: str, task_id: int, upto: Mapping[str, Position], known_tries: Collection[int]
+        self,
+        keys: Sequence[tuple[str, int]],
+        upto: Mapping[str, Position],
+        known_tries: Mapping[tuple[str, int], Collection[int]],
     ) -> dict[str, list[Row]]:
-        """Give the rows of one task that were read at these positions, by table.
+        """Give the rows of these (run_id, task_id) that were read at these positions, by table.
 
-        `known_tries`: try_ids that later rows gave; keys of try and resource begin with try_id.
+        `known_tries`: try_ids that later rows of each gave; keys of try and resource begin with try_id.
         """
 
     def writers_since(self, table: Table, stamp: str) -> set[str]:

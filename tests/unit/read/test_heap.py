@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsl_exporter.read.heap import FULL_PAGES_EVERY, NEAR_THE_END, Heap, Place, Visit
+from parsl_exporter.read.heap import FULL_PAGES_EVERY, NEAR_THE_END, Heap, Place, Places, Visit
 
 PAGE, SIZE, SWEEP = 8_192, 92, 60.0
 FULL = 81
@@ -31,7 +32,8 @@ class Table:
     def visit(self, most: int = 64) -> Visit:
         visit = self.heap.visit(self.pages, self.now, most)
         found = [row for row in sorted(self.rows) if any(low <= row < high for low, high in visit.ranges)]
-        self.heap.take(visit, [(row.page << 16 | row.item, SIZE) for row in found], self.now)
+        at = np.array([row.page << 16 | row.item for row in found], np.int64)
+        self.heap.take(visit, Places(at, np.full(len(at), SIZE)), self.now)
         self.found += found
         return visit
 
