@@ -49,7 +49,7 @@ class Places(NamedTuple):
     sizes: Ints
 
 
-NOWHERE = Places(np.empty(0, np.int64), np.empty(0, np.int64))
+NO_PLACES = Places(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 class Visit(NamedTuple):

@@ -1,8 +1,8 @@
 """Reads rows of PostgreSQL in columns: the server puts those of a run together, and NumPy takes them apart.
 
-A column of numbers or stamps comes as one byte string of values as they are in PostgreSQL's binary format, one of names
-as one text. It costs the client a twentieth of the same values row by row, and the server less as well. Of a manager's
-snapshots only the last one counts. Where any row of a visit is not as Parsl writes it, all of them come as rows. Source:
+A column of numbers or stamps comes as one byte string of values in PostgreSQL's binary format, one of names as one
+text. That costs the client a twentieth of the same values row by row, and the server less as well. Of a manager's
+snapshots only the last one counts. Where any row of a visit is not as Parsl writes it, all come as rows. Source:
 postgresql.org/docs, "Binary String Functions" and the `send` functions of the types.
 """
 
@@ -25,7 +25,7 @@ from parsl_exporter.columns import (
     TryColumns,
 )
 from parsl_exporter.read import pg_statements as statements
-from parsl_exporter.read.heap import NOWHERE, Places
+from parsl_exporter.read.heap import NO_PLACES, Places
 from parsl_exporter.read.pg_catalog import Catalog
 from parsl_exporter.read.pg_session import Session
 from parsl_exporter.read.position import OfRun
@@ -66,7 +66,7 @@ class PostgresColumns:
     def read(self, table: Table, ranges: statements.Ranges, skip: Sequence[str]) -> Found:
         """Give the rows in these ranges, but for those of runs in `skip`."""
         if not ranges:
-            return Found([], [], 0, NOWHERE)
+            return Found([], [], 0, NO_PLACES)
         parameters = {"oid": self._catalog.oid(table), "skip": skip, **statements.bounds(ranges)}
         condition = f"{self._ours} AND s.run_id <> ALL(%(skip)s)" if skip else self._ours
         sql = statements.in_columns(table, self._catalog.kinds[table.name], condition)
@@ -81,7 +81,7 @@ class PostgresColumns:
         sql = statements.of_places(table, self._catalog.columns[table.name], condition)
         found = self._session.fetch(sql, parameters)
         if not found:
-            return Found([], [], 0, NOWHERE)
+            return Found([], [], 0, NO_PLACES)
         self._catalog.check_file(table, found[0][-1])
         width = 1 + len(table.columns)
         at = np.array([int.from_bytes(row[width], "big") for row in found], np.int64)
@@ -91,7 +91,7 @@ class PostgresColumns:
     def _in_columns(self, table: Table, found: Sequence[Row]) -> Found:
         """Take apart what a statement of `in_columns` gave: of each group its key, then its values."""
         if not found:
-            return Found([], [], 0, NOWHERE)
+            return Found([], [], 0, NO_PLACES)
         self._catalog.check_file(table, found[0][0])
         taken = [row for row in found if row[1]]
         size = sum(row[2] for row in taken)

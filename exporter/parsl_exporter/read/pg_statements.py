@@ -23,7 +23,8 @@ FROM unnest(%s::text[]) AS n JOIN pg_class c ON c.oid = to_regclass(quote_ident(
 """Of tables by name: all that tells of a change."""
 
 COLUMNS = """
-SELECT c.relname, array_agg(a.attname::text), array_agg(a.atttypid::bigint), current_setting('block_size')::int, max(c.reltuples)
+SELECT c.relname, array_agg(a.attname::text), array_agg(a.atttypid::bigint), current_setting('block_size')::int,
+       max(c.reltuples)
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.oid = ANY(%s::oid[]) GROUP BY c.relname
 """
@@ -124,17 +125,17 @@ _KEYS = {NODE.name: NODE.columns[: NODE.columns.index("timestamp")]}
 
 
 def in_columns(table: Table, kinds: Mapping[str, int], condition: str) -> str | None:
-    """Rows of the ranges of places `low`, `high` put together: a group for each run, of node rows one for all that is alike.
+    """Rows of the ranges of places `low`, `high` put together, those of a run, of node rows all that are alike.
 
-    Of each group: the table's file, whether `condition` holds, how many rows; their places and bytes; the key; the
-    other columns, put together in one order, of samples after the stamp how many rows have NaN. None when the table or
-    the type of a column is none that can be put together so; `kinds` are the types of all.
+    Of each such group: the table's file, whether `condition` holds, how many rows; their places and bytes; the key;
+    the other columns, put together in one order, of samples after the stamp how many rows have NaN. None when the
+    table or the type of a column is none that can be put together so; `kinds` are the types of all.
     """
     aggregates = _AGGREGATES.get(table.name)
     if aggregates is None or kinds["run_id"] not in _NAME:
         return None
     keys = _KEYS.get(table.name, ("run_id",))
-    if any(kinds.get(name, _VARCHAR) not in allowed for name, (_, allowed) in aggregates.items()):
+    if any(kinds[name] not in allowed for name, (_, allowed) in aggregates.items() if name in kinds):
         return None
     if any(kinds[name] not in _GROUPED for name in keys):
         return None

@@ -18,14 +18,14 @@ from sqlalchemy.engine import URL
 
 from parsl_exporter.errors import SourceFault, SourceReplaced
 from parsl_exporter.read import pg_statements as statements
-from parsl_exporter.read.heap import NOWHERE, Heap, Place, Places, Visit
+from parsl_exporter.read.heap import NO_PLACES, Heap, Place, Places, Visit
 from parsl_exporter.read.pg_catalog import APPENDED, Catalog
 from parsl_exporter.read.pg_columns import Found, PostgresColumns
 from parsl_exporter.read.pg_session import Server, Session
 from parsl_exporter.read.position import Batch, Position
 from parsl_exporter.redaction import public
 from parsl_exporter.shard import WHOLE, Shard
-from parsl_exporter.tables import BY_NAME, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
 _PAGES = 1_024
 """Pages of one read."""
@@ -210,7 +210,7 @@ class PostgresReader:
         given = self._given.get(table.name)
         if given is not None and given.visit is not None and given.position == upto:
             heap.take(given.visit, given.places, self._monotonic())
-            self._given[table.name] = given._replace(visit=None, places=NOWHERE)
+            self._given[table.name] = given._replace(visit=None, places=NO_PLACES)
         return heap
 
     def _position(self, rows: int, *state: Any) -> Position:
