@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -36,7 +36,10 @@ ORDINARY: dict[str, dict[str, list[Any]]] = {
         "task_fail_history": ["ValueError('x')", "parsl.errors.Some(" + "x" * 400, "", None],
     },
     "status": {"task_status_name": NAMES, "timestamp": [AT, AT + timedelta(microseconds=1)]},
-    "resource": {"timestamp": [AT, AT.replace(year=1999)], **dict.fromkeys(SAMPLE, [0.0, -2.5, 1e299, None])},
+    "resource": {
+        "timestamp": [AT, AT.replace(year=1999)],
+        **{column: [0.0, -2.5, 1e299, None] for column in SAMPLE},
+    },
 }
 STRANGE: dict[str, dict[str, list[Any]]] = {
     "task": {"task_id": [-1], "run_id": ["", None], "task_func_name": ["a\x1eb"]},
@@ -137,7 +140,7 @@ def values_of(run_id: str, columns: Columns) -> Iterator[tuple[Any, ...]]:
 
 
 def taken(
-    table: Table, rows: list[Row], batches: list[Batch] = []
+    table: Table, rows: list[Row], batches: Sequence[Batch] = ()
 ) -> tuple[Counter[tuple[Any, ...]], Counter[str]]:
     """What the model would take, and how many rows it would reject for which reason."""
     found: Counter[tuple[Any, ...]] = Counter()
@@ -274,8 +277,8 @@ def node(n: int, chance: random.Random) -> dict[str, Any]:
 def last_and_newest(rows: list[Row]) -> dict[tuple[str, str], tuple[Row, str]]:
     """Of each manager its last row, and its newest stamp, a heartbeat that is none as the stamp."""
     found: dict[tuple[str, str], tuple[Row, str]] = {}
-    for row in rows:
-        row = (*row[:10], *(str(datetime.fromisoformat(stamp or row[10])) for stamp in row[10:]))
+    for given in rows:
+        row = (*given[:10], *(str(datetime.fromisoformat(stamp or given[10])) for stamp in given[10:]))
         last, newest = found.get((row[1], row[2]), (row, ""))
         found[row[1], row[2]] = (row if row[0] >= last[0] else last, max(newest, row[10]))
     return found
