@@ -27,7 +27,7 @@ from parsl_exporter.redaction import public
 from parsl_exporter.shard import WHOLE, Shard
 from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
-_PAGES = 1_024
+_PAGES = 512
 """Pages of one read."""
 _FEWEST_PAGES = 8
 _MOST_TRIES = 1_000
