@@ -152,17 +152,17 @@ class Reading:
         self._ask_again = True
         for i in range(0, len(tasks), _NAMED_AT_ONCE):
             with self.turn:
-                rows = self.reader.tasks(tasks[i : i + _NAMED_AT_ONCE])
-            self._came(TASK, rows)
+                batch = self.reader.tasks(tasks[i : i + _NAMED_AT_ONCE])
+            self._came(TASK, batch)
         for i in range(0, len(tries), _NAMED_AT_ONCE):
             with self.turn:
-                rows = self.reader.tries(tries[i : i + _NAMED_AT_ONCE], self.positions[TRY.name])
-            self._came(TRY, rows)
+                batch = self.reader.tries(tries[i : i + _NAMED_AT_ONCE], self.positions[TRY.name])
+            self._came(TRY, batch)
         self._ask_again = False
 
-    def _came(self, table: Table, rows: Sequence[Row]) -> None:
-        self.fold(table, rows)
-        self._rows_read[table.name] += len(rows)
+    def _came(self, table: Table, batch: Batch) -> None:
+        self._take(table, batch)
+        self._rows_read[table.name] += batch.size
 
     def finish_batch(self) -> None:
         """Count the late rows of the batch that was taken; begun again when a lock came between."""
@@ -221,8 +221,8 @@ class Reading:
         keys = list(self.runs.incomplete_tries())
         for i in range(0, len(keys), _ASKED_AT_ONCE):
             with self.turn:
-                rows = self.reader.tries(keys[i : i + _ASKED_AT_ONCE], self.positions[TRY.name])
-            self.fold(TRY, rows)
+                batch = self.reader.tries(keys[i : i + _ASKED_AT_ONCE], self.positions[TRY.name])
+            self._take(TRY, batch)
         self.fold(WORKFLOW, workflows)
 
     def _read_run(self, run_id: str) -> None:

@@ -77,6 +77,19 @@ class PostgresColumns:
                 pass
         return self._in_rows(table, condition, parameters)
 
+    def by_key(self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> Found:
+        """Give the rows of keys, each a run_id and the integers `names`."""
+        parameters = {"oid": self._catalog.oid(table), **statements.key_parameters(names, keys)}
+        sql = statements.in_columns_by_key(table, self._catalog.kinds[table.name], names)
+        if sql is not None:
+            try:
+                return self._in_columns(table, self._session.fetch(sql, parameters, binary=True))
+            except _Strange:
+                pass
+        sql = statements.by_key(table, self._catalog.columns[table.name], names)
+        rows = [row[:-1] for row in self._session.fetch(sql, parameters)]
+        return Found([], rows, len(rows), NO_PLACES)
+
     def _in_rows(self, table: Table, condition: str, parameters: Mapping[str, Any]) -> Found:
         sql = statements.of_places(table, self._catalog.columns[table.name], condition)
         found = self._session.fetch(sql, parameters)

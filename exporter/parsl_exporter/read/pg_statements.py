@@ -7,7 +7,7 @@ range scan and a key an index scan, whatever the planner thinks of the table. ps
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from parsl_exporter.read.heap import Place
 from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY, Table
@@ -97,7 +97,7 @@ def _number(column: str) -> str:
 
 def _heartbeat(column: str) -> str:
     """NULL is as good as the row's stamp."""
-    return f"string_agg(timestamp_send(coalesce({column}, timestamp)), '')"
+    return f"string_agg(timestamp_send(coalesce({column}, t.timestamp)), '')"
 
 
 _ID, _AT, _TEXTS = (_integer, _INTEGER), (_stamp, _STAMPS), (_name, _NAME)
@@ -125,7 +125,17 @@ _KEYS = {NODE.name: NODE.columns[: NODE.columns.index("timestamp")]}
 
 
 def in_columns(table: Table, kinds: Mapping[str, int], condition: str) -> str | None:
-    """Rows of the ranges of places `low`, `high` put together, those of a run, of node rows all that are alike.
+    """Rows of the ranges of places `low`, `high` put together: see `_together`."""
+    return _together(table, kinds, condition, _RANGES, _IN_RANGE)
+
+
+def in_columns_by_key(table: Table, kinds: Mapping[str, int], names: Sequence[str]) -> str | None:
+    """Rows of certain keys put together: see `_together`."""
+    return _together(table, kinds, "true", *_keys(names))
+
+
+def _together(table: Table, kinds: Mapping[str, int], condition: str, given: str, chosen: str) -> str | None:
+    """Rows put together, those of a run, of node rows all that are alike; `chosen` says which, in terms of `given`.
 
     Of each such group: the table's file, whether `condition` holds, how many rows; their places and bytes; the key;
     the other columns, put together in one order, of samples after the stamp how many rows have NaN. None when the
@@ -140,21 +150,21 @@ def in_columns(table: Table, kinds: Mapping[str, int], condition: str) -> str | 
     if any(kinds[name] not in _GROUPED for name in keys):
         return None
     values = [
-        aggregate(f'"{name}"') if name in kinds else "NULL" for name, (aggregate, _) in aggregates.items()
+        aggregate(f't."{name}"') if name in kinds else "NULL" for name, (aggregate, _) in aggregates.items()
     ]
     if table is RESOURCE:
-        numbers = ", ".join(f'"{name}"' for name in RESOURCE.columns[4:] if name in kinds)
+        numbers = ", ".join(f't."{name}"' for name in RESOURCE.columns[4:] if name in kinds)
         values.insert(3, f"count(*) FILTER (WHERE 'NaN'::float8 IN ({numbers}))")
     if condition != "true":
         values = [value if value == "NULL" else _only_ours(value) for value in values]
-    groups = [f'CASE WHEN ours THEN "{name}" END' for name in keys]
+    groups = [f'CASE WHEN ours THEN t."{name}" END' for name in keys]
     inner = ", ".join(f's."{name}"' for name in {**dict.fromkeys(keys), **aggregates} if name in kinds)
     return (
         "SELECT (SELECT pg_relation_filenode(%(oid)s::oid)), ours, count(*), string_agg(tidsend(tid), ''),"
         f" string_agg(int4send(size), ''), {', '.join(groups)}, {', '.join(values)}"
-        f" FROM {_RANGES} CROSS JOIN LATERAL"
+        f" FROM {given} CROSS JOIN LATERAL"
         f" (SELECT s.ctid AS tid, pg_column_size(s.*) AS size, coalesce({condition}, false) AS ours, {inner}"
-        f' FROM ONLY "{table.name}" AS s WHERE {_IN_RANGE} OFFSET 0) AS t'
+        f' FROM ONLY "{table.name}" AS s WHERE {chosen} OFFSET 0) AS t'
         f" GROUP BY ours, {', '.join(groups)}"
     )
 
@@ -175,12 +185,33 @@ def of_pages(table: Table, values: Sequence[str], condition: str) -> str:
     )
 
 
-def by_key(table: Table, values: Sequence[str], keys: Sequence[tuple[str, str]]) -> str:
-    """Rows whose columns `keys` (name, type) have the values at one index of the arrays of the same names."""
-    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in keys)
-    equal = " AND ".join(f"s.{name} = k.{name}" for name, _ in keys)
+def key_parameters(names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[str, object]:
+    """The parameters of a statement by key; a key is run_id, then the integers `names`.
+
+    psycopg looks at each element of a list: of a long one it is much cheaper to write the array out.
+    """
+    run_ids, *columns = zip(*keys, strict=True)
+    places = {run_id: place for place, run_id in enumerate(dict.fromkeys(run_ids), 1)}
+    arrays = {"run": [places[run_id] for run_id in run_ids], **dict(zip(names, columns, strict=True))}
+    written = {name: "{" + ",".join(map(str, column)) + "}" for name, column in arrays.items()}
+    return {"run_ids": list(places), **written}
+
+
+def _keys(names: Sequence[str]) -> tuple[str, str]:
+    """The keys as a table, and the condition of the rows that have one of them."""
+    arrays = ", ".join(f"%({name})s::bigint[]" for name in ("run", *names))
+    equal = "".join(f" AND s.{name} = k.{name}" for name in names)
     return (
-        f"SELECT t.* FROM unnest({arrays}) AS k({', '.join(name for name, _ in keys)}) CROSS JOIN LATERAL"
+        f"unnest({arrays}) AS k({', '.join(('run', *names))})",
+        f"s.run_id = (%(run_ids)s::text[])[k.run]{equal}",
+    )
+
+
+def by_key(table: Table, values: Sequence[str], names: Sequence[str]) -> str:
+    """Rows of certain keys, and after each its place."""
+    keys, equal = _keys(names)
+    return (
+        f"SELECT t.* FROM {keys} CROSS JOIN LATERAL"
         f" (SELECT {', '.join(f'{v} AS c{i}' for i, v in enumerate(values))}, tidsend(s.ctid)"
         f' FROM ONLY "{table.name}" AS s WHERE {equal} OFFSET 0) AS t'
     )

@@ -22,7 +22,7 @@ from parsl_exporter.read.heap import NO_PLACES, Heap, Place, Places, Visit
 from parsl_exporter.read.pg_catalog import APPENDED, Catalog
 from parsl_exporter.read.pg_columns import Found, PostgresColumns
 from parsl_exporter.read.pg_session import Server, Session
-from parsl_exporter.read.position import Batch, Position
+from parsl_exporter.read.position import START, Batch, Position
 from parsl_exporter.redaction import public
 from parsl_exporter.shard import WHOLE, Shard
 from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
@@ -32,9 +32,8 @@ _PAGES = 512
 _FEWEST_PAGES = 8
 _MOST_TRIES = 1_000
 _KEYS_AT_ONCE = 1_000
-_RUN_KEY = (("run_id", "text"),)
-_TASK_KEY = (("task_id", "bigint"), ("run_id", "text"))
-_TRY_KEY = (("try_id", "bigint"), *_TASK_KEY)
+_TASK_KEY = ("task_id",)
+_TRY_KEY = ("task_id", "try_id")
 
 
 class _Given(NamedTuple):
@@ -260,30 +259,36 @@ class PostgresReader:
 
     def workflows(self, run_ids: Sequence[str]) -> list[Row]:
         """Give the workflow rows of these runs."""
-        return self._by_key(WORKFLOW, _RUN_KEY, [(run_id,) for run_id in run_ids])
+        return self._by_key(WORKFLOW, (), [(run_id,) for run_id in run_ids])
 
-    def tasks(self, keys: Sequence[tuple[str, int]]) -> list[Row]:
+    def tasks(self, keys: Sequence[tuple[str, int]]) -> Batch:
         """Give the task rows of these (run_id, task_id)."""
-        return self._by_key(TASK, _TASK_KEY, [(task_id, run_id) for run_id, task_id in keys])
+        return self._named(TASK, _TASK_KEY, keys)
 
-    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> list[Row]:
+    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> Batch:
         """Give the try rows of these (run_id, task_id, try_id)."""
         del upto
-        return self._by_key(TRY, _TRY_KEY, [(try_id, task_id, run_id) for run_id, task_id, try_id in keys])
+        return self._named(TRY, _TRY_KEY, keys)
 
-    def _by_key(
-        self, table: Table, key: Sequence[tuple[str, str]], values: Sequence[tuple[Any, ...]]
-    ) -> list[Row]:
-        return [row[:-1] for row in self._placed_by_key(table, key, values)]
+    def _named(self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> Batch:
+        parts = [
+            self._columns.by_key(table, names, keys[i : i + _KEYS_AT_ONCE])
+            for i in range(0, len(keys), _KEYS_AT_ONCE)
+        ]
+        rows = [row for part in parts for row in part.rows]
+        columns = [of_run for part in parts for of_run in part.columns]
+        return Batch(rows, START, more=False, columns=columns, size=sum(part.size for part in parts))
+
+    def _by_key(self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[Row]:
+        return [row[:-1] for row in self._placed_by_key(table, names, keys)]
 
     def _placed_by_key(
-        self, table: Table, key: Sequence[tuple[str, str]], values: Sequence[tuple[Any, ...]]
+        self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]
     ) -> list[Row]:
-        sql = statements.by_key(table, self._catalog.columns[table.name], key)
+        sql = statements.by_key(table, self._catalog.columns[table.name], names)
         rows: list[Row] = []
-        for i in range(0, len(values), _KEYS_AT_ONCE):
-            columns = zip(*values[i : i + _KEYS_AT_ONCE], strict=True)
-            rows += self._session.fetch(sql, {n: list(v) for (n, _), v in zip(key, columns, strict=True)})
+        for i in range(0, len(keys), _KEYS_AT_ONCE):
+            rows += self._session.fetch(sql, statements.key_parameters(names, keys[i : i + _KEYS_AT_ONCE]))
         return rows
 
     def history(
@@ -293,16 +298,15 @@ class PostgresReader:
         known_tries: Mapping[tuple[str, int], Collection[int]],
     ) -> dict[str, list[Row]]:
         """Give the rows of these (run_id, task_id) that were read at these positions, by table."""
-        tasks = [(task_id, run_id) for run_id, task_id in keys]
-        found = {TASK.name: self._by_key(TASK, _TASK_KEY, tasks)}
+        found = {TASK.name: self._by_key(TASK, _TASK_KEY, keys)}
         found[STATUS.name] = self._read_before(
-            STATUS, upto[STATUS.name], self._placed_by_key(STATUS, _TASK_KEY, tasks)
+            STATUS, upto[STATUS.name], self._placed_by_key(STATUS, _TASK_KEY, keys)
         )
         last = {(run_id, task_id): max(known_tries[run_id, task_id], default=0) for run_id, task_id in keys}
         for row in found[STATUS.name]:
             last[row[1], row[2]] = max(last[row[1], row[2]], row[3] or 0)
         tries = [
-            (try_id, task_id, run_id)
+            (run_id, task_id, try_id)
             for (run_id, task_id), greatest in last.items()
             for try_id in range(min(greatest + 1, _MOST_TRIES))
         ]

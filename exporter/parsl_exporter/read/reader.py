@@ -60,10 +60,10 @@ class Reader(Protocol):
     def workflows(self, run_ids: Sequence[str]) -> list[Row]:
         """Give the workflow rows of these runs as they are now."""
 
-    def tasks(self, keys: Sequence[tuple[str, int]]) -> list[Row]:
-        """Give the task rows of these (run_id, task_id)."""
+    def tasks(self, keys: Sequence[tuple[str, int]]) -> Batch:
+        """Give the task rows of these (run_id, task_id), in a batch of no position."""
 
-    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> list[Row]:
+    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> Batch:
         """Give the try rows of these (run_id, task_id, try_id) as they are now; not those that `read` will give."""
 
     def history(

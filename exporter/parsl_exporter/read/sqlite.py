@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from parsl_exporter.errors import SourceReplaced
-from parsl_exporter.read.position import Batch, Position, position_of
+from parsl_exporter.read.position import START, Batch, Position, position_of
 from parsl_exporter.read.sqlite_columns import SqliteColumns
 from parsl_exporter.read.sqlite_faults import TooLarge
 from parsl_exporter.read.sqlite_file import SqliteFile
@@ -189,21 +189,22 @@ class SqliteReader(SqliteFile):
             yield batch.rows
             after, more = batch.position, batch.more
 
-    def tasks(self, keys: Sequence[tuple[str, int]]) -> list[Row]:
-        """Give nothing: task rows come from `tail`."""
+    def tasks(self, keys: Sequence[tuple[str, int]]) -> Batch:
+        """Give nothing: task rows come from `read`."""
         del keys
-        return []
+        return Batch([], START, more=False)
 
-    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> list[Row]:
+    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> Batch:
         """Give the try rows of these (run_id, task_id, try_id), of the first few hundred at most, up to `upto`."""
         keys = keys[:_KEYS_AT_ONCE]
         columns = self._columns[TRY.name].replace("rowid", '"try".rowid').replace(' "', ' "try"."')
-        return self.fetch(
+        rows = self.fetch(
             f'SELECT {columns} FROM json_each(?) AS k CROSS JOIN "try" ON'
             " \"try\".try_id = json_extract(k.value, '$[2]') AND \"try\".task_id = json_extract(k.value, '$[1]')"
             ' AND "try".run_id = json_extract(k.value, \'$[0]\') WHERE "try".rowid <= ?',
             (json.dumps(keys), upto.rowid),
         )
+        return Batch(rows, START, more=False, size=len(rows))
 
     def history(
         self,

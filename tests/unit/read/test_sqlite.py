@@ -118,7 +118,7 @@ def test_the_rows_of_a_task_that_were_read_come_again_by_key(folder: Path) -> No
         "status": 1,
         "resource": 0,
     }
-    assert [row[1:4] for row in reader.tries([("run-1", 0, 1)], Position(99))] == [("run-1", 0, 1)]
+    assert [row[1:4] for row in reader.tries([("run-1", 0, 1)], Position(99)).rows] == [("run-1", 0, 1)]
 
 
 def test_who_wrote_lately_is_found_from_the_end(folder: Path) -> None:
