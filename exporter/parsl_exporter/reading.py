@@ -171,7 +171,8 @@ class Reading:
         table, count, position, more = self._taken
         if not more:
             self._listing.discard(table.name)
-        self._name()
+        if count or self._ask_again:
+            self._name()
         self._revive()
         self._rows_read[table.name] += count
         self.positions[table.name] = position

@@ -56,7 +56,8 @@ def make(server: Server, database: str, runs: int, tasks: int) -> None:
             f" FROM {series}, generate_series(0, (n % 97 = 0)::int) y, (VALUES {states}) s(state, second)",
             "INSERT INTO resource (try_id, task_id, run_id, timestamp, resource_monitoring_interval,"
             " psutil_process_pid, psutil_process_memory_percent, psutil_process_children_count,"
-            " psutil_process_time_user, psutil_process_time_system, psutil_process_memory_virtual, psutil_process_memory_resident,"
+            " psutil_process_time_user, psutil_process_time_system, psutil_process_memory_virtual,"
+            " psutil_process_memory_resident,"
             " psutil_process_disk_read, psutil_process_disk_write, psutil_process_status,"
             " psutil_process_num_ctx_switches_voluntary, psutil_process_num_ctx_switches_involuntary)"
             f" SELECT (n % 97 = 0)::int, n, '{run_id}', {at} + interval '1 s' * (0.3 + k), 1, 1, 0.5, 0, n * 0.1 + k,"
@@ -64,7 +65,8 @@ def make(server: Server, database: str, runs: int, tasks: int) -> None:
             " generate_series(0, 1) k",
             "INSERT INTO node (run_id, hostname, uid, block_id, cpu_count, total_memory, active, worker_count,"
             f" python_v, timestamp, last_heartbeat) SELECT '{run_id}', 'node' || n % 16, 'manager' || n % 16,"
-            f" (n % 16 / 8)::text, 64, 2::bigint ^ 37, true, 64, '3.11.7', {at} + interval '1 s' * k, {at} FROM {series},"
+            f" (n % 16 / 8)::text, 64, 2::bigint ^ 37, true, 64, '3.11.7', {at} + interval '1 s' * k, {at}"
+            f" FROM {series},"
             " generate_series(0, 1) k",
         )
     server.execute(database, "VACUUM ANALYZE")

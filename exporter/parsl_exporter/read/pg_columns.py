@@ -8,7 +8,7 @@ postgresql.org/docs, "Binary String Functions" and the `send` functions of the t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -62,6 +62,8 @@ class PostgresColumns:
         self._session = session
         self._catalog = catalog
         self._ours = ours
+        self._kinds: Mapping[str, Mapping[str, int]] = {}
+        self._statements: dict[tuple[str, object], str | None] = {}
 
     def read(self, table: Table, ranges: statements.Ranges, skip: Sequence[str]) -> Found:
         """Give the rows in these ranges, but for those of runs in `skip`."""
@@ -69,7 +71,7 @@ class PostgresColumns:
             return Found([], [], 0, NO_PLACES)
         parameters = {"oid": self._catalog.oid(table), "skip": skip, **statements.bounds(ranges)}
         condition = f"{self._ours} AND s.run_id <> ALL(%(skip)s)" if skip else self._ours
-        sql = statements.in_columns(table, self._catalog.kinds[table.name], condition)
+        sql = self._statement(statements.in_columns, table, condition)
         if sql is not None:
             try:
                 return self._in_columns(table, self._session.fetch(sql, parameters, binary=True))
@@ -80,7 +82,7 @@ class PostgresColumns:
     def by_key(self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> Found:
         """Give the rows of keys, each a run_id and the integers `names`."""
         parameters = {"oid": self._catalog.oid(table), **statements.key_parameters(names, keys)}
-        sql = statements.in_columns_by_key(table, self._catalog.kinds[table.name], names)
+        sql = self._statement(statements.in_columns_by_key, table, tuple(names))
         if sql is not None:
             try:
                 return self._in_columns(table, self._session.fetch(sql, parameters, binary=True))
@@ -89,6 +91,17 @@ class PostgresColumns:
         sql = statements.by_key(table, self._catalog.columns[table.name], names)
         rows = [row[:-1] for row in self._session.fetch(sql, parameters)]
         return Found([], rows, len(rows), NO_PLACES)
+
+    def _statement(
+        self, make: Callable[[Table, Mapping[str, int], Any], str | None], table: Table, choice: object
+    ) -> str | None:
+        """A statement, made once as long as the tables stay what they are."""
+        if self._kinds is not self._catalog.kinds:
+            self._kinds, self._statements = self._catalog.kinds, {}
+        key = (table.name, choice)
+        if key not in self._statements:
+            self._statements[key] = make(table, self._kinds[table.name], choice)
+        return self._statements[key]
 
     def _in_rows(self, table: Table, condition: str, parameters: Mapping[str, Any]) -> Found:
         sql = statements.of_places(table, self._catalog.columns[table.name], condition)

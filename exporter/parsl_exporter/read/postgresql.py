@@ -196,7 +196,7 @@ class PostgresReader:
             if fault.reason == "timeout":
                 self._pages = max(_FEWEST_PAGES, self._pages // 4)
             raise
-        self._pages = min(_PAGES, self._pages * 2)
+        self._pages = min(_PAGES, self._pages + self._pages // 8)
         return found
 
     def _heap(self, table: Table, upto: Position) -> Heap:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pg import tables
+from pg import history, tables
 from pg.server import Server
 from pg.watching import settle, watching
 
 from parsl_exporter import first_read
 from parsl_exporter.errors import SourceBusy, SourceReplaced
-from parsl_exporter.read import postgresql
+from parsl_exporter.read import pg_session, postgresql
 from parsl_exporter.read.position import Batch, Position
 from parsl_exporter.read.postgresql import PostgresReader
 from parsl_exporter.tables import Table
@@ -167,3 +167,15 @@ def test_finished_tasks_that_were_forgotten_too_early_come_back_many_at_once(
         assert asked["history"] > 100
         assert asked["history calls"] < asked["history"] / 20
         assert settle(watch, server, "late", tmp_path / "twin.db", 20) == []
+
+
+def test_a_server_that_is_too_slow_for_so_many_pages_is_asked_for_fewer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_PAGES", 100_000)
+    monkeypatch.setitem(pg_session._SESSION, "statement_timeout", "100ms")
+    history.make(server, "slow", 300_000)
+    with watching(server.url("slow", "reader")) as watch:
+        watch.poll()
+        assert "timeout" in watch.condition
+        watch.wait(lambda: watch.source.ready, 60)

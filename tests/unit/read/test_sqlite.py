@@ -118,6 +118,14 @@ def test_the_rows_of_a_task_that_were_read_come_again_by_key(folder: Path) -> No
         "status": 1,
         "resource": 0,
     }
+    both = [("run-1", 1), ("run-1", 0), ("run-2", 0)]
+    found = reader.history(both, upto, {key: {1} for key in both})
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "task": 2,
+        "try": 2,
+        "status": 1,
+        "resource": 0,
+    }
     assert [row[1:4] for row in reader.tries([("run-1", 0, 1)], Position(99)).rows] == [("run-1", 0, 1)]
 
 
