@@ -25,6 +25,8 @@ from parsl_exporter.tables import TABLES, TASK, TRY, WORKFLOW, Row, Table
 
 _ASKED_AT_ONCE = 500
 """Tries whose rows are read again in one transaction."""
+_NAMED_AT_ONCE = 1_000
+"""Tasks or tries whose rows are read by key at once."""
 _LONGEST = 2.0
 """Seconds of reading after which what was read is shown, though there is more: a writer may be faster."""
 
@@ -60,6 +62,7 @@ class _Taken(NamedTuple):
     table: Table
     size: int
     position: Position
+    more: bool
 
 
 class Reading:
@@ -100,6 +103,9 @@ class Reading:
         self.backlog: dict[str, int] = {}
         self._rows_read = rows_read
         self._taken: _Taken | None = None
+        # Of a keyed reader: the tables whose rows are still to come without being asked for by key.
+        self._listing = {TASK.name, TRY.name} if reader.keyed else set()
+        self._ask_again = False
 
     @property
     def untouched(self) -> bool:
@@ -113,7 +119,7 @@ class Reading:
         with self.turn:
             batch = self.reader.read(table, self.positions[table.name], skip=skip, in_order=self._in_order)
         self._take(table, batch)
-        self._taken = _Taken(table, batch.size, batch.position)
+        self._taken = _Taken(table, batch.size, batch.position, batch.more)
         self.finish_batch()
         return batch
 
@@ -150,29 +156,42 @@ class Reading:
             self.runs.take(table, rows, self.steady(), self.wall())
 
     def _name(self, *, again: bool = False) -> None:
-        """Read the task and try rows that are to be asked for by key, as far as they are there."""
-        tasks, tries = self.runs.missing(again=again)
+        """Read the task and try rows that are to be asked for by key, as far as they are there.
+
+        Those that `read` is still to bring are asked for when it has come to their end, all at once.
+        """
+        tasks, tries = self.runs.missing()
         if not self.reader.keyed:
             return
-        if tasks:
+        if self._listing:
+            self._ask_again = True
+            return
+        if again or self._ask_again:
+            tasks, tries = self.runs.missing(again=True)
+        self._ask_again = True
+        for i in range(0, len(tasks), _NAMED_AT_ONCE):
             with self.turn:
-                rows = self.reader.tasks(tasks)
-            self._came(TASK, rows)
-        if tries:
+                batch = self.reader.tasks(tasks[i : i + _NAMED_AT_ONCE])
+            self._came(TASK, batch)
+        for i in range(0, len(tries), _NAMED_AT_ONCE):
             with self.turn:
-                rows = self.reader.tries(tries, self.positions[TRY.name])
-            self._came(TRY, rows)
+                batch = self.reader.tries(tries[i : i + _NAMED_AT_ONCE], self.positions[TRY.name])
+            self._came(TRY, batch)
+        self._ask_again = False
 
-    def _came(self, table: Table, rows: Sequence[Row]) -> None:
-        self.fold(table, rows)
-        self._rows_read[table.name] += len(rows)
+    def _came(self, table: Table, batch: Batch) -> None:
+        self._take(table, batch)
+        self._rows_read[table.name] += batch.size
 
     def finish_batch(self) -> None:
         """Count the late rows of the batch that was taken; begun again when a lock came between."""
         if self._taken is None:
             return
-        table, count, position = self._taken
-        self._name()
+        table, count, position, more = self._taken
+        if not more:
+            self._listing.discard(table.name)
+        if count or self._ask_again:
+            self._name()
         self._revive()
         self._rows_read[table.name] += count
         self.positions[table.name] = position
@@ -181,11 +200,11 @@ class Reading:
     def _revive(self) -> None:
         """Read the earlier rows of finished tasks of which more have come."""
         history: dict[str, list[Row]] = {}
-        keys = self.runs.late_tasks()
-        for key in keys:
-            tries = self.runs.late_tries(key)
+        late = self.runs.late_tasks()
+        keys = list(late)
+        for i in range(0, len(keys), _NAMED_AT_ONCE):
             with self.turn:
-                rows = self.reader.history(key.run_id, key.task_id, self.positions, tries)
+                rows = self.reader.history(keys[i : i + _NAMED_AT_ONCE], self.positions, late)
             for name, found in rows.items():
                 history.setdefault(name, []).extend(found)
         if keys:
@@ -229,8 +248,8 @@ class Reading:
         keys = list(self.runs.incomplete_tries())
         for i in range(0, len(keys), _ASKED_AT_ONCE):
             with self.turn:
-                rows = self.reader.tries(keys[i : i + _ASKED_AT_ONCE], self.positions[TRY.name])
-            self.fold(TRY, rows)
+                batch = self.reader.tries(keys[i : i + _ASKED_AT_ONCE], self.positions[TRY.name])
+            self._take(TRY, batch)
         self.fold(WORKFLOW, workflows)
         for run_id in known:
             if (run := self.runs.runs.get(run_id)) is not None:

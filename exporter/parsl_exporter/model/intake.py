@@ -88,7 +88,8 @@ def _usable(rows: Sequence[Row]) -> Mask:
     try:
         values = np.array([row[5:] for row in rows], np.float64)
         if values.ndim == 2 and not any(isinstance(v, (str, bytes)) for row in rows for v in row[5:]):
-            return np.asarray(~(np.abs(values) >= TOO_MUCH).any(axis=1))
+            missing = np.array([[v is None for v in row[5:]] for row in rows], np.bool_)
+            return np.asarray(((np.abs(values) < TOO_MUCH) | missing).all(axis=1))
     except (TypeError, ValueError, OverflowError):
         pass
     return np.array([usable(row[5:]) for row in rows], np.bool_)

@@ -38,22 +38,21 @@ class Runs(Taking):
     `now`: seconds of a clock that never steps; `wall`: UTC epoch seconds.
     """
 
-    def late_tasks(self) -> list[TaskKey]:
-        """Finished tasks of which more rows have come: their earlier rows are needed to count those truly."""
-        return [
-            TaskKey(run_id, task_id)
-            for run_id, parts in self.aside.items()
-            for task_id in np.unique(np.concatenate([part.columns.task_ids for part in parts])).tolist()
-        ]
+    def late_tasks(self) -> dict[tuple[str, int], set[int]]:
+        """Finished tasks of which more rows have come, and the try_ids that those give.
 
-    def late_tries(self, key: TaskKey) -> set[int]:
-        """The try_ids that the later rows of a finished task give."""
-        return {
-            try_id
-            for part, _ in self.aside[key.run_id]
-            if not isinstance(part, TaskColumns)
-            for try_id in part.try_ids[part.task_ids == key.task_id].tolist()
-        }
+        Their earlier rows are needed to count the later ones truly.
+        """
+        found: dict[tuple[str, int], set[int]] = {}
+        for run_id, parts in self.aside.items():
+            for part, _ in parts:
+                if isinstance(part, TaskColumns):
+                    for task_id in np.unique(part.task_ids).tolist():
+                        found.setdefault(TaskKey(run_id, task_id), set())
+                    continue
+                for task_id, try_id in np.unique(np.stack([part.task_ids, part.try_ids]), axis=1).T.tolist():
+                    found.setdefault(TaskKey(run_id, task_id), set()).add(try_id)
+        return found
 
     def revive(self, history: Mapping[str, Sequence[Row]], now: float) -> None:
         """Take the earlier rows (table name -> rows) of all late tasks, then the rows that were set aside."""

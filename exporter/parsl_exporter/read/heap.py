@@ -10,9 +10,13 @@ time, the others in turn. Sources: postgresql.org/docs, "Database Page Layout" a
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from parsl_exporter.columns import Ints
 
 PAGE_HEADER = 24
 ITEM_POINTER = 4
@@ -24,6 +28,8 @@ MOST_SWEPT = 8_192
 FULL_PAGES_EVERY = 64
 """Full pages are visited too, in one of so many sweeps: a row smaller than all before may have found room."""
 _FIRST_GUESS = 1_024
+_GROWTH = 1.2
+_Counts: TypeAlias = npt.NDArray[np.uint16]
 
 
 class Place(NamedTuple):
@@ -34,6 +40,16 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"({self.page},{self.item})"
+
+
+class Places(NamedTuple):
+    """Where rows were found: `at` is page << 16 | item, `sizes` their bytes."""
+
+    at: Ints
+    sizes: Ints
+
+
+NO_PLACES = Places(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 class Visit(NamedTuple):
@@ -59,25 +75,26 @@ class Heap:
         self._since: float | None = None
         self._smallest = _FIRST_GUESS
         # Of each page: the items 1..n that are read without a gap, and the bytes that the rows read leave free.
-        self._through = array("H")
-        self._room = array("H")
+        self._pages = 0
+        self._through: _Counts = np.empty(0, np.uint16)
+        self._room: _Counts = np.empty(0, np.uint16)
         # Of a page with gaps: one bit for each item beyond the first gap that is read.
         self._beyond: dict[int, int] = {}
 
     @property
     def pages(self) -> int:
         """The number of pages that were gone through at least once."""
-        return len(self._through)
+        return self._pages
 
     def holds(self, page: int, item: int) -> bool:
         """Say whether the row at this place was read."""
-        if page >= len(self._through):
+        if page >= self._pages:
             return False
-        return item <= self._through[page] or bool(self._beyond.get(page, 0) >> item & 1)
+        return item <= int(self._through[page]) or bool(self._beyond.get(page, 0) >> item & 1)
 
     def any_from(self, page: int) -> bool:
         """Say whether any row was read on this page or a later one."""
-        return any(self._through[page:]) or any(p >= page for p in self._beyond)
+        return bool(self._through[page : self._pages].any()) or any(p >= page for p in self._beyond)
 
     # --- what to visit --------------------------------------------------------------------------------------
 
@@ -93,8 +110,7 @@ class Heap:
             return Visit(fresh, end, self._swept, swept_round=False)
         near = max(0, known - NEAR_THE_END)
         target = self._swept_by(now, known)
-        again = [p for p in range(self._swept, min(target, near)) if self._due(p)]
-        again += [p for p in range(near, known) if self._has_room(p)]
+        again = [*self._due(self._swept, min(target, near)), *self._with_room(near, known)]
         return Visit([*self._unread(again), *fresh], end, target, swept_round=target >= known)
 
     def _swept_by(self, now: float, known: int) -> int:
@@ -103,11 +119,15 @@ class Heap:
         by_now = int(known * min(1.0, (now - since) / self._sweep)) if self._sweep > 0 else known
         return max(self._swept, min(by_now, self._swept + MOST_SWEPT))
 
-    def _has_room(self, page: int) -> bool:
-        return self._room[page] >= self._smallest
+    def _with_room(self, low: int, high: int) -> list[int]:
+        found: list[int] = (low + np.flatnonzero(self._room[low:high] >= self._smallest)).tolist()
+        return found
 
-    def _due(self, page: int) -> bool:
-        return self._room[page] >= self._smallest or page % FULL_PAGES_EVERY == self.sweeps % FULL_PAGES_EVERY
+    def _due(self, low: int, high: int) -> list[int]:
+        due = self._room[low:high] >= self._smallest
+        due[(self.sweeps - low) % FULL_PAGES_EVERY :: FULL_PAGES_EVERY] = True
+        found: list[int] = (low + np.flatnonzero(due)).tolist()
+        return found
 
     def _unread(self, pages: Iterable[int]) -> Iterator[tuple[Place, Place]]:
         """The parts of these pages that hold no row read before; parts of pages side by side are one."""
@@ -126,7 +146,7 @@ class Heap:
 
     def _gaps(self, page: int) -> Iterator[tuple[int, int | None]]:
         """The first and the last item of each gap; the last gap of a page has no end."""
-        item = self._through[page] + 1
+        item = int(self._through[page]) + 1
         bits = self._beyond.get(page, 0) >> item
         while bits:
             unread = (bits & -bits).bit_length() - 1
@@ -140,24 +160,12 @@ class Heap:
 
     # --- what was read --------------------------------------------------------------------------------------
 
-    def take(self, visit: Visit, rows: Iterable[tuple[int, int]], now: float) -> None:
-        """A visit was made, and what it found was taken: (place, bytes) of each row; place is page << 16 | item."""
-        through, room, beyond = self._through, self._room, self._beyond
-        fresh = visit.end - len(through)
-        if fresh > 0:
-            through.extend([0] * fresh)
-            room.extend([self._capacity] * fresh)
-        smallest = self._smallest
-        for place, size in rows:
-            page, item = place >> 16, place & 0xFFFF
-            taken = (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT + ITEM_POINTER
-            smallest = min(smallest, taken)
-            room[page] = max(0, room[page] - taken)
-            if item == through[page] + 1 and page not in beyond:
-                through[page] = item
-            else:
-                self._add_beyond(page, item)
-        self._smallest = smallest
+    def take(self, visit: Visit, places: Places, now: float) -> None:
+        """A visit was made, and the rows that it found at these places were taken."""
+        if visit.end > self._pages:
+            self._reach(visit.end)
+        if len(places.at):
+            self._take(places)
         self._swept = visit.swept
         if self._since is None:
             self._since = now
@@ -165,9 +173,40 @@ class Heap:
             self._swept, self._since = 0, now
             self.sweeps += 1
 
+    def _reach(self, pages: int) -> None:
+        """Know so many pages; the new ones hold no row that was read."""
+        if pages > len(self._through):
+            more = int(pages * _GROWTH) - self._pages
+            self._through = np.concatenate([self._through[: self._pages], np.zeros(more, np.uint16)])
+            self._room = np.concatenate([self._room[: self._pages], np.zeros(more, np.uint16)])
+        self._through[self._pages : pages] = 0
+        self._room[self._pages : pages] = self._capacity
+        self._pages = pages
+
+    def _take(self, places: Places) -> None:
+        at, sizes = places
+        if (at[1:] < at[:-1]).any():
+            order = np.argsort(at)
+            at, sizes = at[order], sizes[order]
+        taken = (sizes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT + ITEM_POINTER
+        self._smallest = min(self._smallest, int(taken.min()))
+        page = at >> 16
+        first = np.flatnonzero(np.concatenate([[True], page[1:] != page[:-1]]))
+        last = np.append(first[1:], len(at)) - 1
+        pages = page[first]
+        self._room[pages] = np.maximum(0, self._room[pages] - np.add.reduceat(taken, first))
+        # Where the items of a page follow each other and those read before, the last one tells it all.
+        plain = (at[first] & 0xFFFF == self._through[pages] + 1) & (at[last] - at[first] == last - first)
+        if self._beyond:
+            plain &= ~np.isin(pages, list(self._beyond))
+        self._through[pages[plain]] = at[last[plain]] & 0xFFFF
+        for i in np.flatnonzero(~plain).tolist():
+            for place in at[first[i] : last[i] + 1].tolist():
+                self._add_beyond(place >> 16, place & 0xFFFF)
+
     def _add_beyond(self, page: int, item: int) -> None:
         bits = self._beyond.get(page, 0) | 1 << item
-        through = self._through[page]
+        through = int(self._through[page])
         while bits >> (through + 1) & 1:
             through += 1
         self._through[page] = through
@@ -178,5 +217,4 @@ class Heap:
 
     def shrink(self, size: int) -> None:
         """The table ends earlier now: VACUUM gave empty pages at its end back."""
-        del self._through[size:]
-        del self._room[size:]
+        self._pages = min(self._pages, size)

@@ -34,6 +34,8 @@ _NONE = _State(0, False, 0, 0, 0, 0, False)
 class Catalog:
     """The tables at the last look: `columns` is a `Row` of each as SQL; `estimates` their rows, roughly.
 
+    `kinds`: the type of each column, by the number that the server gives it.
+
     `shown` names the database in messages.
     """
 
@@ -41,6 +43,7 @@ class Catalog:
         self.page_size = 8_192
         self.schema: dict[str, frozenset[str]] = {}
         self.columns: dict[str, list[str]] = {}
+        self.kinds: dict[str, dict[str, int]] = {}
         self.estimates: dict[str, int] = {}
         self._session = session
         self._shown = shown
@@ -95,7 +98,8 @@ class Catalog:
         described = self._session.fetch(statements.COLUMNS, ([state.oid for state in states.values()],))
         schema = {row[0]: frozenset(row[1]) for row in described}
         check_schema(schema, self._shown, put_away=_PUT_AWAY)
-        self.page_size = described[0][2]
-        self.estimates = {row[0]: max(0, int(row[3])) for row in described}
+        self.page_size = described[0][3]
+        self.estimates = {row[0]: max(0, int(row[4])) for row in described}
+        self.kinds = {row[0]: dict(zip(row[1], row[2], strict=True)) for row in described}
         self.schema = schema
         self.columns = {table.name: statements.columns(table, schema[table.name]) for table in TABLES}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
-from psycopg.types.string import TextLoader
+from psycopg.types.string import TextBinaryLoader, TextLoader
 from sqlalchemy.engine import URL
 
 from parsl_exporter.errors import ExporterError, SourceBusy, SourceFault
@@ -45,6 +45,7 @@ _SESSION = {
     "DateStyle": "ISO",
     "enable_seqscan": "off",
     "jit": "off",
+    "work_mem": "32MB",
     "row_security": "off",
 }
 _SETTLE = "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)"
@@ -107,6 +108,8 @@ class Session:
         connection.adapters.register_loader("timestamp", TextLoader)
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
             connection.adapters.register_loader("text", _LenientLoader)
+            connection.adapters.register_loader("text", _LenientBinaryLoader)
+            connection.adapters.register_loader("varchar", _LenientBinaryLoader)
         self.fetch(_SETTLE, (list(_SESSION), list(_SESSION.values())))
         found = self.fetch(
             "SELECT pg_is_in_recovery(), system_identifier, timeline_id, pg_postmaster_start_time()::text,"
@@ -126,7 +129,9 @@ class Session:
         if connection is not None:
             connection.close()
 
-    def fetch(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+    def fetch(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, binary: bool = False
+    ) -> list[Row]:
         """Run one statement in a transaction of its own. Raises SourceBusy and SourceFault."""
         connection = self._connection
         if connection is None:
@@ -134,7 +139,7 @@ class Session:
         begin = self._monotonic()
         try:
             with DEADLINES.within(DEADLINE + _GRACE, connection.fileno()):
-                return connection.execute(sql, parameters or None).fetchall()
+                return connection.execute(sql, parameters or None, binary=binary).fetchall()
         except (psycopg.Error, UnicodeError, ValueError, OverflowError) as error:
             raise self._fault(error, self._monotonic() - begin) from None
         finally:
@@ -180,6 +185,13 @@ class Session:
 
 class _LenientLoader(TextLoader):
     """Of a database without an encoding: what is not UTF-8 stands as backslash escapes."""
+
+    def load(self, data: bytes | bytearray | memoryview) -> str:
+        return bytes(data).decode("utf-8", "backslashreplace")
+
+
+class _LenientBinaryLoader(TextBinaryLoader):
+    """The same of a result in binary."""
 
     def load(self, data: bytes | bytearray | memoryview) -> str:
         return bytes(data).decode("utf-8", "backslashreplace")

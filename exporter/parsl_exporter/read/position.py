@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from parsl_exporter.columns import Columns
 from parsl_exporter.tables import Row, Table
@@ -46,6 +46,10 @@ class Batch(NamedTuple):
 def position_of(table: Table, row: Row) -> Position:
     """The position of a row as read."""
     return Position(row[0], row[1 : 1 + table.identity])
+
+
+InOrder: TypeAlias = Callable[[str, str], bool]
+"""Says of stamps between two, the least and the greatest of them as texts, whether the latter is the newest."""
 
 
 def in_order_of_texts(least: str, greatest: str) -> bool:

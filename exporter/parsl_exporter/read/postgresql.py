@@ -1,10 +1,11 @@
 """Reads Parsl's PostgreSQL database without harm: read-only, in short statements, each a transaction of its own.
 
 Many runs write at once and commit in any order, so a row counts as read by its place in the table (`heap.py`).
-Parsl updates task, try and workflow rows, which moves them: those are read by key, new workflow rows by the age
-of the transaction that wrote them, where reading one twice does no harm. The other tables' rows are never
-updated or deleted by Parsl: where the server's statistics tell of any that are, all is read anew, as after a
-restart of the server, VACUUM FULL, TRUNCATE or a restore. Parsl's keys: `parsl/monitoring/db_manager.py`.
+Parsl updates task, try and workflow rows, which moves them. Task and try rows are gone through once, and what that
+missed or came later is read by key; new workflow rows by the age of the transaction that wrote them. Reading one of
+those twice does no harm. The other tables' rows are never updated or deleted by Parsl: where the server's statistics
+tell of any that are, all is read anew, as after a restart of the server, VACUUM FULL, TRUNCATE or a restore. Parsl's
+keys: `parsl/monitoring/db_manager.py`.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ import numpy as np
 from sqlalchemy.engine import URL
 
 from parsl_exporter.columns import Ints
-from parsl_exporter.errors import SourceReplaced
+from parsl_exporter.errors import SourceFault, SourceReplaced
 from parsl_exporter.read import pg_statements as statements
-from parsl_exporter.read.heap import Heap, Place, Visit
+from parsl_exporter.read.heap import NO_PLACES, Heap, Place, Places, Visit
 from parsl_exporter.read.pg_catalog import APPENDED, Catalog
+from parsl_exporter.read.pg_columns import Found, PostgresColumns
 from parsl_exporter.read.pg_session import Server, Session
-from parsl_exporter.read.position import Batch, OfRun, Position, in_order_of_texts
+from parsl_exporter.read.position import START, Batch, InOrder, OfRun, Position, in_order_of_texts
 from parsl_exporter.redaction import public
 from parsl_exporter.shard import WHOLE, Shard
-from parsl_exporter.tables import BY_NAME, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
-LONGEST_READ = 0.05
-"""Seconds that a read of new pages should take: it grows and shrinks towards it."""
-_FEWEST, _MOST = 8, 256
+_PAGES = 512
+"""Pages of one read."""
+_FEWEST_PAGES = 8
 _MOST_TRIES = 1_000
 _KEYS_AT_ONCE = 1_000
-_RUN_KEY = (("run_id", "text"),)
-_TASK_KEY = (("task_id", "bigint"), ("run_id", "text"))
-_TRY_KEY = (("try_id", "bigint"), *_TASK_KEY)
+_TASK_KEY = ("task_id",)
+_TRY_KEY = ("task_id", "try_id")
 
 
 class _Given(NamedTuple):
@@ -42,7 +43,14 @@ class _Given(NamedTuple):
 
     position: Position
     visit: Visit | None
-    places: list[tuple[int, int]]
+    places: Places
+
+
+class _Scan(NamedTuple):
+    """How far the pages of task or try are gone through that were there when that began."""
+
+    page: int
+    end: int
 
 
 class _Sweep(NamedTuple):
@@ -82,7 +90,8 @@ class PostgresReader:
         self._heaps: dict[str, Heap] = {}
         self._given: dict[str, _Given] = {}
         self._given_workflows: dict[str, tuple[bytes, str]] = {}
-        self._limits = dict.fromkeys(BY_NAME, 64)
+        self._columns = PostgresColumns(self._session, self._catalog, self._ours)
+        self._pages = _PAGES
         self._serial = 0
         self._snapshot = ""
         self._swept_at: dict[str, int] = {}
@@ -152,42 +161,60 @@ class PostgresReader:
 
     # --- new rows -------------------------------------------------------------------------------------------
 
+    def places(self, table: Table, of_run: OfRun) -> Ints:
+        """Give no places: rows of PostgreSQL have no order."""
+        del table
+        return np.zeros(len(of_run.columns.task_ids), np.int64)
+
     def read(
         self,
         table: Table,
         after: Position,
         *,
         skip: Collection[str] = (),
-        in_order: Callable[[str, str], bool] = in_order_of_texts,
+        in_order: InOrder = in_order_of_texts,
     ) -> Batch:
-        """Give rows not read before, each once."""
-        batch = self.tail(table, after, skip=skip)
-        return batch._replace(size=len(batch.rows))
+        """Give rows not read before: of pages never visited, then of those with room for more.
 
-    def places(self, table: Table, of_run: OfRun) -> Ints:
-        """Give no places: rows of PostgreSQL have no order."""
-        del table
-        return np.zeros(len(of_run.columns.task_ids), np.int64)
-
-    def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
-        """Give rows not read before, each once: of pages never visited, then of those with room for more."""
+        Each once, but a task or try row that is updated meanwhile may come twice, or not at all.
+        """
         if table is WORKFLOW:
             return self._tail_workflows(after)
         if table not in APPENDED:
-            return Batch([], after, more=False)
+            return self._scan(table, after, skip, in_order)
         heap = self._heap(table, after)
         size = self._catalog.pages(table)
         if size < heap.pages:
             if heap.any_from(size):
                 raise SourceReplaced(f"{self.database}: rows of {table.name} are gone; reading it anew")
             heap.shrink(size)
-        begin = self._monotonic()
-        visit = heap.visit(size, begin, self._limits[table.name])
-        rows, places = self._read(table, visit.ranges, skip)
-        self._adapt(table, self._monotonic() - begin, full=visit.end < size)
-        position = self._position(after.rowid + len(places))
-        self._given[table.name] = _Given(position, visit, places)
-        return Batch(rows, position, visit.end < size, part=visit.end / size if size else 1.0)
+        visit = heap.visit(size, self._monotonic(), self._pages)
+        found = self._find(table, visit.ranges, skip, in_order)
+        position = self._position(after.rowid + len(found.places.at))
+        self._given[table.name] = _Given(position, visit, found.places)
+        return _batch(found, position, visit.end, size)
+
+    def _scan(self, table: Table, after: Position, skip: Collection[str], in_order: InOrder) -> Batch:
+        """Give the task or try rows that were there at the first call, page by page, and then no more."""
+        scan = _Scan(0, self._catalog.pages(table)) if after.identity is None else after.identity[1]
+        end = min(scan.end, scan.page + self._pages)
+        ranges = [(Place(scan.page, 1), Place(end, 0))] if end > scan.page else []
+        found = self._find(table, ranges, skip, in_order)
+        position = self._position(after.rowid + len(found.places.at), scan._replace(page=end))
+        return _batch(found, position, end, scan.end)
+
+    def _find(
+        self, table: Table, ranges: Sequence[tuple[Place, Place]], skip: Collection[str], in_order: InOrder
+    ) -> Found:
+        """Read ranges of places; where the server is too slow for so many pages, the next read asks for fewer."""
+        try:
+            found = self._columns.read(table, ranges, list(skip), in_order)
+        except SourceFault as fault:
+            if fault.reason == "timeout":
+                self._pages = max(_FEWEST_PAGES, self._pages // 4)
+            raise
+        self._pages = min(_PAGES, self._pages + self._pages // 8)
+        return found
 
     def _heap(self, table: Table, upto: Position) -> Heap:
         """What was read of a table at a position."""
@@ -199,37 +226,12 @@ class PostgresReader:
         given = self._given.get(table.name)
         if given is not None and given.visit is not None and given.position == upto:
             heap.take(given.visit, given.places, self._monotonic())
-            self._given[table.name] = given._replace(visit=None, places=[])
+            self._given[table.name] = given._replace(visit=None, places=NO_PLACES)
         return heap
 
     def _position(self, rows: int, *state: Any) -> Position:
         self._serial += 1
         return Position(rows, (self._serial, *state))
-
-    def _adapt(self, table: Table, taken: float, *, full: bool) -> None:
-        limit = self._limits[table.name]
-        if taken > LONGEST_READ:
-            limit = int(limit * LONGEST_READ / taken)
-        elif taken < LONGEST_READ / 2 and full:
-            limit *= 2
-        self._limits[table.name] = min(_MOST, max(_FEWEST, limit))
-
-    def _read(
-        self, table: Table, ranges: Sequence[tuple[Place, Place]], skip: Collection[str]
-    ) -> tuple[list[Row], list[tuple[int, int]]]:
-        """The rows in these ranges that are to be taken, and the (place, bytes) of all that are there."""
-        if not ranges:
-            return [], []
-        condition = f"{self._ours} AND s.run_id <> ALL(%(skip)s)" if skip else self._ours
-        found = self._session.fetch(
-            statements.of_places(table, self._catalog.columns[table.name], condition),
-            {"oid": self._catalog.oid(table), "skip": list(skip), **_bounds(ranges)},
-        )
-        if found:
-            self._catalog.check_file(table, found[0][-1])
-        width = 1 + len(table.columns)
-        places = [(int.from_bytes(row[width], "big"), row[width + 1]) for row in found]
-        return [row[:width] for row in found if row[width + 2]], places
 
     def _tail_workflows(self, after: Position) -> Batch:
         """Give rows written since they were last looked at: of the last pages each time, of the others in turn."""
@@ -240,14 +242,14 @@ class PostgresReader:
         else:
             sweep = after.identity[1]
         size = self._catalog.pages(WORKFLOW)
-        near = max(0, size - _MOST)
+        near = max(0, size - _PAGES)
         if sweep.known is None:
-            end = min(size, sweep.page + _MOST)
+            end = min(size, sweep.page + _PAGES)
             ranges = [(Place(sweep.page, 1), Place(end, 0))]
             done = end >= size
         else:
             part = (now - sweep.since) / self._sweep if self._sweep else 1.0
-            end = max(sweep.page, min(near, int(near * part), sweep.page + _MOST))
+            end = max(sweep.page, min(near, int(near * part), sweep.page + _PAGES))
             ranges = [(Place(sweep.page, 1), Place(end, 0)), (Place(near, 1), Place(size, 0))]
             done = end >= near
         condition = self._ours
@@ -257,12 +259,14 @@ class PostgresReader:
         self._workflow_sweeps += done
         sweep = _Sweep(0, sweep.known_next, oldest_running, now) if done else sweep._replace(page=end)
         position = self._position(after.rowid + len(rows), sweep)
-        return Batch(rows, position, more=sweep.known is None)
+        return Batch(
+            rows, position, more=sweep.known is None, size=len(rows), part=min(1.0, end / max(1, size))
+        )
 
     def _versions(self, ranges: Sequence[tuple[Place, Place]], condition: str) -> Iterator[Row]:
         """Workflow rows, but for those that are as they were when they were last given."""
         sql = statements.of_pages(WORKFLOW, self._catalog.columns[WORKFLOW.name], condition)
-        for *row, place, transaction in self._session.fetch(sql, _bounds(ranges)):
+        for *row, place, transaction in self._session.fetch(sql, statements.bounds(ranges)):
             version = (place, transaction)
             if self._given_workflows.get(row[1]) != version:
                 self._given_workflows[row[1]] = version
@@ -272,43 +276,57 @@ class PostgresReader:
 
     def workflows(self, run_ids: Sequence[str]) -> list[Row]:
         """Give the workflow rows of these runs."""
-        return self._by_key(WORKFLOW, _RUN_KEY, [(run_id,) for run_id in run_ids])
+        return self._by_key(WORKFLOW, (), [(run_id,) for run_id in run_ids])
 
-    def tasks(self, keys: Sequence[tuple[str, int]]) -> list[Row]:
+    def tasks(self, keys: Sequence[tuple[str, int]]) -> Batch:
         """Give the task rows of these (run_id, task_id)."""
-        return self._by_key(TASK, _TASK_KEY, [(task_id, run_id) for run_id, task_id in keys])
+        return self._named(TASK, _TASK_KEY, keys)
 
-    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> list[Row]:
+    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> Batch:
         """Give the try rows of these (run_id, task_id, try_id)."""
         del upto
-        return self._by_key(TRY, _TRY_KEY, [(try_id, task_id, run_id) for run_id, task_id, try_id in keys])
+        return self._named(TRY, _TRY_KEY, keys)
 
-    def _by_key(
-        self, table: Table, key: Sequence[tuple[str, str]], values: Sequence[tuple[Any, ...]]
-    ) -> list[Row]:
-        return [row[:-1] for row in self._placed_by_key(table, key, values)]
+    def _named(self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> Batch:
+        parts = [
+            self._columns.by_key(table, names, keys[i : i + _KEYS_AT_ONCE])
+            for i in range(0, len(keys), _KEYS_AT_ONCE)
+        ]
+        rows = [row for part in parts for row in part.rows]
+        columns = [of_run for part in parts for of_run in part.columns]
+        return Batch(rows, START, more=False, columns=columns, size=sum(part.size for part in parts))
+
+    def _by_key(self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[Row]:
+        return [row[:-1] for row in self._placed_by_key(table, names, keys)]
 
     def _placed_by_key(
-        self, table: Table, key: Sequence[tuple[str, str]], values: Sequence[tuple[Any, ...]]
+        self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]
     ) -> list[Row]:
-        sql = statements.by_key(table, self._catalog.columns[table.name], key)
+        sql = statements.by_key(table, self._catalog.columns[table.name], names)
         rows: list[Row] = []
-        for i in range(0, len(values), _KEYS_AT_ONCE):
-            columns = zip(*values[i : i + _KEYS_AT_ONCE], strict=True)
-            rows += self._session.fetch(sql, {n: list(v) for (n, _), v in zip(key, columns, strict=True)})
+        for i in range(0, len(keys), _KEYS_AT_ONCE):
+            rows += self._session.fetch(sql, statements.key_parameters(names, keys[i : i + _KEYS_AT_ONCE]))
         return rows
 
     def history(
-        self, run_id: str, task_id: int, upto: Mapping[str, Position], known_tries: Collection[int]
+        self,
+        keys: Sequence[tuple[str, int]],
+        upto: Mapping[str, Position],
+        known_tries: Mapping[tuple[str, int], Collection[int]],
     ) -> dict[str, list[Row]]:
-        """Give the rows of one task that were read at these positions, by table."""
-        task = (task_id, run_id)
-        found = {TASK.name: self._by_key(TASK, _TASK_KEY, [task])}
+        """Give the rows of these (run_id, task_id) that were read at these positions, by table."""
+        found = {TASK.name: self._by_key(TASK, _TASK_KEY, keys)}
         found[STATUS.name] = self._read_before(
-            STATUS, upto[STATUS.name], self._placed_by_key(STATUS, _TASK_KEY, [task])
+            STATUS, upto[STATUS.name], self._placed_by_key(STATUS, _TASK_KEY, keys)
         )
-        last = max((*known_tries, *(row[3] for row in found[STATUS.name])), default=0)
-        tries = [(try_id, *task) for try_id in range(min(last + 1, _MOST_TRIES))]
+        last = {(run_id, task_id): max(known_tries[run_id, task_id], default=0) for run_id, task_id in keys}
+        for row in found[STATUS.name]:
+            last[row[1], row[2]] = max(last[row[1], row[2]], row[3] or 0)
+        tries = [
+            (run_id, task_id, try_id)
+            for (run_id, task_id), greatest in last.items()
+            for try_id in range(min(greatest + 1, _MOST_TRIES))
+        ]
         found[TRY.name] = self._by_key(TRY, _TRY_KEY, tries)
         found[RESOURCE.name] = self._read_before(
             RESOURCE, upto[RESOURCE.name], self._placed_by_key(RESOURCE, _TRY_KEY, tries)
@@ -326,9 +344,11 @@ class PostgresReader:
         if table not in APPENDED:
             return Batch([], Position(), more=False)
         heap = self._heap(table, upto)
-        end = min(heap.pages, after + _MOST)
+        end = min(heap.pages, after + _PAGES)
         sql = statements.of_pages(table, self._catalog.columns[table.name], "s.run_id = %(run_id)s")
-        found = self._session.fetch(sql, {"run_id": run_id, **_bounds([(Place(after, 1), Place(end, 0))])})
+        found = self._session.fetch(
+            sql, {"run_id": run_id, **statements.bounds([(Place(after, 1), Place(end, 0))])}
+        )
         rows = [row[:-2] for row in found if heap.holds(*_page_and_item(row[-2]))]
         return Batch(rows, Position(end), more=end < heap.pages)
 
@@ -337,8 +357,11 @@ class PostgresReader:
         sql = statements.of_pages(table, self._catalog.columns[table.name], self._ours)
         end = self._catalog.pages(table)
         while end > 0 and count > 0:
-            begin = max(0, end - _MOST)
-            rows = [row[:-2] for row in self._session.fetch(sql, _bounds([(Place(begin, 1), Place(end, 0))]))]
+            begin = max(0, end - _PAGES)
+            rows = [
+                row[:-2]
+                for row in self._session.fetch(sql, statements.bounds([(Place(begin, 1), Place(end, 0))]))
+            ]
             yield rows
             end, count = begin, count - len(rows)
 
@@ -347,7 +370,7 @@ class PostgresReader:
         runs: set[str] = set()
         end = self._catalog.pages(table)
         while end > 0:
-            begin = max(0, end - _MOST)
+            begin = max(0, end - _PAGES)
             slice_ = {"low": str(Place(begin, 1)), "high": str(Place(end, 0)), "stamp": stamp}
             newest, found = self._session.fetch(statements.writers(table), slice_)[0]
             if newest is not None and newest < stamp:
@@ -357,8 +380,9 @@ class PostgresReader:
         return runs
 
 
-def _bounds(ranges: Sequence[tuple[Place, Place]]) -> dict[str, list[str]]:
-    return {"low": [str(low) for low, _ in ranges], "high": [str(high) for _, high in ranges]}
+def _batch(found: Found, position: Position, done: int, of: int) -> Batch:
+    part = done / of if of else 1.0
+    return Batch(found.rows, position, done < of, found.columns, found.size, part)
 
 
 def _page_and_item(place: bytes) -> tuple[int, int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from parsl_exporter.columns import Ints
-from parsl_exporter.read.position import Batch, OfRun, Position, in_order_of_texts
+from parsl_exporter.read.position import Batch, InOrder, OfRun, Position, in_order_of_texts
 from parsl_exporter.tables import Row, Table
 
 
@@ -16,7 +16,8 @@ class Reader(Protocol):
     `dialect` is SQLAlchemy's word; `longest` the seconds of the longest read since it was last set to 0,
     `read_seconds` those of all reads.
     `remote`: it waits for a server, and so must not hold up others; else it works in this process.
-    `keyed`: task and try rows come from `tasks` and `tries` alone, not from `read`.
+    `keyed`: `read` gives the task and try rows that were there when it was first asked for them, about; those that are
+    missing then, or come later, come from `tasks` and `tries` alone.
     All methods raise SourceBusy, SourceReplaced and SourceFault.
     """
 
@@ -51,7 +52,7 @@ class Reader(Protocol):
         after: Position,
         *,
         skip: Collection[str] = (),
-        in_order: Callable[[str, str], bool] = in_order_of_texts,
+        in_order: InOrder = in_order_of_texts,
     ) -> Batch:
         """Give rows that were not read at the position `after`, each once. Rows of runs in `skip` are left out.
 
@@ -72,18 +73,21 @@ class Reader(Protocol):
     def workflows(self, run_ids: Sequence[str]) -> list[Row]:
         """Give the workflow rows of these runs as they are now."""
 
-    def tasks(self, keys: Sequence[tuple[str, int]]) -> list[Row]:
-        """Give the task rows of these (run_id, task_id)."""
+    def tasks(self, keys: Sequence[tuple[str, int]]) -> Batch:
+        """Give the task rows of these (run_id, task_id), in a batch of no position."""
 
-    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> list[Row]:
+    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> Batch:
         """Give the try rows of these (run_id, task_id, try_id) as they are now; not those that `read` will give."""
 
     def history(
-        self, run_id: str, task_id: int, upto: Mapping[str, Position], known_tries: Collection[int]
+        self,
+        keys: Sequence[tuple[str, int]],
+        upto: Mapping[str, Position],
+        known_tries: Mapping[tuple[str, int], Collection[int]],
     ) -> dict[str, list[Row]]:
-        """Give the rows of one task that were read at these positions, by table.
+        """Give the rows of these (run_id, task_id) that were read at these positions, by table.
 
-        `known_tries`: try_ids that later rows gave; keys of try and resource begin with try_id.
+        `known_tries`: try_ids that later rows of each gave; keys of try and resource begin with try_id.
         """
 
     def writers_since(self, table: Table, stamp: str) -> set[str]:

@@ -16,11 +16,19 @@ from typing import Any
 
 from parsl_exporter.columns import Ints
 from parsl_exporter.errors import SourceReplaced
-from parsl_exporter.read.position import Batch, OfRun, Position, in_order_of_texts, position_of
+from parsl_exporter.read.position import (
+    START,
+    Batch,
+    InOrder,
+    OfRun,
+    Position,
+    in_order_of_texts,
+    position_of,
+)
 from parsl_exporter.read.sqlite_columns import SqliteColumns
 from parsl_exporter.read.sqlite_faults import TooLarge
 from parsl_exporter.read.sqlite_file import SqliteFile
-from parsl_exporter.tables import BY_NAME, TOO_LARGE, TRY, WORKFLOW, Row, Table
+from parsl_exporter.tables import BY_NAME, RESOURCE, STATUS, TASK, TOO_LARGE, TRY, WORKFLOW, Row, Table
 
 LONGEST_READ = 0.01
 """Seconds that a read transaction should take: batches grow and shrink towards it."""
@@ -55,7 +63,7 @@ class SqliteReader(SqliteFile):
         after: Position,
         *,
         skip: Collection[str] = (),
-        in_order: Callable[[str, str], bool] = in_order_of_texts,
+        in_order: InOrder = in_order_of_texts,
     ) -> Batch:
         """Give the next rows past `after`, in columns where they fit."""
         return self._in_columns.read(table, after, skip, in_order)
@@ -196,45 +204,67 @@ class SqliteReader(SqliteFile):
             yield batch.rows
             after, more = batch.position, batch.more
 
-    def tasks(self, keys: Sequence[tuple[str, int]]) -> list[Row]:
-        """Give nothing: task rows come from `tail`."""
+    def tasks(self, keys: Sequence[tuple[str, int]]) -> Batch:
+        """Give nothing: task rows come from `read`."""
         del keys
-        return []
+        return Batch([], START, more=False)
 
-    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> list[Row]:
+    def tries(self, keys: Sequence[tuple[str, int, int]], upto: Position) -> Batch:
         """Give the try rows of these (run_id, task_id, try_id), of the first few hundred at most, up to `upto`."""
         keys = keys[:_KEYS_AT_ONCE]
         columns = self._columns[TRY.name].replace("rowid", '"try".rowid').replace(' "', ' "try"."')
-        return self.fetch(
+        rows = self.fetch(
             f'SELECT {columns} FROM json_each(?) AS k CROSS JOIN "try" ON'
             " \"try\".try_id = json_extract(k.value, '$[2]') AND \"try\".task_id = json_extract(k.value, '$[1]')"
             ' AND "try".run_id = json_extract(k.value, \'$[0]\') WHERE "try".rowid <= ?',
             (json.dumps(keys), upto.rowid),
         )
+        return Batch(rows, START, more=False, size=len(rows))
 
     def history(
-        self, run_id: str, task_id: int, upto: Mapping[str, Position], known_tries: Collection[int]
+        self,
+        keys: Sequence[tuple[str, int]],
+        upto: Mapping[str, Position],
+        known_tries: Mapping[tuple[str, int], Collection[int]],
     ) -> dict[str, list[Row]]:
-        """Give the rows of one task up to the given positions, by table. All look-ups go by primary key.
+        """Give the rows of these (run_id, task_id) up to the given positions, by table; look-ups go by primary key.
 
-        `known_tries`: try_ids that later rows gave; keys of try and resource begin with try_id.
+        `known_tries`: try_ids that later rows of each gave; keys of try and resource begin with try_id.
         """
+        last = {key: max(known_tries[key], default=0) for key in keys}
         found: dict[str, list[Row]] = {}
-        for name in ("task", "status"):
-            found[name] = self._rows(
-                BY_NAME[name],
-                "task_id = ? AND run_id = ? AND rowid <= ?",
-                (task_id, run_id, upto[name].rowid),
-            )
-        last = max((*known_tries, *(r[3] for r in found["status"] if isinstance(r[3], int))), default=0)
-        tries = json.dumps(list(range(min(last + 1, _MOST_TRIES))))
-        for name in ("try", "resource"):
-            found[name] = self._rows(
-                BY_NAME[name],
-                "try_id IN (SELECT value FROM json_each(?)) AND task_id = ? AND run_id = ? AND rowid <= ?",
-                (tries, task_id, run_id, upto[name].rowid),
-            )
+        for table in (TASK, STATUS):
+            found[table.name] = self._by_key(table, ("task_id", "run_id"), [k[::-1] for k in last], upto)
+        for row in found[STATUS.name]:
+            if isinstance(row[3], int):
+                last[row[1], row[2]] = max(last[row[1], row[2]], row[3])
+        tries = [
+            (try_id, task_id, run_id)
+            for (run_id, task_id), greatest in last.items()
+            for try_id in range(min(greatest + 1, _MOST_TRIES))
+        ]
+        for table in (TRY, RESOURCE):
+            found[table.name] = self._by_key(table, ("try_id", "task_id", "run_id"), tries, upto)
         return found
+
+    def _by_key(
+        self,
+        table: Table,
+        names: Sequence[str],
+        keys: Sequence[tuple[Any, ...]],
+        upto: Mapping[str, Position],
+    ) -> list[Row]:
+        """Give the rows whose columns `names` are as one of the keys has it, in short reads."""
+        rows: list[Row] = []
+        equal = " AND ".join(f"t.{name} = json_extract(k.value, '$[{i}]')" for i, name in enumerate(names))
+        for i in range(0, len(keys), _KEYS_AT_ONCE):
+            rows += self._rows(
+                table,
+                f'rowid IN (SELECT t.rowid FROM json_each(?) AS k CROSS JOIN "{table.name}" AS t ON {equal})'
+                " AND rowid <= ?",
+                (json.dumps(keys[i : i + _KEYS_AT_ONCE]), upto[table.name].rowid),
+            )
+        return rows
 
     def writers_since(self, table: Table, stamp: str) -> set[str]:
         """Give the runs that wrote rows stamped `stamp` (as text) or later, seen from the table's end backwards.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import chain
@@ -29,7 +29,7 @@ from parsl_exporter.columns import (
     TryColumns,
     naive_stamps,
 )
-from parsl_exporter.read.position import Batch, OfRun, Position
+from parsl_exporter.read.position import Batch, InOrder, OfRun, Position
 from parsl_exporter.read.sqlite_faults import TooLarge
 from parsl_exporter.tables import NODE, RESOURCE, STATUS, TASK, TOO_LARGE, TRY, Row, Table
 
@@ -129,11 +129,9 @@ class SqliteColumns:
     def __init__(self, reader: SqliteReader) -> None:
         self._reader = reader
         self._rows_at_once = _AT_ONCE
-        self._in_order: Callable[[str, str], bool] = lambda least, greatest: True
+        self._in_order: InOrder = lambda least, greatest: True
 
-    def read(
-        self, table: Table, after: Position, skip: Collection[str], in_order: Callable[[str, str], bool]
-    ) -> Batch:
+    def read(self, table: Table, after: Position, skip: Collection[str], in_order: InOrder) -> Batch:
         """Give the next rows past `after`, in columns where they fit. Raises what `SqliteReader.tail` does.
 
         Of managers all rows come unless `in_order` says of the least and the greatest stamp of each that the latter is

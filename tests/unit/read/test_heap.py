@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from random import Random
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsl_exporter.read.heap import FULL_PAGES_EVERY, NEAR_THE_END, Heap, Place, Visit
+from parsl_exporter.read.heap import FULL_PAGES_EVERY, NEAR_THE_END, NO_PLACES, Heap, Place, Places, Visit
 
 PAGE, SIZE, SWEEP = 8_192, 92, 60.0
 FULL = 81
@@ -31,7 +33,8 @@ class Table:
     def visit(self, most: int = 64) -> Visit:
         visit = self.heap.visit(self.pages, self.now, most)
         found = [row for row in sorted(self.rows) if any(low <= row < high for low, high in visit.ranges)]
-        self.heap.take(visit, [(row.page << 16 | row.item, SIZE) for row in found], self.now)
+        at = np.array([row.page << 16 | row.item for row in found], np.int64)
+        self.heap.take(visit, Places(at, np.full(len(at), SIZE)), self.now)
         self.found += found
         return visit
 
@@ -131,3 +134,34 @@ def test_pages_that_vacuum_gave_back_are_read_again_when_they_come_back() -> Non
     table.catch_up()
 
     assert sorted(table.found) == [(0, 1), (4, 1)]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(1, 12)), max_size=40, unique=True),
+        min_size=1,
+        max_size=4,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_rows_taken_at_once_in_any_order_count_as_if_taken_one_by_one(
+    visits: list[list[tuple[int, int]]], chance: Random
+) -> None:
+    at_once, one_by_one = Heap(PAGE, SWEEP), Heap(PAGE, SWEEP)
+    visit = Visit([], 6, 0, swept_round=False)
+    one_by_one.take(visit, NO_PLACES, 0.0)
+    taken: set[tuple[int, int]] = set()
+    for rows in visits:
+        new = [row for row in rows if row not in taken]
+        taken |= set(new)
+        sizes = [24 + chance.randrange(6_000) for _ in new]
+        at = np.array([page << 16 | item for page, item in new], np.int64)
+        at_once.take(visit, Places(at, np.array(sizes, np.int64)), 0.0)
+        for i in chance.sample(range(len(new)), len(new)):
+            one_by_one.take(visit, Places(at[i : i + 1], np.array(sizes[i : i + 1])), 0.0)
+
+    places = [(page, item) for page in range(6) for item in range(1, 14)]
+    assert [at_once.holds(*place) for place in places] == [place in taken for place in places]
+    assert [one_by_one.holds(*place) for place in places] == [place in taken for place in places]
+    assert at_once.visit(9, 0.0, 9) == one_by_one.visit(9, 0.0, 9)

@@ -111,14 +111,22 @@ def test_the_rows_of_a_task_that_were_read_come_again_by_key(folder: Path) -> No
     ]
     reader = opened(write(folder / "a.db", story))
     upto = dict.fromkeys(("task", "try", "status", "resource"), Position(9)) | {"status": Position(1)}
-    found = reader.history("run-1", 0, upto, known_tries=())
+    found = reader.history([("run-1", 0)], upto, {("run-1", 0): ()})
     assert {name: len(rows) for name, rows in found.items()} == {
         "task": 1,
         "try": 2,
         "status": 1,
         "resource": 0,
     }
-    assert [row[1:4] for row in reader.tries([("run-1", 0, 1)], Position(99))] == [("run-1", 0, 1)]
+    both = [("run-1", 1), ("run-1", 0), ("run-2", 0)]
+    found = reader.history(both, upto, {key: {1} for key in both})
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "task": 2,
+        "try": 2,
+        "status": 1,
+        "resource": 0,
+    }
+    assert [row[1:4] for row in reader.tries([("run-1", 0, 1)], Position(99)).rows] == [("run-1", 0, 1)]
 
 
 def test_who_wrote_lately_is_found_from_the_end(folder: Path) -> None:
@@ -158,7 +166,9 @@ def test_a_writer_never_finds_it_locked_between_two_calls(folder: Path) -> None:
         reader.changed,
         lambda: reader.tail(STATUS, START),
         lambda: reader.tail(STATUS, START, skip={"x"}),
-        lambda: reader.history("x", 1, dict.fromkeys(("task", "try", "status", "resource"), START), (0,)),
+        lambda: reader.history(
+            [("x", 1)], dict.fromkeys(("task", "try", "status", "resource"), START), {("x", 1): (0,)}
+        ),
         lambda: reader.tries([("x", 0, 0)], Position(99)),
         lambda: reader.workflows(["x"]),
         lambda: reader.writers_since(STATUS, ""),
