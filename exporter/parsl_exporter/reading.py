@@ -98,6 +98,7 @@ class Reading:
             run_zones=options.run_zones,
             only=options.only,
             worker_zones=options.worker_zones,
+            keyed=reader.keyed,
         )
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
         self.backlog: dict[str, int] = {}
@@ -160,9 +161,9 @@ class Reading:
 
         Those that `read` is still to bring are asked for when it has come to their end, all at once.
         """
-        tasks, tries = self.runs.missing()
         if not self.reader.keyed:
             return
+        tasks, tries = self.runs.missing()
         if self._listing:
             self._ask_again = True
             return

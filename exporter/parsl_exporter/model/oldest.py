@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Ints, Mask
+from parsl_exporter.columns import Codes, Ints, Mask, distinct
 
 Still: TypeAlias = Callable[[int, Codes, Ints], Mask]
 """Says of tasks (by place) whether they are in a state since then, in that group."""
@@ -40,9 +40,13 @@ class Oldest:
     def __init__(self) -> None:
         self._parts: defaultdict[int, list[_Part]] = defaultdict(list)
 
+    def __len__(self) -> int:
+        """The number of entries held."""
+        return sum(len(part) for parts in self._parts.values() for part in parts)
+
     def enter(self, groups: Codes, tasks: Codes, at: Ints, still: Still) -> None:
         """Tasks entered the state."""
-        for group in np.unique(groups).tolist():
+        for group in distinct(groups).tolist():
             of = groups == group
             parts = self._parts[group]
             parts.append(_Part(at[of], tasks[of]))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Ints, Mask
+from parsl_exporter.columns import Codes, Ints, Mask, distinct
 from parsl_exporter.model import contribution
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.run_facts import Info, Limits, Waiting
@@ -121,10 +121,10 @@ class Run(RunSums):
                 places = places[~later]
             # The row that a try lacks, or the end of the run, will touch it again.
             tries.queued[places] = False
-            places = np.unique(places[self._attributed(places)])
+            places = distinct(places[self._attributed(places)])
             if len(places):
                 self._close(places)
-                self._retire(np.unique(tries.task[places]))
+                self._retire(distinct(tries.task[places]))
                 self.changed = True
         self._closing.extend(again)
 
@@ -272,7 +272,7 @@ class Run(RunSums):
             tasks = np.flatnonzero(columns.asked & (columns.app < 0)).astype(np.int32)
         else:
             places = places[tries.task[places] >= 0]
-            tasks = np.unique(tries.task[places])
+            tasks = distinct(tries.task[places])
             tasks = tasks[(columns.app[tasks] < 0) & ~columns.asked[tasks]]
             places = places[(tries.executor[places] < 0) & ~tries.asked[places]]
             columns.asked[tasks] = True

@@ -68,8 +68,9 @@ class Waiting(NamedTuple):
 class RunFacts:
     """One run of one database. `published` says whether anything of it has been shown.
 
-    `sought`: its workflow row has been asked for by key since rows of the run were first seen. `heard_us`: when a
-    row of it was last taken, see `Runs.heard`. `placed`: executors with a block.
+    `keyed`: its task and try rows are to be asked for by key, those of `unnamed`. `sought`: its workflow row has been
+    asked for by key since rows of the run were first seen. `heard_us`: when a row of it was last taken, see
+    `Runs.heard`. `placed`: executors with a block.
 
     Until then a histogram's observation can be taken back and made again, afterwards late rows only reach counters.
     """
@@ -108,6 +109,7 @@ class RunFacts:
         self._untold_classes: list[str] = []
         self.buckets = buckets
         self._limits = limits
+        self.keyed = False
         self.unnamed: list[Codes] = []
         self._shown_odd: dict[int, tuple[int, str]] = {}
         self._touched: list[Codes] = []

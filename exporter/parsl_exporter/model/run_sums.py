@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Floats, Ints, Mask
+from parsl_exporter.columns import Codes, Floats, Ints, Mask, distinct
 from parsl_exporter.model import contribution
 from parsl_exporter.model.contribution import Added
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
@@ -30,7 +30,7 @@ class RunSums(RunFacts):
 
     def touch(self, tasks: Codes) -> None:
         """Rows of these tasks are about to be taken: note what their tries have added so far."""
-        new = np.unique(tasks[~self.tasks.touched[tasks]])
+        new = distinct(tasks[~self.tasks.touched[tasks]])
         if not len(new):
             return
         self.tasks.touched[new] = True
@@ -67,7 +67,7 @@ class RunSums(RunFacts):
             self._run(before, -1)
         counted = after.group >= 0
         self.sums.add(after.group[counted], values[counted], COUNTERS)
-        self.sums.counted.update(np.unique(after.group[counted]).tolist())
+        self.sums.counted.update(distinct(after.group[counted]).tolist())
         self._add_to_hosts(after.cpu_host, values[:, ON_HOST])
         self._run(after, 1)
         self._ask(places)

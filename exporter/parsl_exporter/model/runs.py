@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.columns import TaskColumns
+from parsl_exporter.columns import TaskColumns, distinct
 from parsl_exporter.model.intake import OfRun, columns_of
 from parsl_exporter.model.offsets import Offset, zone_name
 from parsl_exporter.model.run import Run, Waiting
@@ -47,7 +47,7 @@ class Runs(Taking):
         for run_id, parts in self.aside.items():
             for part, _ in parts:
                 if isinstance(part, TaskColumns):
-                    for task_id in np.unique(part.task_ids).tolist():
+                    for task_id in distinct(part.task_ids).tolist():
                         found.setdefault(TaskKey(run_id, task_id), set())
                     continue
                 for task_id, try_id in np.unique(np.stack([part.task_ids, part.try_ids]), axis=1).T.tolist():
@@ -71,7 +71,7 @@ class Runs(Taking):
             self.last_call = self.passing = False
 
     def _revive(self, run: Run, past: Sequence[OfRun], parts: Sequence[Waiting], now: float) -> None:
-        task_ids = np.unique(np.concatenate([part.columns.task_ids for part in parts]))
+        task_ids = distinct(np.concatenate([part.columns.task_ids for part in parts]))
         run.tasks.take_back(task_ids)
         newest_us, newest_of, heard_us = run.newest_us, run.newest_of.copy(), run.heard_us
         for _, columns, places in past:

@@ -22,6 +22,7 @@ from parsl_exporter.columns import (
     StatusColumns,
     TaskColumns,
     TryColumns,
+    distinct,
 )
 from parsl_exporter.model.failures import failure_class
 from parsl_exporter.model.names import Names
@@ -72,7 +73,7 @@ def _places(run: Run, task_ids: Ints) -> tuple[Codes, Mask]:
     found = tasks.find(task_ids)
     new = found == NONE
     if new.any():
-        tasks.add(np.unique(task_ids[new]))
+        tasks.add(distinct(task_ids[new]))
         found = tasks.find(task_ids)
     return found, found == FINISHED
 
@@ -84,14 +85,14 @@ def _begin(run: Run, places: Codes) -> None:
 
 def _reopen(run: Run, tasks: Codes) -> None:
     if len(tasks) and not run.published:
-        run.reopen(np.unique(tasks))
+        run.reopen(distinct(tasks))
 
 
 def _take_tasks(run: Run, rows: TaskColumns, labels: Labels) -> Taken:
     places, aside = _places(run, rows.task_ids)
     places, apps = places[~aside], rows.apps.only(~aside)
     _begin(run, places)
-    used = np.unique(apps.codes).tolist()
+    used = distinct(apps.codes).tolist()
     codes = np.full(len(apps.values), NONE, np.int32)
     for i in used:
         codes[i] = run.names.code(labels.app(run, labels.names[apps.values[i]]))
@@ -101,7 +102,7 @@ def _take_tasks(run: Run, rows: TaskColumns, labels: Labels) -> Taken:
 
 def _coded(run: Run, column: Named, labels: Labels) -> Codes:
     codes = np.full(len(column.values), NONE, np.int32)
-    for i in np.unique(column.codes).tolist():
+    for i in distinct(column.codes).tolist():
         codes[i] = run.names.code(labels.names[column.values[i]])
     return codes[column.codes]
 
@@ -126,7 +127,7 @@ def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken
     on_block = _known(rows.blocks)
     if on_block.any():
         run.placed.update(
-            run.names.texts[code] for code in np.unique(tries.executor[places[on_block]]).tolist()
+            run.names.texts[code] for code in distinct(tries.executor[places[on_block]]).tolist()
         )
     for known, column, to in (
         (on_block, rows.blocks, tries.block),
@@ -135,7 +136,7 @@ def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken
         to[places[known]] = _coded(run, column.only(known), labels)
     history = rows.histories
     reasons = np.full(len(history.values), NONE, np.int32)
-    for i in np.unique(history.codes).tolist():
+    for i in distinct(history.codes).tolist():
         value = history.values[i]
         reason = labels.failure(run, failure_class(value)) if isinstance(value, str) and value else None
         if reason is not None:
@@ -224,9 +225,11 @@ def name_tries(run: Run, task_ids: Ints, try_ids: Ints) -> None:
 
 def _note_unnamed(run: Run, tasks: Codes, places: Codes) -> None:
     """Note the tries of which, or of whose tasks, the own row has not come."""
+    if not run.keyed:
+        return
     unnamed = (run.tasks.app[tasks] < 0) | (run.tries.executor[places] < 0)
     if unnamed.any():
-        run.unnamed.append(np.unique(places[unnamed]))
+        run.unnamed.append(distinct(places[unnamed]))
 
 
 def _note_newest(run: Run, table: Table, at: Ints) -> None:

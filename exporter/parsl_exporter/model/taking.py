@@ -14,7 +14,16 @@ from itertools import groupby
 
 import numpy as np
 
-from parsl_exporter.columns import Columns, Ints, Mask, SampleColumns, StatusColumns, TaskColumns, TryColumns
+from parsl_exporter.columns import (
+    Columns,
+    Ints,
+    Mask,
+    SampleColumns,
+    StatusColumns,
+    TaskColumns,
+    TryColumns,
+    distinct,
+)
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.intake import ONE_BY_ONE, columns_of
 from parsl_exporter.model.names import OTHER, Names, name
@@ -44,7 +53,7 @@ class Taking:
     `wall_us` is that of the rows taken last. `passing`: rows that waited are being taken, and those that go on waiting
     hold up no others; `last_call`: nor do they wait for what else this poll may bring. `blocks_later`: not all block
     rows have been taken yet. `only`: the runs that are of interest, where not all are; `others` are those that were
-    found beside them.
+    found beside them. `keyed`: task and try rows are to be asked for by key (`missing`).
     """
 
     def __init__(
@@ -57,6 +66,7 @@ class Taking:
         run_zones: Sequence[tuple[str, tzinfo]] = (),
         worker_zones: Sequence[tuple[str, tzinfo]] = (),
         only: Collection[str] = (),
+        keyed: bool = False,
     ) -> None:
         self.stamps = self._stamps = Stamps(zone)
         self.wall_us = 0
@@ -78,6 +88,7 @@ class Taking:
         self.others: dict[str, None] = {}
         self.ready = False
         self._only = frozenset(only)
+        self._keyed = keyed
         self._buckets = buckets
         self._limits = limits
         self._reasons = {reason.rpartition(".")[2] for reason in failure_reasons} | {DEPENDENCY_ERROR}
@@ -165,7 +176,7 @@ class Taking:
             yield columns.only(~workers), _only(places, ~workers), own
         executors = run.executors_of(columns.task_ids, columns.try_ids)
         last_call = self.last_call or not self.blocks_later
-        for code in np.unique(executors[workers]).tolist():
+        for code in distinct(executors[workers]).tolist():
             of = workers & (executors == code)
             name = run.names.texts[code] if code >= 0 else None
             yield (
@@ -311,6 +322,7 @@ class Taking:
                 return None
             run = self.runs[run_id] = Run(run_id, self._buckets, self._limits)
             run.seen = now
+            run.keyed = self._keyed
         return run
 
     def reject(self, table: Table, reason: str, row: Row) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from parsl_exporter.columns import Codes, Floats, Ints, Mask
+from parsl_exporter.columns import Codes, Floats, Ints, Mask, distinct
 from parsl_exporter.model.states import STATES
 from parsl_exporter.model.usage import CUMULATIVE
 
@@ -352,4 +352,4 @@ def joined(parts: Iterable[Codes]) -> Codes:
     parts = list(parts)
     if not parts:
         return no_places()
-    return np.unique(np.concatenate(parts)).astype(np.int32, copy=False)
+    return distinct(np.concatenate(parts))

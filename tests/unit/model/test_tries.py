@@ -1,0 +1,97 @@
+"""Where the tasks and tries of a run stand in the columns."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parsl_exporter.columns import Codes
+from parsl_exporter.model.tries import FINISHED, NONE, Tasks, Tries
+
+ids = st.integers(0, 300) | st.integers(60_000, 140_000) | st.integers(0, 2**62)
+
+
+def found(tasks: Tasks, *task_ids: int) -> list[int]:
+    return tasks.find(np.array(task_ids, np.int64)).tolist()
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["add", "finish", "take back"]), ids)))
+def test_every_task_is_found_as_it_was_left(steps: list[tuple[str, int]]) -> None:
+    """However far ids lie apart."""
+    tasks, live, finished = Tasks(), set[int](), set[int]()
+    for step, task_id in steps:
+        one = np.array([task_id], np.int64)
+        if step == "add" and task_id not in live | finished:
+            tasks.add(one)
+            live.add(task_id)
+        elif step == "finish" and task_id in live:
+            tasks.forget(tasks.find(one))
+            live.remove(task_id)
+            finished.add(task_id)
+        elif step == "take back" and task_id in finished:
+            tasks.take_back(one)
+            finished.remove(task_id)
+    asked = sorted({max(0, task_id + by) for _, task_id in steps for by in (-1, 0, 1)})
+    for task_id, place in zip(asked, found(tasks, *asked), strict=True):
+        if task_id in live:
+            assert tasks.task_id[place] == task_id
+        else:
+            assert place == (FINISHED if task_id in finished else NONE)
+    assert (len(tasks), tasks.finished) == (len(live), len(finished))
+
+
+def test_an_id_far_beyond_the_others_costs_no_memory_for_those_between() -> None:
+    tasks = Tasks()
+    tasks.add(np.array([0, 2**62], np.int64))
+    assert found(tasks, 0, 1, 2**62) == [0, NONE, 1]
+    assert tasks.size < 1_000
+
+
+def with_tries(*keys: tuple[int, int]) -> tuple[Tasks, Tries]:
+    """Tasks 0 to 9 and these tries: task_id, try_id."""
+    tasks = Tasks()
+    tries = Tries(tasks)
+    tasks.add(np.arange(10))
+    of_task, try_ids = np.array(keys, np.int64).reshape(-1, 2).T
+    tries.find_or_add(tasks.find(of_task), try_ids)
+    return tasks, tries
+
+
+keys = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), min_size=1)
+
+
+@settings(deadline=None)
+@given(keys, st.sets(st.integers(0, 9)), st.booleans())
+def test_each_try_has_one_place_and_its_task_knows_all_of_them(
+    keys: list[tuple[int, int]], gone: set[int], pack: bool
+) -> None:
+    tasks, tries = with_tries(*keys)
+    if gone:
+        places = tasks.find(np.array(sorted(gone)))
+        tries.forget(tries.of(places)[0])
+        tasks.forget(places)
+    if pack:
+        tries.pack()
+    left = [task_id for task_id in range(10) if task_id not in gone]
+    places = tasks.find(np.array(left, np.int64))
+    of, owner = tries.of(places)
+    told = {(left[i], int(tries.try_id[place])) for i, place in zip(owner.tolist(), of.tolist(), strict=True)}
+    assert told == {key for key in keys if key[0] not in gone}
+    assert len(of) == len(told) == len(tries)
+    assert owner.tolist() == sorted(owner.tolist())
+    for task_id, place in zip(left, places.tolist(), strict=True):
+        own = [try_id for of_task, try_id in keys if of_task == task_id]
+        latest = tasks.latest[place]
+        assert (int(tries.try_id[latest]) if latest >= 0 else None) == max(own, default=None)
+
+
+def test_a_place_that_is_used_again_is_empty() -> None:
+    tasks, tries = with_tries((0, 0))
+    place = tries.of(tasks.find(np.array([0])))[0]
+    tries.last[place, 0], tries.peak[place], tries.closed[place] = 5, 7.0, True
+    tries.forget(place)
+    again: Codes = tries.find_or_add(tasks.find(np.array([1])), np.array([0]))
+    assert again.tolist() == place.tolist()
+    assert (tries.last[again, 0], tries.peak[again], tries.closed[again]) == (NONE, -np.inf, False)
