@@ -124,10 +124,14 @@ class _Mixed(Exception):
 
 
 class SqliteColumns:
-    """Reads the growing tables of one database. Not for two threads at once."""
+    """Reads the growing tables of one database. Not for two threads at once.
+
+    A read brings `at_once` rows, or if these take too long fewer, but `fewest` or more.
+    """
 
     def __init__(self, reader: SqliteReader) -> None:
         self._reader = reader
+        self.at_once, self.fewest = _AT_ONCE, _FEWEST
         self._in_order: Callable[[str, str], bool] = lambda least, greatest: True
 
     def read(
@@ -142,18 +146,17 @@ class SqliteColumns:
         next one is not made smaller by it.
         """
         if table is NODE or table.name in _TEXTS:
-            first = self._reader.first_after(table, after)
-            if first is None:
-                return Batch([], after, more=False)
-            rows = _AT_ONCE
-            while rows >= _FEWEST:
-                try:
-                    self._in_order = in_order
-                    return self._slice(table, first, rows, frozenset(skip))
-                except TooLarge:
-                    break
-                except TimeoutError:
-                    rows //= 4
+            self._in_order = in_order
+            with suppress(TooLarge):
+                first = self._reader.first_after(table, after)
+                if first is None:
+                    return Batch([], after, more=False)
+                rows = self.at_once
+                while rows >= self.fewest:
+                    try:
+                        return self._slice(table, first, rows, frozenset(skip))
+                    except TimeoutError:
+                        rows //= 4
         batch = self._reader.tail(table, after, skip=skip)
         return batch._replace(size=len(batch.rows))
 
@@ -161,7 +164,7 @@ class SqliteColumns:
         rowid, run_id = first
         position, newest = self._reader.last_upto(table, min(rowid + rows - 1, _LAST_ROWID))
         more, part = position.rowid < newest, position.rowid / newest if newest > 0 else 1.0
-        many = position.rowid - rowid >= _FEWEST
+        many = position.rowid - rowid >= self.fewest
         with self._reader.stopped_after(_LONGEST_READ) if many else nullcontext():
             found = self._found(table, _Slice(run_id, rowid, position.rowid, among=False), skip)
         return Batch(found.rows, position, more, found.columns, found.size, part)
