@@ -365,6 +365,13 @@ def asked(connection: http.client.HTTPConnection, path: str) -> str:
 LIFE = (("pending", 0.0), ("launched", 1.0), ("running", 2.0), ("running_ended", 8.0), ("exec_done", 9.0))
 
 
+ACTIVITY = "parsl_block_last_activity_timestamp_seconds"
+
+
+def but_activity(watched: Watched) -> list[str]:
+    return [line for line in watched.run_lines() if not line.startswith(ACTIVITY)]
+
+
 @pytest.mark.parametrize(
     "steps", [(3600.0, -3600.0), (-3600.0, 3600.0), (-3600.0,), (3600.0,), (86_400.0 * 365,)]
 )
@@ -378,14 +385,18 @@ def test_a_wall_clock_that_steps_changes_nothing_but_when_the_last_poll_was(
         )
         watched = Watched(path, hands=hands, retention=900.0, abandon_after=7200.0).poll()
         pages: list[list[str]] = []
+        signs: list[float] = []
         for word, at in LIFE:
             insert(path, [status(0, word, at)])
             hands.step(steps[len(pages) % 2] if len(pages) < len(steps) else 0.0)
-            pages.append(watched.poll(every=40.0).run_lines())
+            pages.append(but_activity(watched.poll(every=40.0)))
+            if word not in ("pending", "launched"):
+                signs.append(min(EPOCH + at, hands.wall))  # a sign of life is none of a time yet to come
+                assert list(watched.series()[ACTIVITY].values()) == [max(signs)]
         execute(path, f"UPDATE workflow SET time_completed = '{stamp(12)}'")
-        pages.append(watched.poll().run_lines())
-        pages.append(watched.poll(every=890.0).run_lines())
-        pages.append(watched.poll(2, every=20.0).run_lines())
+        pages.append(but_activity(watched.poll()))
+        pages.append(but_activity(watched.poll(every=890.0)))
+        pages.append(but_activity(watched.poll(2, every=20.0)))
         return watched, pages
 
     watched, pages = told("stepped.db", steps)
