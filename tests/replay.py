@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from oracle import Series, differences, expected
 from oracle.page import LAST_ROW
 from oracle.rows import load
-from watched import DATA, PARSL_TABLES, SOURCE, emptied, unpacked
+from watched import DATA, PARSL_TABLES, REASONS, SOURCE, emptied, unpacked
 
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 
@@ -87,7 +87,13 @@ class Replay:
 
 def truth(database: Path, clocks: Clocks = Clocks()) -> Series:  # noqa: B008  # Clocks is frozen
     """What the oracle says of it."""
-    return expected(database, source=SOURCE, timezone=clocks.zone, worker_timezone=clocks.worker_zones)
+    return expected(
+        database,
+        source=SOURCE,
+        timezone=clocks.zone,
+        failure_reasons=REASONS,
+        worker_timezone=clocks.worker_zones,
+    )
 
 
 def wrong(

@@ -24,6 +24,7 @@ from parsl_exporter.model.run import Limits
 from parsl_exporter.model.sums import Buckets
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.reading import SourceOptions
+from parsl_exporter.settings import Settings
 from parsl_exporter.source import Clock, Condition, Source
 
 DATA = Path(__file__).parent / "data"
@@ -31,6 +32,7 @@ NOBODY = 65534
 FOREVER = 1e15
 CLOSE_AFTER = 30.0
 SOURCE = "s"
+REASONS = Settings().failure_reasons
 PARSL_TABLES = ("workflow", "task", "try", "status", "resource", "block", "node")
 
 
@@ -161,7 +163,7 @@ class Watched:
             buckets=Buckets.of(SECONDS, BYTES),
             limits=Limits(close_after, retention, abandon_after, apps=1_000),
             runs=runs,
-            failure_reasons=(),
+            failure_reasons=REASONS,
             hidden=frozenset(),
         )
         self.source = Source(
@@ -238,7 +240,11 @@ class Watched:
         `but`: families to leave out. When a row was last read is left out, as the clock decides it.
         """
         wanted = expected(
-            database or self.path, source=SOURCE, timezone=self.zone, worker_timezone=self.worker_zones
+            database or self.path,
+            source=SOURCE,
+            timezone=self.zone,
+            failure_reasons=REASONS,
+            worker_timezone=self.worker_zones,
         )
         found = self.rest().runs()
         return differences(wanted, found, families=(wanted.keys() | found.keys()) - {LAST_ROW, *but})

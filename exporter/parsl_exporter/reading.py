@@ -19,7 +19,7 @@ from parsl_exporter.logs import event
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.sums import Buckets
-from parsl_exporter.read.position import START, Batch, Position
+from parsl_exporter.read.position import START, Batch, OfRun, Position
 from parsl_exporter.read.reader import Reader
 from parsl_exporter.tables import TABLES, TASK, TRY, WORKFLOW, Row, Table
 
@@ -125,17 +125,20 @@ class Reading:
         return batch
 
     def _take(self, table: Table, batch: Batch) -> None:
-        if batch.columns:
-            self._know_zones([of_run.run_id for of_run in batch.columns])
-        for of_run in batch.columns:
-            run_id, columns, _, last = of_run
-            places: Ints | int = last
-            if self.runs.ambiguous(run_id, columns):
-                with self.turn:
-                    places = self.reader.places(table, of_run)
+        """Take a batch whole: all that may fail for a lock comes first, so that nothing is taken twice."""
+        row_runs = [] if table is WORKFLOW else [row[1] for row in batch.rows if isinstance(row[1], str)]
+        self._know_zones({*(of_run.run_id for of_run in batch.columns), *row_runs})
+        places = [self._places(table, of_run) for of_run in batch.columns]
+        for of_run, of_columns in zip(batch.columns, places, strict=True):
             with self.baton:
-                self.runs.take_columns(run_id, columns, places, self.steady(), self.wall())
+                self.runs.take_columns(of_run.run_id, of_run.columns, of_columns, self.steady(), self.wall())
         self.fold(table, batch.rows)
+
+    def _places(self, table: Table, of_run: OfRun) -> Ints | int:
+        if not self.runs.ambiguous(of_run.run_id, of_run.columns):
+            return of_run.last
+        with self.turn:
+            return self.reader.places(table, of_run)
 
     def _in_order(self, least: str, greatest: str) -> bool:
         return self.runs.in_order(least, greatest, self.wall())
@@ -146,6 +149,7 @@ class Reading:
             with self.turn:
                 workflows = self.reader.workflows(zoneless)
             self.fold(WORKFLOW, workflows)
+            self.runs.without_workflow(zoneless)
 
     def fold(self, table: Table, rows: Sequence[Row]) -> None:
         """Have the model take rows; what they name for the first time is then to be asked for by key."""

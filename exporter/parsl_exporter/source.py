@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from parsl_exporter.baton import Baton
-from parsl_exporter.errors import SourceBusy, SourceFault, SourceReplaced
+from parsl_exporter.errors import ExporterError, SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.first_read import read_first
 from parsl_exporter.logs import RepeatedFault, event
 from parsl_exporter.metrics.run_samples import View
@@ -287,10 +287,13 @@ class Source:
         reading = self._reading
         try:
             self._update(reading, now)
-        finally:
+        except ExporterError:
             # Also of a database that cannot be read: what is over goes when its time has come.
             if self._caught_up:
                 self._draw(reading, now)
+            raise
+        if self._caught_up:
+            self._draw(reading, now)
 
     def _update(self, reading: Reading, now: float) -> None:
         with reading.turn:

@@ -11,9 +11,10 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NoReturn, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -26,8 +27,9 @@ from watched import Hands, Log, Watched, execute, unpacked
 from parsl_exporter import daemon as daemons
 from parsl_exporter import looking
 from parsl_exporter.baton import Baton
+from parsl_exporter.columns import Columns
 from parsl_exporter.daemon import Daemon
-from parsl_exporter.read.position import Batch, Position
+from parsl_exporter.read.position import Batch, OfRun, Position, in_order_of_texts
 from parsl_exporter.read.sqlite import SqliteReader
 from parsl_exporter.settings import Settings, SourceSettings
 from parsl_exporter.tables import STATUS, Row, Table
@@ -363,6 +365,13 @@ def asked(connection: http.client.HTTPConnection, path: str) -> str:
 LIFE = (("pending", 0.0), ("launched", 1.0), ("running", 2.0), ("running_ended", 8.0), ("exec_done", 9.0))
 
 
+ACTIVITY = "parsl_block_last_activity_timestamp_seconds"
+
+
+def but_activity(watched: Watched) -> list[str]:
+    return [line for line in watched.run_lines() if not line.startswith(ACTIVITY)]
+
+
 @pytest.mark.parametrize(
     "steps", [(3600.0, -3600.0), (-3600.0, 3600.0), (-3600.0,), (3600.0,), (86_400.0 * 365,)]
 )
@@ -376,14 +385,18 @@ def test_a_wall_clock_that_steps_changes_nothing_but_when_the_last_poll_was(
         )
         watched = Watched(path, hands=hands, retention=900.0, abandon_after=7200.0).poll()
         pages: list[list[str]] = []
+        signs: list[float] = []
         for word, at in LIFE:
             insert(path, [status(0, word, at)])
             hands.step(steps[len(pages) % 2] if len(pages) < len(steps) else 0.0)
-            pages.append(watched.poll(every=40.0).run_lines())
+            pages.append(but_activity(watched.poll(every=40.0)))
+            if word not in ("pending", "launched"):
+                signs.append(min(EPOCH + at, hands.wall))  # a sign of life is none of a time yet to come
+                assert list(watched.series()[ACTIVITY].values()) == [max(signs)]
         execute(path, f"UPDATE workflow SET time_completed = '{stamp(12)}'")
-        pages.append(watched.poll().run_lines())
-        pages.append(watched.poll(every=890.0).run_lines())
-        pages.append(watched.poll(2, every=20.0).run_lines())
+        pages.append(but_activity(watched.poll()))
+        pages.append(but_activity(watched.poll(every=890.0)))
+        pages.append(but_activity(watched.poll(2, every=20.0)))
         return watched, pages
 
     watched, pages = told("stepped.db", steps)
@@ -403,10 +416,10 @@ class Hanging(SqliteReader):
         self.hangs = threading.Event()
         self.back = threading.Event()
 
-    def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+    def first_after(self, table: Table, after: Position) -> Row | None:
         self.hangs.set()
         self.back.wait()
-        return super().tail(table, after, skip=skip)
+        return super().first_after(table, after)
 
 
 def test_a_source_that_hangs_holds_no_other_up_and_is_right_when_it_comes_back(folder: Path) -> None:
@@ -495,14 +508,11 @@ class Slow(SqliteReader):
     def __init__(self, path: Path, hands: Hands) -> None:
         super().__init__(path)
         self.hands = hands
-        self._limits = dict.fromkeys(self._limits, 3)
+        self._in_columns.at_once, self._in_columns.fewest = 3, 1
 
-    def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+    def first_after(self, table: Table, after: Position) -> Row | None:
         self.hands.go_on(1.0)
-        return super().tail(table, after, skip=skip)
-
-    def _adapt(self, table: Table, limit: int, taken: float, count: int) -> None:
-        pass
+        return super().first_after(table, after)
 
 
 def test_who_falls_behind_shows_how_far_and_how_much_is_left(folder: Path) -> None:
@@ -568,21 +578,30 @@ def test_the_exporter_ends_though_a_folder_hangs(folder: Path) -> None:
 
 
 class Faulty(SqliteReader):
-    """Breaks off amid rows that the model takes, as a fault of the model's own would, as often as `times` says."""
+    """Breaks off amid a batch that the model takes, as a fault of the model's own would, as often as `times` says."""
 
     times = 0
 
-    def tail(self, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
-        batch = super().tail(table, after, skip=skip)
-        if self.times and table is STATUS and len(batch.rows) > 1:
+    def read(
+        self,
+        table: Table,
+        after: Position,
+        *,
+        skip: Collection[str] = (),
+        in_order: Callable[[str, str], bool] = in_order_of_texts,
+    ) -> Batch:
+        batch = super().read(table, after, skip=skip, in_order=in_order)
+        if self.times and table is STATUS and batch.columns:
             self.times -= 1
-            return batch._replace(rows=BrokenOff(batch.rows))
+            broken_off = OfRun("run-1", cast(Columns, BrokenOff()))
+            return batch._replace(columns=[*batch.columns, broken_off])
         return batch
 
 
-class BrokenOff(list[Row]):
-    def __iter__(self) -> Iterator[Row]:
-        yield self[0]
+class BrokenOff:
+    """Columns that come after others which have been taken, and cannot be."""
+
+    def __getattr__(self, name: str) -> NoReturn:
         raise LookupError("nobody thought of this")
 
 

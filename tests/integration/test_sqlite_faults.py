@@ -407,6 +407,7 @@ class LockComes(SqliteReader):
     def __init__(self, path: Path, *, every: int = 0, at: int = 0) -> None:
         super().__init__(path)
         self._limits = dict.fromkeys(self._limits, 3)
+        self._in_columns.at_once, self._in_columns.fewest = 3, 1
         self._every = every
         self.at = at
         self.statements = 0
@@ -494,6 +495,33 @@ def test_a_lock_at_any_statement_of_a_poll_changes_nothing(folder: Path) -> None
         watched, _ = polled(at)
         assert watched.again, f"no lock came at {at}"
         assert watched.rest().run_lines() == wanted, f"lock at {at}"
+
+
+def test_a_lock_amid_a_batch_of_several_runs_whose_hour_comes_twice_takes_nothing_twice(folder: Path) -> None:
+    """How their stamps are to be read is asked for run by run, when rows of the first could have been taken."""
+    began = [workflow(run=run) for run in ("one", "two")]
+    told = [
+        changed_stamp(row, f"2026-11-01 01:{10 * place + second:02}:00.000000")
+        for place, run in enumerate(("one", "two"))
+        for second, row in enumerate(row for row in a_life(0, run) if "timestamp" in row.values)
+    ]
+    rows = [row for run in ("one", "two") for row in a_life(0, run) if "timestamp" not in row.values]
+    path = write(folder / "a.db", [*began, *rows, *told])
+
+    def read(at: int) -> tuple[Watched, LockComes]:
+        reader = LockComes(path, at=at)
+        reader._in_columns.at_once = 100
+        return Watched(path, zone="America/Chicago", reader=reader).poll(), reader
+
+    undisturbed, reader = read(at=0)
+    wanted, statements = undisturbed.rest().run_lines(), reader.statements
+    for at in range(1, statements + 1):
+        watched, _ = read(at)
+        assert watched.rest().run_lines() == wanted, f"lock at {at}"
+
+
+def changed_stamp(row: Told, written: str) -> Told:
+    return row._replace(values={**row.values, "timestamp": written})
 
 
 def test_a_lock_at_any_statement_of_the_reading_of_an_abandoned_run_changes_nothing(folder: Path) -> None:

@@ -25,7 +25,7 @@ from telling import (
     workflow,
     write,
 )
-from watched import DATA, SOURCE, Hands, Log, Watched, execute
+from watched import DATA, REASONS, SOURCE, Hands, Log, Watched, execute
 
 from parsl_exporter.cli import main
 
@@ -284,5 +284,12 @@ def test_a_dump_of_them_says_what_sql_says(name: str, folder: Path, set_tz: Call
     zone, workers = ("local", {}) if name == "repeated-hour" else ("Europe/Paris", {"htex": "UTC"})
     watched = Watched(database, zone=zone, worker_zones=workers)
     assert watched.wrong() == []
-    wanted = expected(database, source=SOURCE, timezone=zone, worker_timezone=workers, now=watched.hands.wall)
+    wanted = expected(
+        database,
+        source=SOURCE,
+        timezone=zone,
+        failure_reasons=REASONS,
+        worker_timezone=workers,
+        now=watched.hands.wall,
+    )
     assert differences(wanted, watched.series()) == []

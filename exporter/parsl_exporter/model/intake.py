@@ -179,16 +179,16 @@ def take_block(runs: Taking, rows: Sequence[Row], now: float) -> None:
 def take_node(runs: Taking, rows: Sequence[Row], now: float) -> None:
     """Take node rows: snapshots of managers, of which the last inserted counts.
 
-    There are two a task, nearly all alike: of each manager only the last row of a batch is looked at closely.
+    There are two a task, nearly all alike: of each manager on a host only the last row of a batch is looked at closely.
     """
     stamps = runs.stamps
     run: Run | None = None
     heard = 0
-    last: dict[tuple[str, str], tuple[Row, int, int]] = {}
-    newest: dict[tuple[str, str], int] = {}
-    active_rows: dict[tuple[str, str], tuple[int, int]] = {}
+    last: dict[tuple[str, str, object], tuple[Row, int, int]] = {}
+    newest: dict[tuple[str, str, object], int] = {}
+    active_rows: dict[tuple[str, str, object], tuple[int, int]] = {}
     for row in rows:
-        place, run_id, uid, _, _, cpus, memory, active, workers, _, stamp, heartbeat = row
+        place, run_id, uid, hostname, _, cpus, memory, active, workers, _, stamp, heartbeat = row
         try:
             us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
             if heartbeat is None:
@@ -230,7 +230,7 @@ def take_node(runs: Taking, rows: Sequence[Row], now: float) -> None:
         elif beat_us < 0:
             readings = stamps.readings(heartbeat)
             beat_us = readings.again if readings.again <= us else readings.first
-        key = (run_id, uid)
+        key = (run_id, uid, hostname)
         if key not in last or place > last[key][0][0]:
             last[key] = (row, us, beat_us)
         if us > newest.get(key, -1):

@@ -298,15 +298,13 @@ class Taking:
         return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self._stamps)
 
     def without_zone(self, run_ids: Iterable[str]) -> list[str]:
-        """Give those of these runs whose zone is not known: their workflow rows must be taken before other rows.
+        """Give those of these runs whose zone is not known: their workflow rows must be taken before other rows."""
+        return sorted(set(run_ids) - self._stamps_of.keys()) if self._zones else []
 
-        Each is given once: a run without such a row has the zone of the others.
-        """
-        if not self._zones:
-            return []
-        missing = sorted(set(run_ids) - self._stamps_of.keys())
-        self._stamps_of.update(dict.fromkeys(missing, self._stamps))
-        return missing
+    def without_workflow(self, run_ids: Iterable[str]) -> None:
+        """Let those of these runs have the zone of the others whose workflow rows have been sought and not taken."""
+        for run_id in run_ids:
+            self._stamps_of.setdefault(run_id, self._stamps)
 
     def run(self, run_id: str, now: float) -> Run | None:
         """The run of that id, made when first seen; None when its rows are of no interest any more."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from parsl_exporter.columns import Columns
-from parsl_exporter.tables import Row, Table
+from parsl_exporter.tables import TOO_LARGE, Row, Table
 
 
 class Position(NamedTuple):
@@ -44,8 +44,8 @@ class Batch(NamedTuple):
 
 
 def position_of(table: Table, row: Row) -> Position:
-    """The position of a row as read."""
-    return Position(row[0], row[1 : 1 + table.identity])
+    """The position of a row as read; what a row that holds too much says is not known."""
+    return Position(row[0], None if row[1] is TOO_LARGE else row[1 : 1 + table.identity])
 
 
 InOrder: TypeAlias = Callable[[str, str], bool]

@@ -112,12 +112,12 @@ class SqliteReader(SqliteFile):
                 raise self._rows_gone(table)
         return rows[0][:2] if rows else None
 
-    def last_before(self, table: Table, rowid: int) -> tuple[Position, int]:
-        """Give the position of the last row before a rowid, and the rowid of the table's newest row."""
+    def last_upto(self, table: Table, rowid: int) -> tuple[Position, int]:
+        """Give the position of the last row up to a rowid, and the rowid of the table's newest row."""
         columns = ", ".join(f'"{column}"' for column in table.columns[: table.identity])
         rows = self.fetch(
             f'SELECT (SELECT max(rowid) FROM "{table.name}"), rowid, {columns} FROM "{table.name}"'
-            " WHERE rowid < ? ORDER BY rowid DESC LIMIT 1",
+            " WHERE rowid <= ? ORDER BY rowid DESC LIMIT 1",
             (rowid,),
         )
         if not rows:
@@ -126,9 +126,9 @@ class SqliteReader(SqliteFile):
         return position_of(table, tuple(row)), int(newest)
 
     def runs_between(self, table: Table, first: int, last: int) -> list[Row]:
-        """Give run_id, first and last rowid of each run that has rows from one rowid to another."""
+        """Give run_id, first and last rowid and number of rows of each run from one rowid to another."""
         return self.fetch(
-            f'SELECT run_id, min(rowid), max(rowid) FROM "{table.name}" NOT INDEXED'
+            f'SELECT run_id, min(rowid), max(rowid), count(*) FROM "{table.name}" NOT INDEXED'
             " WHERE rowid BETWEEN ? AND ? GROUP BY run_id ORDER BY 2",
             (first, last),
         )

@@ -46,7 +46,7 @@ _ACTIVE = 1 + NODE.columns.index("active")
 _STAMP = 1 + NODE.columns.index("timestamp")
 _SEPARATOR = "\x1e"
 _INTEGERS = "typeof(task_id) <> 'integer' OR task_id < 0"
-_NO_STAMP = "length(timestamp) IS NOT 26"
+_NO_STAMP = "typeof(timestamp) <> 'text' OR length(timestamp) <> 26"
 _TRY_INTEGERS = f"{_INTEGERS} OR typeof(try_id) <> 'integer' OR try_id < 0"
 
 
@@ -81,7 +81,7 @@ _TEXTS = {
         alone="ifnull(task_fail_history, '') <> ''",
     ),
     STATUS.name: _Texts(
-        f"{_TRY_INTEGERS} OR {_NO_STAMP}",
+        f"{_TRY_INTEGERS} OR {_NO_STAMP} OR {_no_name('task_status_name')}",
         (
             "group_concat(task_id)",
             "group_concat(try_id)",
@@ -124,10 +124,14 @@ class _Mixed(Exception):
 
 
 class SqliteColumns:
-    """Reads the growing tables of one database. Not for two threads at once."""
+    """Reads the growing tables of one database. Not for two threads at once.
+
+    A read brings `at_once` rows, or if these take too long fewer, but `fewest` or more.
+    """
 
     def __init__(self, reader: SqliteReader) -> None:
         self._reader = reader
+        self.at_once, self.fewest = _AT_ONCE, _FEWEST
         self._rows_at_once = _AT_ONCE
         self._in_order: InOrder = lambda least, greatest: True
 
@@ -141,42 +145,48 @@ class SqliteColumns:
         a busy host smaller reads would cost more, and end no sooner.
         """
         if table is NODE or table.name in _TEXTS:
-            first = self._reader.first_after(table, after)
-            if first is None:
-                return Batch([], after, more=False)
             self._in_order = in_order
-            try:
-                while self._rows_at_once >= _FEWEST:
+            with suppress(TooLarge):
+                first = self._reader.first_after(table, after)
+                if first is None:
+                    return Batch([], after, more=False)
+                self._rows_at_once = min(self.at_once, max(self.fewest, self._rows_at_once))
+                while self._rows_at_once >= self.fewest:
                     try:
                         return self._slice(table, first, self._rows_at_once, frozenset(skip))
                     except TimeoutError:
                         self._rows_at_once //= 4
-            except TooLarge:
-                pass
-            self._rows_at_once = max(_FEWEST, self._rows_at_once)
         batch = self._reader.tail(table, after, skip=skip)
         return batch._replace(size=len(batch.rows))
 
     def _slice(self, table: Table, first: Row, rows: int, skip: frozenset[str]) -> Batch:
         rowid, run_id = first
-        position, newest = self._reader.last_before(table, min(rowid + rows, _LAST_ROWID))
+        position, newest = self._reader.last_upto(table, min(rowid + rows - 1, _LAST_ROWID))
         more, part = position.rowid < newest, position.rowid / newest if newest > 0 else 1.0
         whole = _Slice(run_id, rowid, position.rowid, among=False)
-        if position.rowid - rowid < _FEWEST:
+        if position.rowid - rowid < self.fewest:
             found = self._found(table, whole, skip)
         else:
             with self._reader.stopped_after(_LONGEST_READ) as taken:
                 found = self._found(table, whole, skip)
-                if rows < _AT_ONCE and taken() < _LONGEST_READ / 4:
-                    self._rows_at_once = min(_AT_ONCE, 2 * rows)
+                if rows < self.at_once and taken() < _LONGEST_READ / 4:
+                    self._rows_at_once = min(self.at_once, 2 * rows)
         return Batch(found.rows, position, more, found.columns, found.size, part)
 
     def _found(self, table: Table, whole: _Slice, skip: frozenset[str]) -> _Found:
         if not skip and table is not NODE:
             with suppress(_Mixed):
                 return self._found_of(table, [whole])
-        runs = self._reader.runs_between(table, whole.first, whole.last)
-        return self._found_of(table, [_Slice(*run) for run in runs if run[0] not in skip])
+        runs = [
+            run for run in self._reader.runs_between(table, whole.first, whole.last) if run[0] not in skip
+        ]
+        found = self._found_of(table, [_Slice(*run) for *run, _ in runs])
+        if found.size < sum(
+            count for *_, count in runs
+        ):  # a run_id that is no UTF-8 is not found by what it is read as
+            rows = [row for row in self._rows(table, whole) if row[1] not in skip]
+            return _Found([], rows, len(rows))
+        return found
 
     def _found_of(self, table: Table, parts: Sequence[_Slice]) -> _Found:
         columns: list[OfRun] = []
@@ -200,7 +210,6 @@ class SqliteColumns:
         """The rows of a slice in columns, as far as they fit and how many those are, and the others."""
         odd, texts, alone = _TEXTS[table.name]
         where, parameters = part.where()
-        others = self._rows(table, part, alone) if alone else []
         foreign = "0" if part.among else "sum(run_id IS NOT ?)"
         found = self._reader.fetch(
             f'SELECT count(*), {foreign}, sum({odd}), {", ".join(texts)} FROM "{table.name}" NOT INDEXED'
@@ -210,6 +219,8 @@ class SqliteColumns:
         count, strangers, misfits, *values = found[0]
         if strangers:
             raise _Mixed
+        # Last: of a row whose history is written between the two reads both bring something, and not none.
+        others = self._rows(table, part, alone) if alone else []
         if not count:
             return 0, None, others
         columns = None
@@ -287,23 +298,26 @@ class SqliteColumns:
 
         Before the last, where an earlier one is newer, comes an inactive one with that stamp.
 
-        All rows when any is not as Parsl writes it.
+        All rows when any is not as Parsl writes it. Rows of one manager on two hosts are as those of two.
         """
+        if not isinstance(part.run_id, str) or not part.run_id:
+            rows = self._rows(NODE, part)
+            return len(rows), rows
         where, parameters = part.where()
         managers = self._reader.fetch(
             "SELECT max(rowid), count(*), max(timestamp), min(timestamp), min(last_heartbeat),"
             f" count(last_heartbeat), sum({_ODD}), group_concat(timestamp, ''), group_concat(last_heartbeat, ''),"
             " min(CASE WHEN active <> 0 THEN rowid END), max(CASE WHEN active <> 0 THEN rowid END)"
-            f" FROM node NOT INDEXED WHERE {where} GROUP BY uid",
+            f" FROM node NOT INDEXED WHERE {where} GROUP BY uid, hostname",
             parameters,
         )
-        rows = None
+        last = None
         if all(map(_ordinary, managers)) and self._in_order(
             min(row[3] for row in managers), max(row[2] for row in managers)
         ):
-            rows = self._last_rows(managers)
+            last = self._last_rows(managers)
         count = sum(row[1] for row in managers)
-        return count, self._rows(NODE, part) if rows is None else rows
+        return count, self._rows(NODE, part) if last is None else last
 
     def _last_rows(self, managers: Sequence[Row]) -> list[Row] | None:
         newest = {row[0]: row[2] for row in managers}
@@ -365,4 +379,5 @@ _TOO_MUCH = 1e300
 _ODD = (
     "typeof(uid) <> 'text' OR uid = '' OR typeof(cpu_count) <> 'integer'"
     " OR typeof(total_memory) <> 'integer' OR typeof(active) <> 'integer' OR typeof(worker_count) <> 'integer'"
+    " OR typeof(timestamp) <> 'text' OR typeof(last_heartbeat) NOT IN ('text', 'null')"
 )

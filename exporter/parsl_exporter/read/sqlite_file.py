@@ -212,10 +212,8 @@ class SqliteFile:
             cursor.close()
             return rows
         except sqlite3.Error as error:
-            if self._stop_at < math.inf and "interrupted" in str(error):
-                raise TimeoutError from None
             if "decode" not in str(error).lower():
-                raise self._fault(error) from None
+                raise self._stopped_or_fault(error) from None
         finally:
             self._took(self._monotonic() - begin)
         return self._fetch_lenient(connection, sql, parameters)
@@ -229,7 +227,7 @@ class SqliteFile:
         try:
             return connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise self._fault(error) from None
+            raise self._stopped_or_fault(error) from None
         finally:
             connection.text_factory = str
             self._took(self._monotonic() - begin)
@@ -237,6 +235,11 @@ class SqliteFile:
     def _took(self, seconds: float) -> None:
         self.read_seconds += seconds
         self.longest = max(self.longest, seconds)
+
+    def _stopped_or_fault(self, error: sqlite3.Error) -> Exception:
+        if self._stop_at < math.inf and "interrupted" in str(error):
+            return TimeoutError()
+        return self._fault(error)
 
     def _fault(self, error: Exception) -> ExporterError:
         fault = fault_of(error, self.path, deadline=DEADLINE)
