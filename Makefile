@@ -44,8 +44,8 @@ unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with t
 	wait $$next || failed=$$?; cat $(SQLALCHEMY21)/unit.log; exit $$failed
 
 integration: $(READY) packages programs ## tests with real programs (Parsl, Prometheus, PostgreSQL, npm), and with any input
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadfile --durations 12 \
-	    --ignore tests/unit --ignore tests/bench
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadgroup --no-loadscope-reorder \
+	    --durations 12 --ignore tests/unit --ignore tests/bench
 
 nightly: $(READY) ## the tests with any input, with TIMES times as many (default 100): an hour or two
 	HYPOTHESIS_PROFILE=nightly TIMES=$(TIMES) $(PY) -m pytest --quiet --numprocesses 4 --durations 12 -m hypothesis \

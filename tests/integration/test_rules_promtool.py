@@ -11,7 +11,7 @@ import pytest
 import yaml
 from processes import each_programs, required
 
-pytestmark = [pytest.mark.integration, pytest.mark.stack]
+pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.apart]
 
 CONFIG = Path(__file__).parents[2] / "config"
 RULE_FILES = sorted((CONFIG / "rules").glob("*.yml"))
