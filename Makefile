@@ -53,8 +53,8 @@ unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with t
 	wait $$next || failed=$$?; cat $(SQLALCHEMY21)/unit.log; exit $$failed
 
 integration: $(READY) packages programs ## tests with real programs (Parsl, Prometheus, PostgreSQL, npm), and with any input
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadfile --durations 12 \
-	    --ignore tests/unit --ignore tests/bench
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadgroup --no-loadscope-reorder \
+	    --durations 12 --ignore tests/unit --ignore tests/bench
 
 nightly: ## what takes hours: any input TIMES times as often (default 100), newest dependencies, fresh machines
 	@$(MAKE) --no-print-directory --keep-going any-input newest fresh-machines

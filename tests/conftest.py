@@ -22,6 +22,14 @@ settings.register_profile("patient", deadline=None, max_examples=100 * TIMES, de
 settings.load_profile("patient")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup` the tests of a file stay together, for what they share; but for those marked `apart`."""
+    for item in items:
+        if not item.get_closest_marker("apart"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A new folder for databases."""

@@ -19,7 +19,7 @@ from watched import unpacked
 
 from parsl_exporter.release import VERSION
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.apart]
 
 CORPUS = (
     "std-2026.10.26",

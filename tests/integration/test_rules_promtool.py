@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from processes import each_programs, required
 
-pytestmark = [pytest.mark.integration, pytest.mark.stack]
+pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.apart]
 
 CONFIG = Path(__file__).parents[2] / "config"
 RULE_FILES = sorted((CONFIG / "rules").glob("*.yml"))
@@ -24,7 +25,7 @@ def run(today: bool, tool: str, *arguments: str | Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout
@@ -53,6 +54,13 @@ def minutes(time: str) -> int:
     return int(time[:-1]) * {"m": 1, "h": 60}[time[-1]]
 
 
+def given_until(test: dict[str, Any]) -> int | None:
+    """The last minute at which a test expects something to be there; None of a test of quiet."""
+    times = [check["eval_time"] for check in test.get("promql_expr_test", []) if check.get("exp_samples")]
+    times += [check["eval_time"] for check in test.get("alert_rule_test", []) if check.get("exp_alerts")]
+    return max(map(minutes, times), default=None)
+
+
 def test_the_unit_tests_see_every_rule_give_something(tmp_path: Path) -> None:
     """An expression that is always empty stays quiet in all tests of quiet. An alert that pends has given something."""
     (tmp_path / "tests").mkdir()
@@ -62,9 +70,9 @@ def test_the_unit_tests_see_every_rule_give_something(tmp_path: Path) -> None:
     seen: set[str] = set()
     for file in RULE_TESTS:
         content = yaml.load(file.read_text(), yaml.BaseLoader)  # whose 0x200 is no number
+        content["tests"] = [test for test in content["tests"] if given_until(test) is not None]
         for test in content["tests"]:
-            checks = [*test.get("promql_expr_test", []), *test.get("alert_rule_test", [])]
-            last = max((check["eval_time"] for check in checks), key=minutes)
+            last = f"{given_until(test)}m"
             test |= {"promql_expr_test": [{"expr": asked, "eval_time": last}], "alert_rule_test": []}
         copy = tmp_path / "tests" / file.name
         copy.write_text(yaml.safe_dump(content))

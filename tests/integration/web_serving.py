@@ -86,7 +86,8 @@ def serving(
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
+    """A client that would notice a server that hangs, and waits for one that is only busy."""
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def scrape(port: int) -> float:
