@@ -25,7 +25,7 @@ from parsl_exporter.reading import SourceOptions
 from parsl_exporter.settings import Settings
 from parsl_exporter.source import LOCKED_PATIENCE, Clock, locked
 from parsl_exporter.tables import BLOCK, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
-from parsl_exporter.zone_doubt import zone_in_doubt
+from parsl_exporter.zone_doubt import zones_in_doubt
 
 # Parsl tries an INSERT that fails so for ever (`DatabaseManager._insert` in `parsl/monitoring/db_manager.py`).
 _OLDER = """
@@ -190,7 +190,7 @@ def _zones_in_doubt(reader: Reader, options: SourceOptions, clock: Clock) -> lis
         for rows in reader.newest(table, _SAMPLED_ROWS):
             runs.take(table, rows, 0.0, clock.wall())
     runs.settle(0.0)
-    return list(dict.fromkeys(zone_in_doubt(offset, zone) for offset, zone in runs.offsets()))
+    return list(zones_in_doubt(runs.offsets()).values())
 
 
 def _drawn(run: Run) -> int:

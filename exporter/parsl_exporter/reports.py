@@ -6,7 +6,7 @@ import logging
 
 from parsl_exporter.logs import event
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.zone_doubt import zone_in_doubt
+from parsl_exporter.zone_doubt import zones_in_doubt
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class Reports:
         self._source = source
         self._rejected: set[tuple[str, str]] = set()
         self._nameless: set[str] = set()
-        self._zones_told: set[str] = set()
+        self._zones_told: set[tuple[str, int]] = set()
         self._folding_told = False
         self._dropping_told = False
 
@@ -53,10 +53,10 @@ class Reports:
 
     def zones(self, runs: Runs) -> None:
         """Say which hosts' stamps speak against the zone that they are read in."""
-        for offset, zone in runs.offsets():
-            if offset.host not in self._zones_told:
-                self._zones_told.add(offset.host)
-                event(_log, logging.WARNING, zone_in_doubt(offset, zone), source=self._source)
+        for whose, text in zones_in_doubt(runs.offsets()).items():
+            if whose not in self._zones_told:
+                self._zones_told.add(whose)
+                event(_log, logging.WARNING, text, source=self._source)
 
     def runs(self, runs: Runs) -> None:
         """Say which of these runs have no workflow row, and which exception classes they count as `_other`."""

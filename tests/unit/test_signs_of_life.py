@@ -238,7 +238,7 @@ def test_without_a_zone_of_their_own_each_new_row_is_a_sign_of_life(workers_in_u
     assert of_run(watched.poll().series(), LAST_ROW) == hands.wall
 
 
-def test_the_log_says_once_a_host_what_to_write_when_stamps_speak_against_the_zone(
+def test_the_log_says_once_what_to_write_when_stamps_speak_against_the_zone(
     workers_in_utc: Path, log: Log
 ) -> None:
     watched = Watched(workers_in_utc, zone="Europe/Paris").poll()
@@ -253,6 +253,32 @@ def test_the_log_says_once_a_host_what_to_write_when_stamps_speak_against_the_zo
     assert log.new() == []
     Watched(workers_in_utc, zone="Europe/Paris", worker_zones={"h*": "UTC"}).poll()
     assert log.new() == []
+
+
+def test_it_is_said_of_each_executor_on_a_host_and_once_for_all_hosts_of_an_executor(
+    workers_in_utc: Path, log: Log, set_tz: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_tz("Europe/Paris")
+    execute(workers_in_utc, "UPDATE try SET task_executor = 'container' WHERE task_id = 1")
+    names = (
+        "run_id, try_id, task_executor, task_try_time_launched, task_try_time_running, task_try_time_returned"
+    )
+    execute(
+        workers_in_utc,
+        f"INSERT INTO try (task_id, hostname, {names}) SELECT 2, 'other', {names} FROM try WHERE task_id = 0",
+    )
+    rows = "run_id, try_id, task_status_name, timestamp"
+    execute(
+        workers_in_utc, f"INSERT INTO status (task_id, {rows}) SELECT 2, {rows} FROM status WHERE task_id = 0"
+    )
+    Watched(workers_in_utc, zone="Europe/Paris").poll()
+    told = [line for line in log.new() if "worker_timezone" in line]
+    assert sorted(line.split("write ")[1].split(" into")[0] for line in told) == [
+        'worker_timezone: {"container": UTC}',
+        'worker_timezone: {"htex": UTC}',
+    ]
+    main(["check", str(workers_in_utc)])
+    assert capsys.readouterr().out.count("  zone     ") == 2
 
 
 def test_check_says_so_too(workers_in_utc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
