@@ -93,7 +93,7 @@ def serving(folder: Path, *arguments: str | Path, at_once: signal.Signals | None
     try:
         if at_once is not None:
             # No library of Python's own will do: some builds have them in the interpreter.
-            until("loading", lambda: "/sqlalchemy/" in Path(f"/proc/{process.pid}/maps").read_text())
+            until("loading", lambda: "/numpy/" in Path(f"/proc/{process.pid}/maps").read_text())
             process.send_signal(at_once)
         url = until("listening", lambda: _listening(process, log))
         yield Serving(process, log, url)

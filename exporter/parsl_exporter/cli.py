@@ -13,22 +13,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from parsl_exporter import logs
-from parsl_exporter.check import check
 from parsl_exporter.config import Overrides, Settings, load
-from parsl_exporter.daemon import Daemon, options_of
-from parsl_exporter.dump import dump, writable, write
 from parsl_exporter.errors import ConfigurationError, ExporterError, ReaderGone, UsageError
 from parsl_exporter.output import write_out
 from parsl_exporter.process import suit_process
 from parsl_exporter.read.discover import discover, distinct
-from parsl_exporter.read.opening import open_reader
 from parsl_exporter.redaction import hide_passwords
 from parsl_exporter.release import VERSION
 from parsl_exporter.settings import SourceSettings
 from parsl_exporter.signals import Signals
-from parsl_exporter.source import Clock
-from parsl_exporter.web import Server
-from parsl_exporter.web.configuration import read_web_configuration
 
 OK, FAULT, USAGE = 0, 1, 2
 _COMMANDS = ("serve", "check", "dump", "demo")
@@ -211,6 +204,9 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
+    from parsl_exporter.daemon import Daemon
+    from parsl_exporter.web import Server
+
     logs.configure(options.log_level, options.log_format, sys.stderr)
     settings = _settings(options)
     signals = signals or Signals()
@@ -240,6 +236,10 @@ def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
 
 
 def _check(options: argparse.Namespace, signals: Signals | None) -> int:
+    from parsl_exporter.check import check
+    from parsl_exporter.source import Clock
+    from parsl_exporter.web.configuration import read_web_configuration
+
     _let_signals_end(signals)
     settings = _settings(options)
     web_config_file = _web_config_file(settings)
@@ -253,6 +253,11 @@ def _web_config_file(settings: Settings) -> Path | None:
 
 
 def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
+    from parsl_exporter.daemon import options_of
+    from parsl_exporter.dump import dump, writable, write
+    from parsl_exporter.read.opening import open_reader
+    from parsl_exporter.source import Clock
+
     _let_signals_end(signals)
     output = None if options.output is None else writable(options.output)
     options.databases = [options.database]
@@ -286,7 +291,7 @@ def _configured(settings: Settings, options: argparse.Namespace, name: str) -> S
 
 
 def _demo(options: argparse.Namespace, signals: Signals | None) -> int:
-    from parsl_exporter.demo import demo  # noqa: PLC0415  # needs Parsl, which only the extra brings
+    from parsl_exporter.demo import demo
 
     if signals is not None and signals.release():
         return OK

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import URL
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 HIDDEN = "***"
 
@@ -29,7 +31,11 @@ def hide_passwords(text: str) -> str:
 
 def public(url: URL) -> str:
     """A database's URL as people may see it: without user, password and query."""
-    return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
+    return (
+        type(url)
+        .create(url.drivername, host=url.host, port=url.port, database=url.database)
+        .render_as_string()
+    )
 
 
 def may_begin_with_login(text: str) -> bool:

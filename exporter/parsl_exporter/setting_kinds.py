@@ -10,12 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
-
-from sqlalchemy import make_url
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
 
 from parsl_exporter.duration import EXPECTED as A_DURATION
 from parsl_exporter.duration import duration
@@ -24,6 +20,9 @@ from parsl_exporter.listen_address import split_address
 from parsl_exporter.redaction import may_begin_with_login, shown
 from parsl_exporter.shard import Shard
 from parsl_exporter.yaml_nodes import Node, Shape
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 T = TypeVar("T")
 
@@ -309,6 +308,9 @@ DIALECTS: dict[str, Callable[[URL], str | None]] = {
 
 
 def _database_url(text: str) -> str:
+    from sqlalchemy import make_url  # noqa: PLC0415  # takes half a second, and most sources are paths
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
     # No message shows the URL: where its password ends is uncertain in just those that are wrong.
     if not all("!" <= c <= "~" for c in text):
         raise ValueError("this URL holds a space or a special character; write it as %20 and so on")

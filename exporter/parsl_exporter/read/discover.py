@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from stat import S_ISREG
-from typing import NamedTuple
-
-from sqlalchemy.engine import URL, make_url
+from typing import TYPE_CHECKING, NamedTuple
 
 from parsl_exporter.read.absent import DATABASE, RUN_DIR
 from parsl_exporter.redaction import public
 from parsl_exporter.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 
 class Found(NamedTuple):
@@ -51,7 +52,7 @@ def discover(settings: SourceSettings) -> Iterator[Found]:
     """
     is_url = "://" in settings.target
     if is_url and not settings.target.startswith("sqlite"):
-        url = make_url(settings.target)
+        url = _url(settings.target)
         yield Found(settings.name or public(url), url, settings, fixed=True)
         return
     target = _path_of_url(settings.target) if is_url else settings.target
@@ -140,7 +141,7 @@ def _by_link(found: Found, base: Path | None) -> bool:
 
 
 def _path_of_url(url: str) -> str:
-    return os.path.expanduser(make_url(url).database or "")  # noqa: PTH111  # as paths are taken
+    return os.path.expanduser(_url(url).database or "")  # noqa: PTH111  # as paths are taken
 
 
 def _absolute(target: str) -> Path:
@@ -150,3 +151,9 @@ def _absolute(target: str) -> Path:
 def _folder_to_come(target: str) -> bool:
     """Say whether a path that is not there is taken for a folder, so that the source's name stays when it comes."""
     return not os.path.lexists(target) and (target.endswith("/") or not Path(target).suffix)
+
+
+def _url(text: str) -> URL:
+    from sqlalchemy.engine import make_url  # noqa: PLC0415  # takes half a second, and most sources are paths
+
+    return make_url(text)
