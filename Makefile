@@ -45,9 +45,11 @@ unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with t
 
 integration: $(READY) packages programs ## tests with real programs (Parsl, Prometheus, PostgreSQL, npm), and with any input
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadfile --durations 12 \
-	    --ignore tests/unit --ignore tests/bench
+	    -m 'not nightly' --ignore tests/unit --ignore tests/bench
 
-nightly: $(READY) ## the tests with any input, with TIMES times as many (default 100): an hour or two
+nightly: $(READY) packages programs ## what takes long, and the tests with any input, TIMES times as many (default 100): an hour or two
+	@.ci/packages faketime:faketime
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet -m nightly tests/integration
 	HYPOTHESIS_PROFILE=nightly TIMES=$(TIMES) $(PY) -m pytest --quiet --numprocesses 4 --durations 12 -m hypothesis \
 	    tests/fuzz tests/unit tests/integration/test_web_clients.py
 
