@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint unit integration nightly any-input newest fresh-machines bench bench-memory \
+.PHONY: help demo test lint unit integration nightly any-input foreign-clocks newest fresh-machines bench bench-memory \
         bench-postgresql dashboards docs lock packages programs clean
 
 export PYTHON ?= python3
@@ -54,10 +54,14 @@ unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with t
 
 integration: $(READY) packages programs ## tests with real programs (Parsl, Prometheus, PostgreSQL, npm), and with any input
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadgroup --no-loadscope-reorder \
-	    --durations 12 --ignore tests/unit --ignore tests/bench
+	    --durations 12 -m 'not nightly' --ignore tests/unit --ignore tests/bench
 
 nightly: ## what takes hours: any input TIMES times as often (default 100), newest dependencies, fresh machines
-	@$(MAKE) --no-print-directory --keep-going any-input newest fresh-machines
+	@$(MAKE) --no-print-directory --keep-going any-input foreign-clocks newest fresh-machines
+
+foreign-clocks: $(READY) packages programs ## runs whose hosts have other zones and clocks, alive and killed
+	@.ci/packages faketime:faketime
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet -m nightly tests/integration
 
 any-input: $(READY)
 	HYPOTHESIS_PROFILE=nightly TIMES=$(TIMES) $(PY) -m pytest --quiet --numprocesses 4 --durations 12 -m hypothesis \

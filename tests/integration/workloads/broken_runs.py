@@ -9,12 +9,15 @@ lost      a worker pool that will be killed, in a job that goes on without it
 stalled   workers that will be stopped, under a pool that goes on
 crash     a submit process that will be killed while its tasks run
 failing   an app that always fails
+
+WORKER_INIT of the environment is run in the workers' shell before their pool.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -30,17 +33,17 @@ from parsl.providers import LocalProvider
 def who_works(seconds: float) -> tuple[int, int]:
     """The worker that runs this, and its parent."""
     import os
-    import time
+    import threading
 
-    time.sleep(seconds)
+    threading.Event().wait(seconds)  # Python's sleep refuses a clock of libfaketime's
     return os.getpid(), os.getppid()
 
 
 @parsl.python_app(executors=["htex"])
 def work(seconds: float, *after: Any) -> float:
-    import time
+    import threading
 
-    time.sleep(seconds)
+    threading.Event().wait(seconds)
     return seconds
 
 
@@ -74,7 +77,9 @@ def pool(**options: Any) -> HighThroughputExecutor:
         encrypted=False,
         heartbeat_period=1,
         heartbeat_threshold=5,
-        provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),  # type: ignore[no-untyped-call]  # Parsl's
+        provider=LocalProvider(  # type: ignore[no-untyped-call]  # Parsl's
+            init_blocks=1, min_blocks=1, max_blocks=1, worker_init=os.environ.get("WORKER_INIT", "")
+        ),
         **options,
     )
 

@@ -1,0 +1,257 @@
+"""Life is judged right whatever clocks and zones say: real runs under Prometheus, watched alive, then killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from alerting import ROOT, RUNS, Run, write_prometheus, write_rules
+from processes import eventually, free_port, of_session, required, started, there
+
+pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.nightly]
+
+SILENT_SECONDS = 30
+SITE = {
+    "run_silent_seconds": SILENT_SECONDS,
+    "run_quiet_seconds": 2 * SILENT_SECONDS,
+    "block_stalled_seconds": SILENT_SECONDS,
+    "block_without_manager_seconds": SILENT_SECONDS,
+    "tasks_without_block_seconds": SILENT_SECONDS,
+    "source_down_seconds": 60,
+}
+"""A site's thresholds. The other ones are the defaults."""
+
+TOLD_SECONDS = SILENT_SECONDS + 60
+"""Until a death must have been told: the threshold, the last rows that are on their way, a machine that is busy."""
+BEFORE_CHANGE = 150
+"""Seconds that the runs have to begin, before clocks go back for one of them."""
+AFTER_CHANGE = 2 * SILENT_SECONDS
+
+UTC_WORKERS = "export TZ=UTC"
+
+
+class Case(NamedTuple):
+    """The zones of the submit process and its exporter, and what makes its workers' stamps others."""
+
+    zone: str
+    worker_init: str = ""
+    worker_timezone: str | None = None
+    fake_clock: str | None = None
+    says: bool = False
+    """Whether the log names the host and the setting."""
+
+
+GOES_BACK = "goes back"
+CASES = {
+    "workers an hour behind": Case("Europe/Paris", UTC_WORKERS, says=True),
+    "workers an hour behind, as configured": Case("Europe/Paris", UTC_WORKERS, "UTC"),
+    "workers hours ahead": Case("America/Chicago", UTC_WORKERS, says=True),
+    "an hour comes twice": Case(GOES_BACK),
+    "a worker's clock is ahead": Case("UTC", fake_clock="+127m"),
+    "a worker's clock is behind": Case("UTC", fake_clock="-127m"),
+}
+
+
+class Watched(NamedTuple):
+    """What was seen of the sources, by the name of their case, while their runs were alive, and of their deaths."""
+
+    alerts: dict[bool, dict[str, set[str]]]
+    values: dict[str, dict[str, float]]
+    dead: dict[bool, set[str]]
+    logs: dict[str, str]
+
+
+VALUES = {
+    "row": "time() - parsl_workflow_last_row_timestamp_seconds",
+    "event": "time() - parsl_workflow_last_event_timestamp_seconds",
+    "activity": "time() - max by (source) (parsl_block_last_activity_timestamp_seconds)",
+    "activity ahead": "max_over_time((max by (source) (parsl_block_last_activity_timestamp_seconds) - time())[10m:1s])",
+    "running": 'time() - min by (source) (parsl_task_oldest_timestamp_seconds{state="running"} > 0)',
+    "begun": "time() - parsl_workflow_start_timestamp_seconds",
+}
+
+
+def going_back(at: datetime) -> str:
+    """A POSIX zone, two hours behind UTC, whose clocks go back an hour at that moment."""
+    local = at - timedelta(hours=2)
+    day = (
+        local.replace(year=2025).timetuple().tm_yday if (local.month, local.day) != (2, 29) else 60
+    )  # J counts no 29 February
+    return f"XST3XDT2,J{(day + 180) % 365 + 1},J{day}/{local:%H:%M:%S}"
+
+
+def fake_clock_library() -> str:
+    command = [required("faketime"), "-m", "-f", "+0", sys.executable, "-S", "-c"]
+    asked = [*command, "import os; print(os.environ['LD_PRELOAD'])"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """The runs begin, are watched across the change of clocks and a restart of their exporters, and are killed."""
+    prometheus, library = there("prometheus"), fake_clock_library()
+    if not os.environ.get("CI"):
+        pytest.importorskip("parsl.monitoring")
+    folder = tmp_path_factory.mktemp("clocks")
+    path = (
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where HTEX looks for its programs
+    )
+    change = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=BEFORE_CHANGE)
+    names = {case: f"case{number}" for number, case in enumerate(CASES)}
+    ports = {case: free_port() for case in CASES}
+    urls = {}
+    with ExitStack() as stack:
+
+        def start(
+            name: str, *command: str | Path, cwd: Path = folder, **environment: str
+        ) -> subprocess.Popen[str]:
+            log = folder / f"{name}.log"
+            return stack.enter_context(started(*command, cwd=cwd, log=log, environment=environment))
+
+        def zone(case: str) -> str:
+            return going_back(change) if CASES[case].zone == GOES_BACK else CASES[case].zone
+
+        def start_exporter(case: str, log: str) -> subprocess.Popen[str]:
+            source = {"path": f"{names[case]}/runinfo/monitoring.db", "name": case}
+            if told := CASES[case].worker_timezone:
+                source["worker_timezone"] = told
+            config = folder / f"{names[case]}.yml"
+            config.write_text(yaml.safe_dump({"sources": [source]}))
+            return start(
+                f"{names[case]}-{log}", sys.executable, "-m", "parsl_exporter", f"--config.file={config}",
+                f"--web.listen-address=127.0.0.1:{ports[case]}", PYTHONPATH=str(ROOT / "exporter"), TZ=zone(case),
+            )  # fmt: skip
+
+        runs = {}
+        for case, (_, worker_init, _, fake_clock, _) in CASES.items():
+            init = worker_init
+            if fake_clock:
+                init = f"export LD_PRELOAD='{library}' FAKETIME={fake_clock} FAKETIME_DONT_FAKE_MONOTONIC=1"
+            (folder / names[case]).mkdir()
+            process = start(
+                f"{names[case]}-run", sys.executable, RUNS, "healthy",
+                cwd=folder / names[case], PATH=path, WORKER_INIT=init, TZ=zone(case),
+            )  # fmt: skip
+            runs[case] = Run(process, folder / names[case])
+        exporters = {case: start_exporter(case, "first") for case in CASES}
+        for today, program in prometheus.items():
+            home, port = folder / f"prometheus{today:d}", free_port()
+            write_rules(home / "rules", SITE)
+            write_prometheus(home / "prometheus.yml", free_port(), free_port())
+            config = yaml.safe_load((home / "prometheus.yml").read_text())
+            config["scrape_configs"][0]["static_configs"][0]["targets"] = [
+                f"127.0.0.1:{port}" for port in ports.values()
+            ]
+            (home / "prometheus.yml").write_text(yaml.safe_dump(config))
+            start(
+                f"prometheus{today:d}", program, "--config.file=prometheus.yml", "--storage.tsdb.path=data",
+                f"--web.listen-address=127.0.0.1:{port}", cwd=home,
+            )  # fmt: skip
+            urls[today] = f"http://127.0.0.1:{port}"
+
+        def ask(today: bool, query: str) -> list[dict[str, Any]]:
+            address = f"{urls[today]}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+            with urllib.request.urlopen(address, timeout=30) as answer:
+                found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+            return found
+
+        def sources(today: bool, query: str) -> set[str]:
+            return {one["metric"]["source"] for one in ask(today, query)}
+
+        for case, run in runs.items():
+            run.begun()
+            eventually(f"{case}: samples of a running task", 60, run.samples_a_running_task)
+        eventually("clocks to have gone back", BEFORE_CHANGE, lambda: datetime.now(timezone.utc) > change)
+        eventually(
+            "the runs to be watched beyond that", AFTER_CHANGE + 60,
+            lambda: time.time() > change.timestamp() + AFTER_CHANGE and all(
+                sources(today, f"count_over_time(parsl:run:live[5m]) > {AFTER_CHANGE}") == set(CASES) for today in urls
+            ),
+        )  # fmt: skip
+        for exporter in exporters.values():
+            exporter.send_signal(signal.SIGTERM)
+        for exporter in exporters.values():
+            exporter.wait(20)
+        exporters = {case: start_exporter(case, "second") for case in CASES}
+        again = time.time()
+        eventually(
+            "the runs to be watched again", 2 * TOLD_SECONDS,
+            lambda: all(
+                sources(
+                    today, f"time() - (parsl:run:watched_since_timestamp_seconds > {again}) > {2 * SILENT_SECONDS + 10}"
+                ) == set(CASES) for today in urls
+            ),
+        )  # fmt: skip
+
+        values: dict[str, dict[str, float]] = {case: {} for case in CASES}
+        for name, query in VALUES.items():
+            for one in ask(min(urls), query):
+                values[one["metric"]["source"]][name] = float(one["value"][1])
+        alerts: dict[bool, dict[str, set[str]]] = {today: {case: set() for case in CASES} for today in urls}
+        for today in urls:
+            for one in ask(today, 'count_over_time(ALERTS{run_id=~".+"}[15m])'):
+                alerts[today][one["metric"]["source"]].add(one["metric"]["alertname"])
+
+        for run in runs.values():
+            for pid in of_session(run.process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        dead: dict[bool, set[str]] = {today: set() for today in urls}
+        with suppress(AssertionError):  # each test says which one was missed
+
+            def all_told() -> bool:
+                for today in urls:
+                    dead[today] |= sources(today, 'ALERTS{alertname="ParslRunSilent", alertstate="firing"}')
+                return all(found == set(CASES) for found in dead.values())
+
+            eventually("all deaths told", TOLD_SECONDS, all_told)
+        logs = {case: (folder / f"{names[case]}-first.log").read_text() for case in CASES}
+        yield Watched(alerts, values, dead, logs)
+
+
+each_case = pytest.mark.parametrize("case", CASES)
+
+
+@each_case
+def test_no_alert_on_a_run_that_is_alive(watched: Watched, case: str) -> None:
+    assert {name for alerts in watched.alerts.values() for name in alerts[case]} == set()
+
+
+@each_case
+def test_the_death_of_a_run_is_told_in_time(watched: Watched, case: str) -> None:
+    assert [today for today, dead in watched.dead.items() if case not in dead] == []
+
+
+@each_case
+def test_last_row_is_when_it_came_and_no_block_was_active_in_the_future(watched: Watched, case: str) -> None:
+    values = watched.values[case]
+    assert values["row"] < 20
+    assert values["activity ahead"] <= 0
+
+
+@pytest.mark.parametrize("case", ["workers an hour behind, as configured", "an hour comes twice"])
+def test_times_are_right_where_zones_are_known(watched: Watched, case: str) -> None:
+    values = watched.values[case]
+    assert 0 <= values["event"] < 20
+    assert 0 <= values["activity"] < 20
+    assert BEFORE_CHANGE / 2 < values["running"] < values["begun"] < 900
+
+
+@each_case
+def test_the_log_names_host_and_setting_where_they_speak_against_the_zone(
+    watched: Watched, case: str
+) -> None:
+    assert ("worker_timezone: {" in watched.logs[case]) == CASES[case].says
