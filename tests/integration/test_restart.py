@@ -31,7 +31,7 @@ def configured(replay: Replay) -> Path:
     file = replay.database.with_name("exporter.yml")
     zones = json.dumps(dict(replay.clocks.worker_zones))
     file.write_text(
-        "poll_interval: 50ms\nretention: 36500d\nabandon_after: 36500d\nfailure_reasons: []\n"
+        "poll_interval: 50ms\nretention: 36500d\nabandon_after: 36500d\n"
         f"timezone: {replay.clocks.zone}\nsources:\n"
         f"  - {{path: {json.dumps(str(replay.database))}, name: {SOURCE}, worker_timezone: {zones}}}\n"
     )
