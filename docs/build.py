@@ -8,15 +8,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from parsl_exporter.config.settings import reference as settings
 from parsl_exporter.metrics.families import reference as metrics
-from parsl_exporter.settings import reference as settings
 
 FOLDER = Path(__file__).parent
 
 _CONFIGURATION = """\
 # Configuration
 
-Generated from `parsl_exporter.settings` by `make docs`; do not edit.
+Generated from `parsl_exporter.config.settings` by `make docs`; do not edit.
 
 A YAML file, given with `--config.file`; [config/exporter.yml](../config/exporter.yml) is an example with every key
 explained. All keys are optional, unknown ones are errors, flags win. `parsl-exporter check --config.file FILE` names

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from parsl_exporter.config import Overrides, Settings, load
-from parsl_exporter.errors import ConfigurationError
+from parsl_exporter.base.errors import ConfigurationError
+from parsl_exporter.config.load import Overrides, Settings, load
 
 
 def loaded(file: Path, text: str, overrides: Overrides | None = None) -> Settings:

@@ -13,17 +13,17 @@ from oracle import BYTES, SECONDS, Histogram, Series
 from oracle.page import Sheet
 from telling import EPOCH, RUN, Told, as_rows
 
+from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TASK, TRY, Row, Table
 from parsl_exporter.metrics.family import Distribution, Value
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
-from parsl_exporter.metrics.share import Drawing, Share
+from parsl_exporter.metrics.snapshot import Drawing, Share
 from parsl_exporter.metrics.source_families import SourceFacts
-from parsl_exporter.model.lifetimes import mark_gone
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
+from parsl_exporter.model.staleness import mark_gone
 from parsl_exporter.model.sums import Buckets
-from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TASK, TRY, Row, Table
 
 SOURCE = "s"
 FOREVER = 1e15

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.base.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW, Row, Table
 
 RUN = "run-1"
 BEGAN = datetime(2026, 1, 5, 12, 0, tzinfo=timezone.utc)

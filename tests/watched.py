@@ -18,14 +18,14 @@ from zoneinfo import ZoneInfo
 from oracle import BYTES, SECONDS, Series, differences, expected, parse
 from oracle.page import LAST_ROW
 
-from parsl_exporter.baton import Baton
+from parsl_exporter.config.settings import Settings
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.sums import Buckets
-from parsl_exporter.read.sqlite import SqliteReader
-from parsl_exporter.reading import SourceOptions
-from parsl_exporter.settings import Settings
-from parsl_exporter.source import Clock, Condition, Source
+from parsl_exporter.readers.sqlite.reader import SqliteReader
+from parsl_exporter.source.ingestion import SourceOptions
+from parsl_exporter.source.locks import Baton
+from parsl_exporter.source.source import Clock, Condition, Source
 
 DATA = Path(__file__).parent / "data"
 NOBODY = 65534

@@ -4,7 +4,7 @@
 def __getattr__(name: str) -> str:
     """`__version__`, looked up when it is asked for: signals come before that takes its tenth of a second."""
     if name == "__version__":
-        from parsl_exporter.release import VERSION  # noqa: PLC0415  # as said above
+        from parsl_exporter.base.release import VERSION  # noqa: PLC0415  # as said above
 
         return VERSION
     raise AttributeError(name)

@@ -2,15 +2,15 @@
 
 import sys
 
-from parsl_exporter.signals import Signals
+from parsl_exporter.base.signals import Signals
 
 
 def main() -> int:
     """Run the command of the process's arguments and give its exit status."""
     signals = Signals()
-    from parsl_exporter import cli  # noqa: PLC0415  # half a second, in which a signal would end the process
+    from parsl_exporter.cli.main import main as run  # noqa: PLC0415  # in that time a signal would end the process
 
-    return cli.main(sys.argv[1:], signals)
+    return run(sys.argv[1:], signals)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from generate import generate
 
-from parsl_exporter.tables import TABLES
+from parsl_exporter.base.tables import TABLES
 
 LIMIT = 1 << 30
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))

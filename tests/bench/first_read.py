@@ -14,12 +14,12 @@ import sys
 import time
 from pathlib import Path
 
-from parsl_exporter.baton import Baton
-from parsl_exporter.config import Overrides, load
-from parsl_exporter.daemon import options_of
-from parsl_exporter.process import suit_process
-from parsl_exporter.read.sqlite import SqliteReader
-from parsl_exporter.source import Clock, Source
+from parsl_exporter.base.process import suit_process
+from parsl_exporter.config.load import Overrides, load
+from parsl_exporter.daemon.supervisor import options_of
+from parsl_exporter.readers.sqlite.reader import SqliteReader
+from parsl_exporter.source.locks import Baton
+from parsl_exporter.source.source import Clock, Source
 
 _HERE = Path(__file__).parent
 

@@ -21,13 +21,13 @@ from pg import tables
 from pg.server import Server, running
 from sqlalchemy.engine import make_url
 
-from parsl_exporter.baton import Baton
-from parsl_exporter.daemon import options_of
-from parsl_exporter.process import suit_process
-from parsl_exporter.read.postgresql import PostgresReader
-from parsl_exporter.settings import Settings, SourceSettings
-from parsl_exporter.source import Clock, Source
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY
+from parsl_exporter.base.process import suit_process
+from parsl_exporter.base.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY
+from parsl_exporter.config.settings import Settings, SourceSettings
+from parsl_exporter.daemon.supervisor import options_of
+from parsl_exporter.readers.postgresql.reader import PostgresReader
+from parsl_exporter.source.locks import Baton
+from parsl_exporter.source.source import Clock, Source
 
 _AT_ONCE = 10_000
 _STATES = (("pending", 0.0), ("launched", 0.1), ("running", 0.2), ("running_ended", 1.4), ("exec_done", 1.5))

@@ -8,13 +8,13 @@ from __future__ import annotations
 import sqlite3
 import sys
 
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY
+from parsl_exporter.base.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY
 
 _AT_ONCE = 10_000
 
 
 def fetch(path: str) -> int:
-    """Fetch all rows of the six growing tables, the columns of `parsl_exporter.tables`; give their number."""
+    """Fetch all rows of the six growing tables, the columns of `parsl_exporter.base.tables`; give their number."""
     database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
     rows = 0
     for table in (STATUS, TASK, TRY, RESOURCE, NODE, BLOCK):

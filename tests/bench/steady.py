@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from parsl_exporter.metrics.page import Page
-from parsl_exporter.source import Source
+from parsl_exporter.source.source import Source
 
 _NEW_TASKS, _POLLS = 91, 21
 """91 tasks are 1,001 rows."""

@@ -34,8 +34,8 @@ from telling import (
 )
 from watched import Log, Watched, execute, in_memory
 
-from parsl_exporter.model.stamps import Stamps
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
+from parsl_exporter.base.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
+from parsl_exporter.model.timestamps import Stamps
 
 GOOD = [
     workflow(),

@@ -10,9 +10,9 @@ from config_reading import faults
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsl_exporter.config import Overrides, Settings, load
-from parsl_exporter.errors import ConfigurationError
-from parsl_exporter.settings import table
+from parsl_exporter.base.errors import ConfigurationError
+from parsl_exporter.config.load import Overrides, Settings, load
+from parsl_exporter.config.settings import table
 
 PASSWORD = "hunter2-Tr0ub4dor"
 

@@ -9,7 +9,7 @@ import pytest
 from grafana import buckets
 from prometheus_client.utils import floatToGoString
 
-from parsl_exporter.settings import Settings
+from parsl_exporter.config.settings import Settings
 
 
 def spellings(bound: float) -> set[str]:

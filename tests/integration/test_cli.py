@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 from watched import unpacked
 
-from parsl_exporter.release import VERSION
+from parsl_exporter.base.release import VERSION
 
 pytestmark = [pytest.mark.integration, pytest.mark.apart]
 

@@ -242,9 +242,7 @@ class TestWhatGoesWrong:
             shown.assert_nothing_is_left()
 
     def test_without_parsl_it_says_how_to_get_it(self, tmp_path: Path) -> None:
-        without = (
-            "import sys; sys.modules['parsl'] = None; from parsl_exporter.cli import main; sys.exit(main())"
-        )
+        without = "import sys; sys.modules['parsl'] = None; from parsl_exporter.cli.main import main; sys.exit(main())"
         done = subprocess.run(
             [sys.executable, "-c", without, "demo"],
             env=environment(TMPDIR=str(tmp_path)),

@@ -20,10 +20,10 @@ from exporter_process import ROOT, environment
 from processes import required
 from watched import unpacked
 
-from parsl_exporter.config import Overrides, load
-from parsl_exporter.daemon import _POLLS_A_SECOND
-from parsl_exporter.errors import SourceFault
-from parsl_exporter.read.sqlite import LONGEST_READ
+from parsl_exporter.base.errors import SourceFault
+from parsl_exporter.config.load import Overrides, load
+from parsl_exporter.daemon.supervisor import _POLLS_A_SECOND
+from parsl_exporter.readers.sqlite.reader import LONGEST_READ
 
 pytestmark = pytest.mark.integration
 

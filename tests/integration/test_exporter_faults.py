@@ -24,15 +24,15 @@ from processes import eventually
 from telling import EPOCH, attempt, block, create, insert, stamp, status, task, workflow, write
 from watched import Hands, Log, Watched, execute, unpacked
 
-from parsl_exporter import daemon as daemons
-from parsl_exporter import looking
-from parsl_exporter.baton import Baton
-from parsl_exporter.columns import Columns
-from parsl_exporter.daemon import Daemon
-from parsl_exporter.read.position import Batch, OfRun, Position, in_order_of_texts
-from parsl_exporter.read.sqlite import SqliteReader
-from parsl_exporter.settings import Settings, SourceSettings
-from parsl_exporter.tables import STATUS, Row, Table
+from parsl_exporter.base.columns import Columns
+from parsl_exporter.base.tables import STATUS, Row, Table
+from parsl_exporter.config.settings import Settings, SourceSettings
+from parsl_exporter.daemon.supervisor import Daemon
+from parsl_exporter.daemon.supervisor import discovery as looking
+from parsl_exporter.daemon.supervisor import supervisor as daemons
+from parsl_exporter.readers.batch import Batch, OfRun, Position, in_order_of_texts
+from parsl_exporter.readers.sqlite.reader import SqliteReader
+from parsl_exporter.source.locks import Baton
 
 FOREVER = "3650d"
 

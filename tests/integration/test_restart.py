@@ -17,8 +17,8 @@ from oracle import Series, differences, parse
 from replay import CLOCKS, Clocks, Replay, truth, wrong
 from watched import SOURCE, Watched, unpacked
 
-from parsl_exporter.read.sqlite import SqliteReader
-from parsl_exporter.tables import Row
+from parsl_exporter.base.tables import Row
+from parsl_exporter.readers.sqlite.reader import SqliteReader
 
 KILLS = 5
 READY = f'parsl_exporter_source_ready{{source="{SOURCE}"}}'

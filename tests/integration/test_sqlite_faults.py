@@ -23,9 +23,9 @@ from exporter_process import environment
 from telling import RUN, Told, attempt, block, insert, lifecycle, node, sample, status, task, workflow, write
 from watched import Hands, Log, Watched, emptied, execute, unpacked, unprivileged
 
-from parsl_exporter.read.sqlite import SqliteReader
-from parsl_exporter.source import LOCKED_PATIENCE
-from parsl_exporter.tables import Row, Table
+from parsl_exporter.base.tables import Row, Table
+from parsl_exporter.readers.sqlite.reader import SqliteReader
+from parsl_exporter.source.source import LOCKED_PATIENCE
 
 
 class Fault(NamedTuple):
@@ -716,8 +716,8 @@ class Program(ctypes.Structure):
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(Program(len(program), filters)), 0, 0):
     sys.exit("no seccomp here")
-from parsl_exporter import check
-from parsl_exporter.cli import main
+from parsl_exporter.cli.main import check
+from parsl_exporter.cli.main import main
 check.LOCKED_PATIENCE = 0.5
 sys.exit(main(sys.argv[1:]))
 """

@@ -36,7 +36,7 @@ from web_serving import (
     undisturbed,
 )
 
-from parsl_exporter.errors import ConfigurationError
+from parsl_exporter.base.errors import ConfigurationError
 from parsl_exporter.web import Server
 from parsl_exporter.web.connection import Patience
 

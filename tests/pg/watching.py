@@ -12,13 +12,13 @@ from pathlib import Path
 from oracle import differences, expected, parse
 from sqlalchemy.engine import make_url
 
-from parsl_exporter.baton import Baton
-from parsl_exporter.daemon import options_of
+from parsl_exporter.base.shard import WHOLE, Shard
+from parsl_exporter.config.settings import Settings, SourceSettings
+from parsl_exporter.daemon.supervisor import options_of
 from parsl_exporter.metrics.page import Page
-from parsl_exporter.read.postgresql import PostgresReader
-from parsl_exporter.settings import Settings, SourceSettings
-from parsl_exporter.shard import WHOLE, Shard
-from parsl_exporter.source import Clock, Source
+from parsl_exporter.readers.postgresql.reader import PostgresReader
+from parsl_exporter.source.locks import Baton
+from parsl_exporter.source.source import Clock, Source
 from pg import tables
 from pg.server import Server
 

@@ -19,7 +19,7 @@ from telling import BEGAN, Told, as_rows, attempt, block, node, sample, status, 
 from unit.test_order import NOT_HISTOGRAMS, Numbered, quick, without_end
 from watched import Watched, in_memory
 
-from parsl_exporter.tables import RESOURCE, STATUS, TABLES, TRY
+from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TRY
 
 PARIS, UTC = ZoneInfo("Europe/Paris"), timezone.utc
 BACK = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)

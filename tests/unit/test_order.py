@@ -18,8 +18,8 @@ from reading import REASONS, SOURCE, Options, Reading
 from telling import Told, as_rows, attempt, block, node, sample, status, task, workflow, write
 from watched import Watched
 
+from parsl_exporter.base.tables import BLOCK, TRY, WORKFLOW, Row, Table
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
-from parsl_exporter.tables import BLOCK, TRY, WORKFLOW, Row, Table
 
 CLOSE_AFTER = 30.0
 COUNTERS = [family.name for family in RUN_FAMILIES if family.kind == "counter"]

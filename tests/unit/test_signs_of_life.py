@@ -27,7 +27,7 @@ from telling import (
 )
 from watched import DATA, REASONS, SOURCE, Hands, Log, Watched, execute
 
-from parsl_exporter.cli import main
+from parsl_exporter.cli.main import main
 
 LAST_ROW = "parsl_workflow_last_row_timestamp_seconds"
 LAST_EVENT = "parsl_workflow_last_event_timestamp_seconds"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from parsl_exporter.duration import duration
-from parsl_exporter.listen_address import split_address
+from parsl_exporter.config.address import split_address
+from parsl_exporter.config.duration import duration
 
 
 class TestDuration:

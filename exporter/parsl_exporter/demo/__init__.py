@@ -22,14 +22,14 @@ from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory, gettempdir
 from typing import NamedTuple, TextIO
 
+from parsl_exporter.base.errors import ConfigurationError, ExporterError, UsageError, to_install
+from parsl_exporter.config.address import split_address
+from parsl_exporter.config.duration import duration as seconds_of
+from parsl_exporter.config.settings import WebSettings
 from parsl_exporter.demo.ask import ask
 from parsl_exporter.demo.programs import Programs
 from parsl_exporter.demo.prometheus import Prometheus, start_prometheus
 from parsl_exporter.demo.summary import Counts, Screen, counts_of, line, table
-from parsl_exporter.duration import duration as seconds_of
-from parsl_exporter.errors import ConfigurationError, ExporterError, UsageError, to_install
-from parsl_exporter.listen_address import split_address
-from parsl_exporter.settings import WebSettings
 from parsl_exporter.web.listen import listen, url_of
 
 _REFRESH = 1.0

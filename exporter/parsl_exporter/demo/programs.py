@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from parsl_exporter.errors import ExporterError
+from parsl_exporter.base.errors import ExporterError
 
 _PATIENCE_AT_END = 5.0
 _TIDYING = 2.0

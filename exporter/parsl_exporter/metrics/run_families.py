@@ -8,7 +8,7 @@ from __future__ import annotations
 from parsl_exporter.metrics import run_samples as samples
 from parsl_exporter.metrics.family import Family, Fold, Kind
 from parsl_exporter.metrics.run_samples import Draw, View
-from parsl_exporter.model.lifetimes import manager_active
+from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.usage import INVOLUNTARY, READ, SYSTEM, USER, VOLUNTARY, WRITTEN
 
 _TASK = ("app", "executor")

@@ -10,11 +10,11 @@ from parsl_exporter.metrics.family import Distribution, Sample
 from parsl_exporter.model.blocks import BLOCK_STATES, Block, queue_times
 from parsl_exporter.model.groups import Group, groups_of
 from parsl_exporter.model.histogram import Histogram
-from parsl_exporter.model.lifetimes import manager_active
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import HIDDEN, UNKNOWN
 from parsl_exporter.model.run import Run
-from parsl_exporter.model.stamps import MICROSECONDS
+from parsl_exporter.model.staleness import manager_active
+from parsl_exporter.model.timestamps import MICROSECONDS
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from parsl_exporter.errors import SourceFault
+from parsl_exporter.base.errors import SourceFault
+from parsl_exporter.base.tables import TABLES
 from parsl_exporter.metrics.family import Family, Fold, Kind, Sample
 from parsl_exporter.model.intake import REASONS
-from parsl_exporter.tables import TABLES
 
 
 class SourceFacts(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Floats, Ints, Mask
+from parsl_exporter.base.columns import Codes, Floats, Ints, Mask
 from parsl_exporter.model.states import (
     DEP_FAIL,
     FAIL_RETRYABLE,

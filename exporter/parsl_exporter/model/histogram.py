@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from parsl_exporter.columns import Codes, Ints
+from parsl_exporter.base.columns import Codes, Ints
 
 
 class Histogram(NamedTuple):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from parsl_exporter.columns import (
+from parsl_exporter.base.columns import (
     Columns,
     Ints,
     Mask,
@@ -22,13 +22,13 @@ from parsl_exporter.columns import (
     TaskColumns,
     TryColumns,
 )
+from parsl_exporter.base.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 from parsl_exporter.model.blocks import Entry
 from parsl_exporter.model.managers import Manager, NodeRow
 from parsl_exporter.model.run import Info, Run
-from parsl_exporter.model.stamps import NO_STAMP, Readings, Stamps
+from parsl_exporter.model.timestamps import NO_STAMP, Readings, Stamps
 from parsl_exporter.model.usage import TOO_MUCH, usable
 from parsl_exporter.model.writers import SUBMIT
-from parsl_exporter.tables import BLOCK, NODE, RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 
 if TYPE_CHECKING:
     from parsl_exporter.model.taking import Taking

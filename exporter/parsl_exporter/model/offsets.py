@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.columns import Codes
-from parsl_exporter.model.stamps import MICROSECONDS
+from parsl_exporter.base.columns import Codes
 from parsl_exporter.model.states import FIRST_FINAL, LAUNCHED, RUNNING, RUNNING_ENDED
+from parsl_exporter.model.timestamps import MICROSECONDS
 from parsl_exporter.model.tries import Tries
 
 QUARTER_US = 900 * MICROSECONDS

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Ints, Mask, distinct
+from parsl_exporter.base.columns import Codes, Ints, Mask, distinct
 
 Still: TypeAlias = Callable[[int, Codes, Ints], Mask]
 """Says of tasks (by place) whether they are in a state since then, in that group."""

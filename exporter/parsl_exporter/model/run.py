@@ -13,16 +13,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Ints, Mask, distinct
+from parsl_exporter.base.columns import Codes, Ints, Mask, distinct
+from parsl_exporter.base.tables import STATUS
 from parsl_exporter.model import contribution
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.run_facts import Info, Limits, Waiting
 from parsl_exporter.model.run_sums import RunSums
-from parsl_exporter.model.stamps import MICROSECONDS
 from parsl_exporter.model.standing import FIRST_ODD, standing
 from parsl_exporter.model.states import FIRST_FINAL, PENDING
+from parsl_exporter.model.timestamps import MICROSECONDS
 from parsl_exporter.model.tries import NEVER, NONE, NOWHERE, joined
-from parsl_exporter.tables import STATUS
 
 _CLOCKS_APART_US = 2 * 3_600 * MICROSECONDS
 """How far the clocks of two workers may be apart: an hour each from the submit host's."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Columns, Ints, Mask
+from parsl_exporter.base.columns import Codes, Columns, Ints, Mask
 from parsl_exporter.model import contribution
 from parsl_exporter.model.blocks import Block
 from parsl_exporter.model.contribution import Added

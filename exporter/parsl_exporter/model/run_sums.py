@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Floats, Ints, Mask, distinct
+from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, distinct
 from parsl_exporter.model import contribution
 from parsl_exporter.model.contribution import Added
 from parsl_exporter.model.failures import DEPENDENCY_ERROR

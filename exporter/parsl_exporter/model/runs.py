@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.columns import TaskColumns, distinct
+from parsl_exporter.base.columns import TaskColumns, distinct
+from parsl_exporter.base.tables import RESOURCE, STATUS, Row, Table
 from parsl_exporter.model.intake import OfRun, columns_of
 from parsl_exporter.model.offsets import Offset, zone_name
 from parsl_exporter.model.run import Run, Waiting
-from parsl_exporter.model.stamps import MICROSECONDS
 from parsl_exporter.model.taking import TASK_TABLES, Taking
-from parsl_exporter.tables import RESOURCE, STATUS, Row, Table
+from parsl_exporter.model.timestamps import MICROSECONDS
 
 
 class TaskKey(NamedTuple):

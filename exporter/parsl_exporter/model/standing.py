@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Ints
+from parsl_exporter.base.columns import Codes, Ints
 from parsl_exporter.model.states import FIRST_FINAL, LAUNCHED, STATES
 from parsl_exporter.model.tries import NONE, Tries
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.columns import Codes, Floats, Ints
+from parsl_exporter.base.columns import Codes, Floats, Ints
 from parsl_exporter.model.histogram import Histograms
 from parsl_exporter.model.names import UNKNOWN, Codebook
 from parsl_exporter.model.oldest import Oldest
-from parsl_exporter.model.stamps import MICROSECONDS
 from parsl_exporter.model.states import STATES, TIMED
+from parsl_exporter.model.timestamps import MICROSECONDS
 from parsl_exporter.model.usage import CUMULATIVE
 
 TRANSITIONS = slice(0, len(STATES))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.columns import (
+from parsl_exporter.base.columns import (
     Codes,
     Columns,
     Floats,
@@ -24,6 +24,7 @@ from parsl_exporter.columns import (
     TryColumns,
     distinct,
 )
+from parsl_exporter.base.tables import RESOURCE, STATUS, Table
 from parsl_exporter.model.failures import failure_class
 from parsl_exporter.model.names import Names
 from parsl_exporter.model.run import Run
@@ -31,7 +32,6 @@ from parsl_exporter.model.standing import OddState
 from parsl_exporter.model.states import FAIL_RETRYABLE, STATES, WORKER_STATES
 from parsl_exporter.model.tries import FINISHED, NONE
 from parsl_exporter.model.usage import CUMULATIVE
-from parsl_exporter.tables import RESOURCE, STATUS, Table
 
 _CODES = {state: code for code, state in enumerate(STATES)}
 _ON_BLOCK = np.array([*(s in WORKER_STATES or s >= FAIL_RETRYABLE for s in range(len(STATES))), False])

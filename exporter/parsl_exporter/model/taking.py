@@ -14,7 +14,7 @@ from itertools import groupby
 
 import numpy as np
 
-from parsl_exporter.columns import (
+from parsl_exporter.base.columns import (
     Columns,
     Ints,
     Mask,
@@ -24,17 +24,17 @@ from parsl_exporter.columns import (
     TryColumns,
     distinct,
 )
+from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TOO_LARGE, TRY, WORKFLOW, Row, Table
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.intake import ONE_BY_ONE, columns_of
 from parsl_exporter.model.names import OTHER, Names, name
 from parsl_exporter.model.run import Limits, Run, Waiting
-from parsl_exporter.model.stamps import MICROSECONDS, Readings, Stamps
 from parsl_exporter.model.states import STATES, WORKER_STATES
 from parsl_exporter.model.sums import Buckets
 from parsl_exporter.model.take import Labels, Taken, name_tries, take
+from parsl_exporter.model.timestamps import MICROSECONDS, Readings, Stamps
 from parsl_exporter.model.worker_zones import WorkerZones
 from parsl_exporter.model.writers import SUBMIT
-from parsl_exporter.tables import RESOURCE, STATUS, TASK, TOO_LARGE, TRY, WORKFLOW, Row, Table
 
 TASK_TABLES = (TASK, TRY, STATUS, RESOURCE)
 TABLE_OF: dict[type[Columns], Table] = {

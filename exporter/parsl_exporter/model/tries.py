@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from parsl_exporter.columns import Codes, Floats, Ints, Mask, distinct
+from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, distinct
 from parsl_exporter.model.states import STATES
 from parsl_exporter.model.usage import CUMULATIVE
 

@@ -12,7 +12,7 @@ from datetime import tzinfo
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from parsl_exporter.model.stamps import Stamps
+from parsl_exporter.model.timestamps import Stamps
 
 if TYPE_CHECKING:
     from parsl_exporter.model.run import Run

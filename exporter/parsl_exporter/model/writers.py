@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 
-from parsl_exporter.model.stamps import MICROSECONDS, Readings
+from parsl_exporter.model.timestamps import MICROSECONDS, Readings
 
 HALF_AN_HOUR_US = 1_800 * MICROSECONDS
 SUBMIT = ""

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
-from parsl_exporter.logs import RepeatedFault
+from parsl_exporter.base.logs import RepeatedFault
 from parsl_exporter.web.authentication import Authenticator
 from parsl_exporter.web.configuration import WebConfiguration
 from parsl_exporter.web.connection import Connection

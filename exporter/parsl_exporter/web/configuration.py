@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parsl_exporter.errors import ConfigurationError, to_install
-from parsl_exporter.redaction import shown
-from parsl_exporter.setting_kinds import TEXT, Kind, collected, listed, plain_text, read_mapping, scalar
-from parsl_exporter.yaml_nodes import Node, read_file
+from parsl_exporter.base.errors import ConfigurationError, to_install
+from parsl_exporter.base.redaction import shown
+from parsl_exporter.config.types import TEXT, Kind, collected, listed, plain_text, read_mapping, scalar
+from parsl_exporter.config.yaml import Node, read_file
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENT_AUTH = {

@@ -14,7 +14,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from parsl_exporter.logs import event
+from parsl_exporter.base.logs import event
 
 log = logging.getLogger("parsl_exporter.web")
 

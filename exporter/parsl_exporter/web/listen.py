@@ -6,8 +6,8 @@ import errno
 import socket
 from collections.abc import Sequence
 
-from parsl_exporter.errors import ConfigurationError
-from parsl_exporter.listen_address import split_address
+from parsl_exporter.base.errors import ConfigurationError
+from parsl_exporter.config.address import split_address
 
 _ADVICE = {
     errno.EADDRINUSE: "another program listens there; stop it or choose another port",

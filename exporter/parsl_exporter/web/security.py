@@ -7,8 +7,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from parsl_exporter.errors import ConfigurationError
-from parsl_exporter.logs import RepeatedFault, event
+from parsl_exporter.base.errors import ConfigurationError
+from parsl_exporter.base.logs import RepeatedFault, event
 from parsl_exporter.web.configuration import WebConfiguration, read_web_configuration
 
 log = logging.getLogger("parsl_exporter.web")

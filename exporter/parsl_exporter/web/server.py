@@ -16,8 +16,8 @@ from typing import Any
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from parsl_exporter.errors import ConfigurationError
-from parsl_exporter.logs import RepeatedFault, event
+from parsl_exporter.base.errors import ConfigurationError
+from parsl_exporter.base.logs import RepeatedFault, event
 from parsl_exporter.web.app import HEALTHY, READY, Application, Site
 from parsl_exporter.web.authentication import Authenticator
 from parsl_exporter.web.configuration import WebConfiguration

@@ -15,14 +15,14 @@ from pg.server import Server
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from parsl_exporter.columns import Columns, SampleColumns, StatusColumns, TaskColumns, TryColumns
+from parsl_exporter.base.columns import Columns, SampleColumns, StatusColumns, TaskColumns, TryColumns
+from parsl_exporter.base.shard import WHOLE, Shard
+from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TRY, Row, Table
 from parsl_exporter.model.intake import columns_of
-from parsl_exporter.model.stamps import Stamps
-from parsl_exporter.read import postgresql
-from parsl_exporter.read.position import START, Batch
-from parsl_exporter.read.postgresql import PostgresReader
-from parsl_exporter.shard import WHOLE, Shard
-from parsl_exporter.tables import NODE, RESOURCE, STATUS, TASK, TRY, Row, Table
+from parsl_exporter.model.timestamps import Stamps
+from parsl_exporter.readers.batch import START, Batch
+from parsl_exporter.readers.postgresql import reader as postgresql
+from parsl_exporter.readers.postgresql.reader import PostgresReader
 
 AT = datetime(2026, 11, 22, 9)
 SAMPLE = RESOURCE.columns[4:]

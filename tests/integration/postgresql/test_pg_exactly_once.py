@@ -15,7 +15,7 @@ from pg.server import Server, running
 from pg.watching import SWEEP, settle, watching
 from pg.writers import Writer
 
-from parsl_exporter.read import heap
+from parsl_exporter.readers.postgresql import heap
 
 SECONDS = 15.0
 APPEND_ONLY = ("status", "resource", "block", "node")

@@ -12,12 +12,13 @@ from pg import history, tables
 from pg.server import Server
 from pg.watching import settle, watching
 
-from parsl_exporter import first_read
-from parsl_exporter.errors import SourceBusy, SourceReplaced
-from parsl_exporter.read import pg_session, postgresql
-from parsl_exporter.read.position import Batch, Position
-from parsl_exporter.read.postgresql import PostgresReader
-from parsl_exporter.tables import Table
+from parsl_exporter.base.errors import SourceBusy, SourceReplaced
+from parsl_exporter.base.tables import Table
+from parsl_exporter.readers.batch import Batch, Position
+from parsl_exporter.readers.postgresql import reader as postgresql
+from parsl_exporter.readers.postgresql import session as pg_session
+from parsl_exporter.readers.postgresql.reader import PostgresReader
+from parsl_exporter.source.source import first_read
 
 TASKS = 600
 STATES = ("pending", "launched", "running", "running_ended", "exec_done")

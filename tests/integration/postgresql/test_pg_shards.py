@@ -11,9 +11,9 @@ from pg import tables
 from pg.server import Server
 from pg.watching import watching
 
-from parsl_exporter.config import Overrides, load
-from parsl_exporter.settings import Settings
-from parsl_exporter.shard import Shard
+from parsl_exporter.base.shard import Shard
+from parsl_exporter.config.load import Overrides, load
+from parsl_exporter.config.settings import Settings
 
 DATA = Path(__file__).parents[2] / "data"
 PARTS = 3

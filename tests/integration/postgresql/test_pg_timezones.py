@@ -11,7 +11,7 @@ from oracle import parse
 from pg import tables
 from pg.server import Server
 
-from parsl_exporter.cli import main
+from parsl_exporter.cli.main import main
 
 ZONES = {
     "login1.paris": "Europe/Paris",

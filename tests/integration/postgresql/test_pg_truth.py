@@ -10,8 +10,8 @@ from oracle import Series, differences, expected, parse
 from pg import tables
 from pg.server import Server
 
-from parsl_exporter.cli import main
-from parsl_exporter.settings import Settings
+from parsl_exporter.cli.main import main
+from parsl_exporter.config.settings import Settings
 
 DATA = Path(__file__).parents[2] / "data"
 NOT_ON_A_SERVER = "nameless"

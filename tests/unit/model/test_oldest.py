@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsl_exporter.columns import Codes, Ints, Mask
+from parsl_exporter.base.columns import Codes, Ints, Mask
 from parsl_exporter.model.oldest import Oldest
 
 SINCE = st.integers(0, 50)

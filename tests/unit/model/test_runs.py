@@ -22,11 +22,11 @@ from telling import (
     workflow,
 )
 
+from parsl_exporter.base.tables import Row, Table
 from parsl_exporter.model.failures import failure_class
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.sums import Buckets
-from parsl_exporter.tables import Row, Table
 
 CLOSE_AFTER = 30.0
 RETENTION = 900.0

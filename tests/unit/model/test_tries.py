@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsl_exporter.columns import Codes
+from parsl_exporter.base.columns import Codes
 from parsl_exporter.model.tries import FINISHED, NONE, Tasks, Tries
 
 ids = st.integers(0, 300) | st.integers(60_000, 140_000) | st.integers(0, 2**62)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsl_exporter.model.stamps import Readings
+from parsl_exporter.model.timestamps import Readings
 from parsl_exporter.model.writers import SUBMIT, Writer, Writers
 
 MINUTE = 60_000_000

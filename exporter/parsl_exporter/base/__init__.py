@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, log lines, the tables, columns of rows."""

@@ -1,0 +1,200 @@
+"""`check`: say what the exporter would find in each source, and what is wrong, before it is put to work."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from itertools import chain
+
+from parsl_exporter.base.errors import ExporterError, SourceBusy, SourceReplaced, SourceToCome
+from parsl_exporter.base.tables import BLOCK, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
+from parsl_exporter.config.settings import Settings
+from parsl_exporter.daemon.supervisor import options_of
+from parsl_exporter.metrics.run_families import RUN_FAMILIES
+from parsl_exporter.metrics.run_samples import View
+from parsl_exporter.metrics.snapshot import Drawn
+from parsl_exporter.model.run import Run
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.readers.base import Reader
+from parsl_exporter.readers.batch import START
+from parsl_exporter.readers.opening import open_reader
+from parsl_exporter.readers.targets import Found, discover, distinct, glob_base
+from parsl_exporter.source.first_read import DATED, abandoned_before, skip_past
+from parsl_exporter.source.ingestion import SourceOptions
+from parsl_exporter.source.nothing_shown import NO_RUNS, nothing_shown
+from parsl_exporter.source.source import LOCKED_PATIENCE, Clock, locked
+from parsl_exporter.source.zone_doubt import zones_in_doubt
+
+# Parsl tries an INSERT that fails so for ever (`DatabaseManager._insert` in `parsl/monitoring/db_manager.py`).
+_OLDER = """
+           a Parsl before 2024.3.11 made it, and a later one records nothing here after its first resource row: move the
+           file away before the first run with a later Parsl"""
+_RETRY = 0.05
+_SAMPLED_ROWS = 50_000
+"""Newest rows of a table from which apps, executors, runs without a name, and their zone are taken."""
+_NAMED = 5
+
+
+def check(settings: Settings, write: Callable[[str], object], clock: Clock) -> int:
+    """Report on every source by `write`; give the number of faults, each of which is named there."""
+    faults = 0
+    found = {configured: list(discover(configured)) for configured in settings.sources}
+    again = {id(one.found): one.first for one in distinct(chain.from_iterable(found.values()))[1]}
+    for configured, databases in found.items():
+        if not databases:
+            report, wrong = _nothing_matches(configured.target)
+            faults += wrong
+            write(report)
+        for one in databases:
+            if id(one) in again:
+                first = again[id(one)].name
+                same = f"the same file as {_plain(first)}" if first != one.name else "named before"
+                write(f"{_plain(one.name)}: {same}; it is read once, as the first\n")
+                continue
+            try:
+                report = _patiently(settings, one, clock)
+            except SourceToCome as error:
+                report = f"{_plain(one.name)}: WAITING {_plain(str(error))}{NO_RUNS}\n"
+            except ExporterError as error:
+                faults += 1
+                report = f"{_plain(one.name)}: FAULT {_plain(str(error))}\n"
+            write(report)
+    write(f"{faults} {'fault' if faults == 1 else 'faults'}\n")
+    return faults
+
+
+def _nothing_matches(glob: str) -> tuple[str, int]:
+    """What to say of a glob without a match, and whether it is a fault: the folders that it looks in must be there."""
+    base = glob_base(glob)
+    if base is not None and not os.path.isdir(base):  # noqa: PTH112  # Path.is_dir raises when it may not look
+        return (
+            f"{_plain(glob)}: FAULT there is no folder {_plain(str(base))} to look in; correct the path\n",
+            1,
+        )
+    return f"{_plain(glob)}: matches nothing now; databases that appear later are read\n", 0
+
+
+def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
+    """The report on one database; a lock, or a change under the reading, has it begun anew for as long as a poll."""
+    begin = clock.steady()
+    while True:
+        reader = open_reader(found, settings.shard)
+        try:
+            return _report(settings, found, reader, clock)
+        except SourceBusy as busy:
+            if clock.steady() - begin > LOCKED_PATIENCE:
+                raise locked(busy, LOCKED_PATIENCE) from None
+            time.sleep(_RETRY)
+        except SourceReplaced:
+            if clock.steady() - begin > LOCKED_PATIENCE:
+                raise
+        finally:
+            reader.close()
+
+
+def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> str:
+    reader.changed()
+    options = options_of(settings, found.settings, found.name)
+    runs = _known_runs(reader, options, clock)
+    total = len(runs.runs)
+    skip_past(reader, runs, options, clock.wall(), nullcontext())
+    nameless = _nameless(reader, runs)
+    published = _published(reader, runs, nameless, options, clock.wall())
+    why = None if published else nothing_shown(runs, options.limits)
+    missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
+    rows = {table.name: reader.last_rowid(table) for table in TABLES}
+    series = _series(reader, runs, published, clock.wall())
+    zones = "".join(f"  zone     {_plain(text)}\n" for text in _zones_in_doubt(reader, options, clock))
+    return (
+        f"{_plain(found.name)}: ok\n"
+        f"  dialect  {reader.dialect}, {_plain(reader.database)}\n"
+        f"  schema   {'without ' + ', '.join(missing) + _OLDER if missing else 'complete'}\n"
+        f"  runs     {total + len(nameless)}, {min(len(published), options.runs)} of them to be published now\n"
+        f"{'' if why is None else f'           nothing to show: {why}{chr(10)}'}"
+        f"{_named(nameless)}"
+        f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"
+        f"  series   about {series:,}\n"
+        f"{zones}"
+    )
+
+
+def _plain(text: str) -> str:
+    """A path's text on one line that any terminal can show."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _nameless(reader: Reader, runs: Runs) -> list[str]:
+    """Runs without a workflow row, as far as their rows are among the newest."""
+    named = runs.runs.keys() | runs.ended | runs.abandoned
+    found = dict.fromkeys(
+        row[1]
+        for table in (TASK, TRY, STATUS)
+        for rows in reader.newest(table, _SAMPLED_ROWS)
+        for row in rows
+        if isinstance(row[1], str) and row[1] and row[1] not in named
+    )
+    return list(found)
+
+
+def _named(nameless: Sequence[str]) -> str:
+    if not nameless:
+        return ""
+    which = ", ".join(map(_plain, nameless[:_NAMED])) + (", ..." if len(nameless) > _NAMED else "")
+    return f"  nameless {len(nameless)} without a workflow row, as Parsl drops one that it cannot write: {which}\n"
+
+
+def _published(
+    reader: Reader, runs: Runs, nameless: Sequence[str], options: SourceOptions, wall: float
+) -> frozenset[str]:
+    """The runs that are not past their time."""
+    quiet = set(nameless)
+    if quiet:
+        stamp = abandoned_before(options, wall)
+        for table in DATED:
+            quiet -= reader.writers_since(table, stamp)
+    return frozenset((runs.runs.keys() | set(nameless)) - quiet)
+
+
+def _series(reader: Reader, runs: Runs, published: frozenset[str], wall: float) -> int:
+    """Series to expect of the runs to be published: what their newest tasks and tries alone would make."""
+    for table in (TASK, TRY):
+        for rows in reader.newest(table, _SAMPLED_ROWS):
+            runs.take(table, [row for row in rows if row[1] in published], 0.0, wall)
+    return sum(_drawn(run) for run_id, run in runs.runs.items() if run_id in published)
+
+
+def _known_runs(reader: Reader, options: SourceOptions, clock: Clock) -> Runs:
+    """All runs, by their workflow rows alone."""
+    runs = Runs(
+        zone=options.zone,
+        buckets=options.buckets,
+        limits=options.limits,
+        failure_reasons=options.failure_reasons,
+        run_zones=options.run_zones,
+        worker_zones=options.worker_zones,
+    )
+    after, more = START, True
+    while more:
+        batch = reader.read(WORKFLOW, after)
+        runs.take(WORKFLOW, batch.rows, 0.0, clock.wall())
+        after, more = batch.position, batch.more
+    return runs
+
+
+def _zones_in_doubt(reader: Reader, options: SourceOptions, clock: Clock) -> list[str]:
+    """What the newest tries of all runs say against the zone in which their workers' stamps are read."""
+    runs = _known_runs(reader, options, clock)
+    for table in (TRY, BLOCK, STATUS):
+        for rows in reader.newest(table, _SAMPLED_ROWS):
+            runs.take(table, rows, 0.0, clock.wall())
+    runs.settle(0.0)
+    return list(zones_in_doubt(runs.offsets()).values())
+
+
+def _drawn(run: Run) -> int:
+    run.settle(0.0)
+    run.show_all_groups()
+    view = View(run, frozenset(), 0.0)
+    return Drawn(("", ""), [list(family.draw(view)) for family in RUN_FAMILIES], None).series

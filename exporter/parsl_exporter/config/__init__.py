@@ -1,0 +1,1 @@
+"""Arguments and the YAML file as checked, frozen settings."""

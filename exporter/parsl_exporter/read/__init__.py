@@ -1,1 +1,0 @@
-"""Readers: SQL in, rows out. They know nothing of Prometheus."""

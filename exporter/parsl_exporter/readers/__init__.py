@@ -1,0 +1,1 @@
+"""Reads databases without harm: fetch, end the transaction, hand on."""

@@ -1,0 +1,128 @@
+"""The first read of a database: everything that is there, the tables advancing together.
+
+Read one after the other, every try would stay open until the last table is done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+
+from parsl_exporter.base.logs import event
+from parsl_exporter.base.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.readers.base import Reader
+from parsl_exporter.source.ingestion import Reading, SourceOptions
+from parsl_exporter.source.nothing_shown import nothing_shown
+
+_HELD_TASKS = 10_000
+"""Live tasks that a first read holds before it looks for finished ones."""
+_ZONES_APART = timedelta(hours=26)
+_REPEATED = timedelta(hours=2)
+"""As much as clocks may go back."""
+DATED = (STATUS, RESOURCE, BLOCK, NODE)
+"""The tables whose rows are a run's signs of life."""
+
+_log = logging.getLogger(__name__)
+
+
+def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[], None]) -> bool:
+    """Read everything; give whether it came to the end (False when the reading is stopping).
+
+    `wall` gives UTC epoch seconds; `show` is called after each batch, with `reading.backlog` up to date. May
+    raise what a reader raises, and goes on from there when it is called again.
+    """
+    begin = reading.steady()
+    runs = reading.runs
+    while reading.batch(WORKFLOW).more:
+        pass
+    skip = skip_past(reading.reader, runs, reading.options, wall(), reading.turn)
+    if not _FirstRead(reading, skip).read(show):
+        return False
+    # On a server a run's last rows may lie on pages already passed: that it has ended meanwhile is for the next poll.
+    tables = [table for table in TABLES if not (reading.reader.keyed and table is WORKFLOW)]
+    while not reading.read_new(tables) and not reading.stopping():
+        show()
+    with reading.baton:
+        runs.finish_first_read(reading.steady(), wall(), whole=reading.options.whole)
+    seconds = round(reading.steady() - begin, 3)
+    why = nothing_shown(runs, reading.options.limits)
+    note = {} if why is None else {"note": why}
+    event(
+        _log,
+        logging.INFO,
+        "caught up",
+        source=reading.options.name,
+        runs=len(runs.runs),
+        seconds=seconds,
+        **note,
+    )
+    return True
+
+
+class _FirstRead:
+    """The order in which the tables are read."""
+
+    def __init__(self, reading: Reading, skip: frozenset[str]) -> None:
+        self._reading = reading
+        self._skip = skip
+        self._ends: dict[str, int] = {}
+        for table in TABLES:
+            with reading.turn:
+                self._ends[table.name] = reading.reader.last_rowid(table)
+
+    def read(self, show: Callable[[], None]) -> bool:
+        """Read all tables to their ends, the one next of which the least part has been read."""
+        reading, runs = self._reading, self._reading.runs
+        parts = dict.fromkeys((table for table in TABLES if table is not WORKFLOW), 0.0)
+        held = _HELD_TASKS
+        if reading.options.worker_zones:
+            for table in (BLOCK, NODE):
+                while not reading.stopping() and reading.batch(table, self._skip).more:
+                    show()
+                del parts[table]
+            runs.blocks_later = False
+        while parts and not reading.stopping():
+            table = min(parts, key=lambda table: parts[table])
+            batch = reading.batch(table, self._skip)
+            if batch.more:
+                parts[table] = batch.part
+            else:
+                del parts[table]
+            if runs.live_tasks() > held:
+                with reading.baton:
+                    runs.settle_history(parts.keys())
+                held = 2 * runs.live_tasks() + _HELD_TASKS
+            reading.backlog = {n: max(0, end - reading.positions[n].rowid) for n, end in self._ends.items()}
+            show()
+        return not parts
+
+
+def abandoned_before(options: SourceOptions, wall: float) -> str:
+    """Give the stamp, as text, since when a run must have written to be no abandoned one at `wall`."""
+    since = datetime.fromtimestamp(wall - options.limits.abandon_after, options.zone)
+    since -= _ZONES_APART if options.run_zones or options.worker_zones else _REPEATED
+    return since.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def skip_past(
+    reader: Reader, runs: Runs, options: SourceOptions, wall: float, turn: AbstractContextManager[None]
+) -> frozenset[str]:
+    """Leave out the runs that are past their time, of those whose workflow rows were taken: give their ids.
+
+    Their rows need not be read. `turn` is to be held while the reader reads.
+    """
+    if options.whole:
+        return frozenset(runs.others)
+    runs.skip_ended(wall)
+    candidates = runs.maybe_abandoned(wall)
+    if candidates:
+        stamp = abandoned_before(options, wall)
+        writers: set[str] = set()
+        for table in DATED:
+            with turn:
+                writers |= reader.writers_since(table, stamp)
+        runs.skip_abandoned(set(candidates) - writers)
+    return frozenset(runs.ended | runs.abandoned)

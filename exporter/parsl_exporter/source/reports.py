@@ -1,0 +1,99 @@
+"""What one source says in the log of its rows and runs, once each."""
+
+from __future__ import annotations
+
+import logging
+
+from parsl_exporter.base.logs import event
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.source.zone_doubt import zones_in_doubt
+
+_log = logging.getLogger(__name__)
+
+
+class Reports:
+    """Remembers what has been said of the source of that name."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._rejected: set[tuple[str, str]] = set()
+        self._nameless: set[str] = set()
+        self._zones_told: set[tuple[str, int]] = set()
+        self._folding_told = False
+        self._dropping_told = False
+
+    def begin_anew(self) -> None:
+        """The source is read anew: rows that cannot be used are to be said again."""
+        self._rejected.clear()
+
+    def folded(self, count: int) -> None:
+        """So many apps and runs have been folded into `_other`."""
+        if count and not self._folding_told:
+            self._folding_told = True
+            event(
+                _log,
+                logging.WARNING,
+                "more than the limits allow: the rest is shown as _other; raise limits",
+                source=self._source,
+                folded=count,
+            )
+
+    def dropped(self, count: int, *, whole: bool) -> None:
+        """So many runs that are over have given way just now; `whole` is a dump."""
+        if count and not self._dropping_told:
+            self._dropping_told = True
+            choice = " or choose runs with --run" if whole else ""
+            event(
+                _log,
+                logging.WARNING,
+                f"more runs than the limits allow: the oldest that have ended are left out, {count} now;"
+                f" raise limits{choice}",
+                source=self._source,
+            )
+
+    def zones(self, runs: Runs) -> None:
+        """Say which hosts' stamps speak against the zone that they are read in."""
+        for whose, text in zones_in_doubt(runs.offsets()).items():
+            if whose not in self._zones_told:
+                self._zones_told.add(whose)
+                event(_log, logging.WARNING, text, source=self._source)
+
+    def runs(self, runs: Runs) -> None:
+        """Say which of these runs have no workflow row, and which exception classes they count as `_other`."""
+        nameless = {run_id for run_id, run in runs.runs.items() if run.info is None and run.sought}
+        for run_id in sorted(nameless - self._nameless):
+            event(
+                _log,
+                logging.WARNING,
+                "a run has no workflow row (Parsl drops one that it cannot write): its names and its end stay unknown",
+                source=self._source,
+                run_id=run_id,
+            )
+        self._nameless = nameless
+        for run_id, run in runs.runs.items():
+            if classes := run.untold_classes():
+                event(
+                    _log,
+                    logging.INFO,
+                    "failures are counted as _other; the setting failure_reasons can name their classes",
+                    source=self._source,
+                    run_id=run_id,
+                    classes=", ".join(classes),
+                )
+
+    def rejected(self, runs: Runs) -> None:
+        """Say of each kind of row that could not be used the first."""
+        for key, row in runs.first_rejected.items():
+            if key not in self._rejected:
+                self._rejected.add(key)
+                table, reason = key
+                event(
+                    _log,
+                    logging.WARNING,
+                    "row skipped; more of the kind are only counted",
+                    source=self._source,
+                    table=table,
+                    reason=reason,
+                    rowid=row[0],
+                    row=repr(row[1:])[:300],
+                )

@@ -1,0 +1,56 @@
+"""Rows as columns: names, stamps, parts of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parsl_exporter.base.columns import Named, distinct, naive_stamps
+
+EPOCH = datetime(1970, 1, 1)
+moments = st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 31))
+
+
+@settings(deadline=None)
+@given(st.lists(moments, min_size=1))
+def test_stamps_are_read_as_the_calendar_has_them(moments: list[datetime]) -> None:
+    text = "".join(moment.strftime("%Y-%m-%d %H:%M:%S.%f").rjust(26, "0") for moment in moments)
+    found = naive_stamps(text, len(moments))
+    assert found is not None
+    assert found.tolist() == [(moment - EPOCH) // timedelta(microseconds=1) for moment in moments]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-02-30 00:00:00.000000",
+        "2026-13-01 00:00:00.000000",
+        "2026-01-01 24:00:00.000000",
+        "2026-01-01 00:60:00.000000",
+        "2026-01-01 00:00:60.000000",
+        "2026-01-01T00:00:00.000000",
+        "2026-01-01 00:00:00,000000",
+        "2026-01-01 00:00:00.00000x",
+        "2026-01-01 00:00:00.00000",
+        "",
+    ],
+)
+def test_what_parsl_does_not_write_is_no_stamp(text: str) -> None:
+    assert naive_stamps(text, 1) is None
+
+
+@given(st.lists(st.none() | st.text(max_size=3)))
+def test_a_column_of_names_keeps_each_rows_value(values: list[str | None]) -> None:
+    column = Named.of(values)
+    assert [column.values[code] for code in column.codes.tolist()] == values
+    kept = np.arange(len(values)) % 2 == 0
+    assert [column.values[code] for code in column.only(kept).codes.tolist()] == values[::2]
+
+
+@given(st.lists(st.integers(-5, 100), max_size=200))
+def test_different_ones_are_given_once_least_first(values: list[int]) -> None:
+    assert distinct(np.array(values, np.int64)).tolist() == sorted(set(values))

@@ -1,0 +1,116 @@
+"""A source: what it publishes of runs that lack something, and what it says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from oracle import expected
+from telling import EPOCH, RUN, Told, attempt, insert, status, task, workflow, write
+from watched import Hands, Log, Watched, unpacked
+
+from parsl_exporter.base.errors import SourceBusy
+from parsl_exporter.base.tables import Row
+from parsl_exporter.metrics.page import Page
+from parsl_exporter.readers.sqlite.reader import SqliteReader
+
+DAY = 86_400.0
+ORPHAN = [task(0), attempt(0), status(0, "pending", 1)]
+NAMELESS = (
+    "warning a run has no workflow row (Parsl drops one that it cannot write): its names and its end stay unknown"
+    f" source=s run_id={RUN}"
+)
+
+
+def test_a_run_whose_workflow_row_never_came_is_published_and_said_once(folder: Path, log: Log) -> None:
+    path = write(folder / "a.db", ORPHAN)
+    watched = Watched(path).poll(3)
+    info = watched.runs()["parsl_workflow_info"]
+    names = dict.fromkeys(("workflow_name", "workflow_version", "host", "user", "rundir"), "unknown")
+    assert [dict(key) for key in info] == [{"source": "s", "run_id": RUN, **names}]
+    assert "parsl_workflow_start_timestamp_seconds" not in watched.runs()
+    insert(path, [status(0, "launched", 2)])
+    assert watched.poll().wrong() == []
+    assert log.new() == [NAMELESS]
+
+
+def test_a_real_run_without_a_workflow_row(folder: Path) -> None:
+    path = unpacked(folder / "a.db", "nameless-2026.10.26")
+    watched = Watched(path).poll()
+    assert watched.wrong() == []
+    assert len(expected(path, source="s")["parsl_workflow_info"]) == 1
+    page = Page([watched.source.share]).body(openmetrics=True, gzipped=False).decode()
+    assert [
+        line for line in page.splitlines() if "_created{" in line and not line.startswith("parsl_exporter")
+    ] == []
+
+
+def test_a_workflow_row_that_comes_late_gives_the_names(folder: Path, log: Log) -> None:
+    path = write(folder / "a.db", ORPHAN)
+    watched = Watched(path).poll()
+    insert(path, [workflow(completed=5)])
+    watched.poll()
+    assert {dict(key)["workflow_name"] for key in watched.runs()["parsl_workflow_info"]} == {"wf"}
+    assert watched.wrong() == []
+
+
+def test_no_run_is_called_nameless_whose_workflow_row_is_there(folder: Path, log: Log) -> None:
+    path = write(folder / "a.db", [workflow("run-0")])
+    watched = Watched(path).poll()
+    insert(path, [workflow(), *ORPHAN])
+    watched.poll()
+    assert log.new() == []
+
+
+def test_a_nameless_run_goes_when_it_has_not_written_for_long_and_comes_back_when_it_does(
+    folder: Path, log: Log
+) -> None:
+    path = write(folder / "a.db", ORPHAN)
+    watched = Watched(path, hands=Hands(EPOCH + 2 * DAY), abandon_after=DAY).poll()
+    assert (watched.runs(), log.new()) == ({}, [])
+    insert(path, [status(0, "launched", 2 * DAY)])
+    watched.poll()
+    assert watched.wrong() == []
+    watched.poll(every=DAY + 1)
+    assert watched.runs() == {}
+
+
+def test_the_classes_counted_as_other_are_said_once_a_run(folder: Path, log: Log) -> None:
+    def failed(task_id: int, history: str) -> list[Told]:
+        return [task(task_id), attempt(task_id, host="n", history=history), status(task_id, "failed", 2)]
+
+    path = write(folder / "a.db", [workflow(), *failed(0, "Odd()"), *failed(1, "Strange(1)")])
+    watched = Watched(path).poll(2)
+    insert(path, failed(2, "Odd('again')"))
+    watched.poll()
+    assert log.new() == [
+        "info failures are counted as _other; the setting failure_reasons can name their classes"
+        f" source=s run_id={RUN} classes=Odd, Strange"
+    ]
+
+
+class LockedOnce(SqliteReader):
+    """Finds the database locked when it is first asked for workflow rows by key."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked: list[Sequence[str]] = []
+
+    def workflows(self, run_ids: Sequence[str]) -> list[Row]:
+        self.asked.append(run_ids)
+        if RUN in run_ids and len(self.asked) == 2:
+            raise SourceBusy("locked")
+        return super().workflows(run_ids)
+
+
+def test_a_run_whose_workflow_row_could_not_be_asked_for_yet_has_no_name_instead(
+    folder: Path, log: Log
+) -> None:
+    path = write(folder / "a.db", [workflow("run-0")])
+    watched = Watched(path, reader=LockedOnce(path)).poll()
+    insert(path, ORPHAN)
+    assert "run-1" not in watched.poll().page()
+    insert(path, [workflow()])
+    watched.poll()
+    assert {dict(key)["workflow_name"] for key in watched.runs()["parsl_workflow_info"]} == {"wf"}
+    assert log.new() == []
