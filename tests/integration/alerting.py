@@ -7,12 +7,15 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from processes import eventually
 
 ROOT = Path(__file__).parents[2]
 RUNS = Path(__file__).parent / "workloads/broken_runs.py"
@@ -53,6 +56,14 @@ class Hook(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def ask(prometheus: str, query: str) -> list[dict[str, Any]]:
+    """What a Prometheus answers to a query now."""
+    address = f"{prometheus}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    return found
+
+
 class Run(NamedTuple):
     process: subprocess.Popen[str]
     folder: Path
@@ -87,6 +98,14 @@ class Run(NamedTuple):
     def go_on(self) -> None:
         assert self.process.stdin is not None
         print(file=self.process.stdin, flush=True)
+
+    def end_orphans(self, *prometheus: str) -> None:
+        """After its submit process was killed, end its tasks: once each Prometheus has had the last word of the killed
+        for some evaluations, so that what workers end comes after it."""
+        heard = f'time() - parsl:run:submit_sign_timestamp_seconds{{run_id="{self.run_id}"}} > 4'
+        for one in prometheus:
+            eventually("the last word of the killed", 90, lambda one=one: ask(one, heard))  # type: ignore[misc]
+        (self.folder / "end_tasks").touch()
 
     def end(self) -> None:
         assert self.process.stdin is not None

@@ -73,7 +73,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             f"--web.listen-address=127.0.0.1:{exporter_port}",
             PYTHONPATH=str(ROOT / "exporter"),
         )  # fmt: skip
-        told = {}
+        told, addresses = {}, []
         for today in prometheus.keys() & alertmanager.keys():
             told[today] = stack.enter_context(Told())
             threading.Thread(target=told[today].serve_forever, daemon=True).start()
@@ -86,6 +86,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 f"--storage.path=alertmanager-{today}", f"--web.listen-address=127.0.0.1:{listening}",
                 "--cluster.listen-address=",
             )  # fmt: skip
+            addresses.append(f"http://127.0.0.1:{asked}")
             start(
                 f"prometheus-{today}", prometheus[today], f"--config.file=prometheus-{today}.yml",
                 f"--storage.tsdb.path=prometheus-{today}", f"--web.listen-address=127.0.0.1:{asked}",
@@ -102,6 +103,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         for kind, run in runs.items():
             if kind != "crash":
                 run.go_on()
+        runs["crash"].end_orphans(*addresses)
         yield Stack(told, runs, exporter)
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import threading
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from alerting import ROOT, RUNS, Run, Told, write_alertmanager, write_prometheus, write_rules
+from alerting import ROOT, RUNS, Run, Told, ask, write_alertmanager, write_prometheus, write_rules
 from processes import eventually, free_port, required, started
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
@@ -40,10 +37,7 @@ class Stack(NamedTuple):
     start_exporter: Callable[[], subprocess.Popen[str]]
 
     def query(self, query: str) -> list[dict[str, Any]]:
-        address = f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-        return found
+        return ask(self.prometheus, query)
 
 
 @pytest.fixture
@@ -94,7 +88,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         runs["failing"].go_on()
         eventually("samples of a running task", 30, runs["crash"].samples_a_running_task)
         runs["crash"].process.kill()
-        yield Stack(told, runs, f"http://127.0.0.1:{prometheus_port}", exporter, start_exporter)
+        address = f"http://127.0.0.1:{prometheus_port}"
+        runs["crash"].end_orphans(address)
+        yield Stack(told, runs, address, exporter, start_exporter)
 
 
 def test_a_restart_resolves_nothing_and_a_run_that_ended_meanwhile_is_resolved_at_once(stack: Stack) -> None:

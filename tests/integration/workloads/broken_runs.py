@@ -7,7 +7,7 @@ healthy   two executors, tasks that wait for each other, a retry, a join, a task
 hang      the block runs, but the launch of its worker pool hangs
 lost      a worker pool that will be killed, in a job that goes on without it
 stalled   workers that will be stopped, under a pool that goes on
-crash     a submit process that will be killed while its tasks run
+crash     a submit process that will be killed while its tasks run, which they do until there is a file `end_tasks`
 failing   an app that always fails
 
 WORKER_INIT of the environment is run in the workers' shell before their pool.
@@ -20,6 +20,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import parsl
@@ -45,6 +46,15 @@ def work(seconds: float, *after: Any) -> float:
 
     threading.Event().wait(seconds)
     return seconds
+
+
+@parsl.python_app(executors=["htex"])
+def work_until(file: str) -> None:
+    import os
+    import time
+
+    while not os.path.exists(file):  # noqa: PTH110
+        time.sleep(0.1)
 
 
 @parsl.bash_app(executors=["htex"])
@@ -128,10 +138,8 @@ def begin(kind: str) -> list[tuple[int, int]]:
             future.exception()
         return []
     seen = [future.result() for future in [who_works(1) for _ in range(4)]]
-    if (
-        kind == "crash"
-    ):  # they go on for long enough that Prometheus sees them after the last word of the killed
-        [work(20) for _ in range(2)]
+    if kind == "crash":
+        [work_until(str(Path("end_tasks").absolute())) for _ in range(2)]
     if kind == "healthy":
         work(600)
     return sorted(set(seen))
