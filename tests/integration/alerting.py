@@ -80,10 +80,10 @@ class Run(NamedTuple):
         return str(self.one("SELECT run_id FROM workflow"))
 
     def samples_a_running_task(self) -> bool:
+        """Of one that ends when it is told: others may have ended, and not have been told of."""
         return bool(
             self.one(
-                "SELECT 1 FROM resource WHERE task_id NOT IN"
-                " (SELECT task_id FROM status WHERE task_status_name = 'exec_done')"
+                "SELECT 1 FROM resource JOIN task USING (run_id, task_id) WHERE task_func_name = 'work_until'"
             )
         )
 
@@ -102,7 +102,11 @@ class Run(NamedTuple):
     def end_orphans(self, *prometheus: str) -> None:
         """After its submit process was killed, end its tasks: once each Prometheus has had the last word of the killed
         for some evaluations, so that what workers end comes after it."""
-        heard = f'time() - parsl:run:submit_sign_timestamp_seconds{{run_id="{self.run_id}"}} > 4'
+        of_run = f'run_id="{self.run_id}"'
+        heard = (
+            f'count_over_time((sum by (run_id) (parsl_tasks{{{of_run}, state="running"}}) > 0)[12s:1s]) >= 8'
+            f" and on (run_id) time() - parsl:run:submit_sign_timestamp_seconds{{{of_run}}} > 4"
+        )
         for one in prometheus:
             eventually("the last word of the killed", 90, lambda one=one: ask(one, heard))  # type: ignore[misc]
         (self.folder / "end_tasks").touch()
