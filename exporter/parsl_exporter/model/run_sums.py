@@ -18,6 +18,9 @@ from parsl_exporter.model.states import TIMED
 from parsl_exporter.model.sums import COUNTERS, GAUGES, ON_HOST, RESIDENT
 from parsl_exporter.model.tries import NONE, NOWHERE
 
+_MOST_CODES = (1 << 21) - 2
+"""Codes of which three fit into one number."""
+
 
 class RunSums(RunFacts):
     """One run of one database, as far as its sums go."""
@@ -147,9 +150,9 @@ class RunSums(RunFacts):
         values = sign * added.values[added.running]
         self.sums.add(added.running_group[added.running], values, GAUGES)
         keys = np.stack([added.host, added.executor, added.block])[:, added.running]
-        found, of = np.unique(keys, axis=1, return_inverse=True)
-        counts = np.bincount(of.reshape(-1), minlength=found.shape[1]).tolist()
-        resident = np.bincount(of.reshape(-1), values[:, RESIDENT], found.shape[1]).tolist()
+        found, of = _different(keys)
+        counts = np.bincount(of, minlength=found.shape[1]).tolist()
+        resident = np.bincount(of, values[:, RESIDENT], found.shape[1]).tolist()
         texts = self.names.texts
         for (host, executor, block), count, size in zip(found.T.tolist(), counts, resident, strict=True):
             at = self.nowhere if host < 0 else self.host(texts[host])
@@ -166,9 +169,9 @@ class RunSums(RunFacts):
         if not len(named):
             return
         keys = np.stack([executor, block, host])[:, named]
-        found, of = np.unique(keys, axis=1, return_inverse=True)
+        found, of = _different(keys)
         newest = np.full(found.shape[1], NONE, np.int64)
-        np.maximum.at(newest, of.reshape(-1), tries.alive[places[named]])
+        np.maximum.at(newest, of, tries.alive[places[named]])
         texts = self.names.texts
         for (e, b, h), us in zip(found.T.tolist(), newest.tolist(), strict=True):
             if h >= 0:
@@ -243,3 +246,15 @@ class RunSums(RunFacts):
 
     def _ask(self, places: Codes) -> None:
         self.tries.incomplete[places] = (self.tries.executor[places] >= 0) & self._lacking(places)
+
+
+def _different(codes: Codes) -> tuple[Codes, Ints]:
+    """Give the different columns among these of three codes each, and of each the index among them."""
+    if int(codes.max()) < _MOST_CODES:
+        keys = (
+            ((codes[0] + 1).astype(np.int64) << 42) | ((codes[1] + 1).astype(np.int64) << 21) | (codes[2] + 1)
+        )
+        _, first, of = np.unique(keys, return_index=True, return_inverse=True)
+        return codes[:, first], of
+    found, of = np.unique(codes, axis=1, return_inverse=True)
+    return found, of.reshape(-1)
