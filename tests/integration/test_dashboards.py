@@ -293,7 +293,10 @@ def test_the_rules_record_all_that_they_should_of_a_real_run(world: World) -> No
         'group by (__name__) (last_over_time({__name__=~"parsl:.+:.+"}[$__range]))', world.after
     )
     found = {dict(labels)["__name__"] for labels in world.prometheus.instant(asked, world.after)}
-    assert names - found == NEVER_RECORDED.keys()
+    momentary = {
+        "parsl:run:untaken_since_timestamp_seconds"
+    }  # of an end that a scrape met before it was taken
+    assert names - found - momentary == NEVER_RECORDED.keys()
 
 
 def test_the_run_variable_offers_the_run_by_name_and_id(world: World) -> None:
