@@ -16,7 +16,7 @@ from oracle import Series, differences, expected
 from oracle.page import LAST_ROW
 from reading import REASONS, SOURCE, Options, Reading
 from telling import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
-from unit.test_order import NOT_HISTOGRAMS, Numbered, quick, without_end
+from fuzz.test_order import NOT_HISTOGRAMS, Numbered, quick, without_end
 from watched import Watched, in_memory
 
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TRY

@@ -84,9 +84,9 @@ def test_an_image_runs_as_nobody_and_tells_its_health(stage: str) -> None:
     assert found["EXPOSE"] == str(INSIDE)
 
 
-def test_the_exporter_can_read_postgresql_ask_for_passwords_and_read_fast() -> None:
+def test_the_exporter_can_read_postgresql_ask_for_passwords() -> None:
     """As all that config/exporter.yml can be told to do."""
-    assert "[postgresql,web,fast]" in str(STAGES["exporter-environment"])
+    assert "[postgresql,web]" in str(STAGES["exporter-environment"])
 
 
 def test_the_exporter_reads_the_folder_that_is_mounted() -> None:

@@ -27,9 +27,9 @@ from watched import Hands, Log, Watched, execute, unpacked
 from parsl_exporter.base.columns import Columns
 from parsl_exporter.base.tables import STATUS, Row, Table
 from parsl_exporter.config.settings import Settings, SourceSettings
+from parsl_exporter.daemon import discovery as looking
+from parsl_exporter.daemon import supervisor as daemons
 from parsl_exporter.daemon.supervisor import Daemon
-from parsl_exporter.daemon.supervisor import discovery as looking
-from parsl_exporter.daemon.supervisor import supervisor as daemons
 from parsl_exporter.readers.batch import Batch, OfRun, Position, in_order_of_texts
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.locks import Baton

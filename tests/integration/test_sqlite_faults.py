@@ -716,7 +716,7 @@ class Program(ctypes.Structure):
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(Program(len(program), filters)), 0, 0):
     sys.exit("no seccomp here")
-from parsl_exporter.cli.main import check
+from parsl_exporter.cli import check
 from parsl_exporter.cli.main import main
 check.LOCKED_PATIENCE = 0.5
 sys.exit(main(sys.argv[1:]))

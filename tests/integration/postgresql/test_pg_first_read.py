@@ -18,7 +18,7 @@ from parsl_exporter.readers.batch import Batch, Position
 from parsl_exporter.readers.postgresql import reader as postgresql
 from parsl_exporter.readers.postgresql import session as pg_session
 from parsl_exporter.readers.postgresql.reader import PostgresReader
-from parsl_exporter.source.source import first_read
+from parsl_exporter.source import first_read
 
 TASKS = 600
 STATES = ("pending", "launched", "running", "running_ended", "exec_done")
