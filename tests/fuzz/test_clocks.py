@@ -10,13 +10,13 @@ from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
+from fuzz.test_order import NOT_HISTOGRAMS, Numbered, quick, without_end
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
 from oracle.page import LAST_ROW
 from reading import REASONS, SOURCE, Options, Reading
 from telling import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
-from fuzz.test_order import NOT_HISTOGRAMS, Numbered, quick, without_end
 from watched import Watched, in_memory
 
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TRY

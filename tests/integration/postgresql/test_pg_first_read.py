@@ -73,10 +73,10 @@ def before_reads(monkeypatch: pytest.MonkeyPatch, act: Callable[[Table, int], No
     reads: Counter[str] = Counter()
     read = PostgresReader.read
 
-    def acting(reader: PostgresReader, table: Table, after: Position, *, skip: Collection[str] = ()) -> Batch:
+    def acting(reader: PostgresReader, table: Table, after: Position, **how: Any) -> Batch:
         reads[table.name] += 1
         act(table, reads[table.name])
-        return read(reader, table, after, skip=skip)
+        return read(reader, table, after, **how)
 
     monkeypatch.setattr(PostgresReader, "read", acting)
     return reads
