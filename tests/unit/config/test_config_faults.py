@@ -141,7 +141,10 @@ class TestFaults:
             ),
             ("web: {listen_address: 80}", ":1: web.listen_address: '80' has no port from 0 to 65535"),
             ("web: {listen_address: [80]}", ":1: web.listen_address[0]: '80' has no port from 0 to 65535"),
-            ("web: {listen_address: 'http://localhost:80'}", ":1: web.listen_address: is a URL; give host:port"),
+            (
+                "web: {listen_address: 'http://localhost:80'}",
+                ":1: web.listen_address: is a URL; give host:port",
+            ),
             ("web: {listen_address: {a: 80}}", ":1: web.listen_address: expected a list, found a mapping"),
             # A key that is another place's names that place: not what it looks like here.
             (
