@@ -245,7 +245,7 @@ def test_the_log_says_once_what_to_write_when_stamps_speak_against_the_zone(
     wanted = (
         "warning host vm: all tries of executor htex there begin before they were launched or end after their final"
         ' row, as its stamps are 1 h behind those of the submit host; write worker_timezone: {"htex": UTC} into the'
-        f" source source={SOURCE}"
+        f" source's entry in the configuration file source={SOURCE}"
     )
     assert log.new() == [wanted]
     execute(workers_in_utc, "UPDATE workflow SET tasks_completed_count = 1")
@@ -289,7 +289,10 @@ def test_check_says_so_too(workers_in_utc: Path, tmp_path: Path, capsys: pytest.
         )
         assert main(["check", "--config.file", str(config)]) == 0
         printed = capsys.readouterr().out
-        assert ('write worker_timezone: {"htex": UTC} into the source' in printed) is said
+        assert (
+            'write worker_timezone: {"htex": UTC} into the source\'s entry in the configuration file'
+            in printed
+        ) is said
         assert ("host vm" in printed) is said
 
 

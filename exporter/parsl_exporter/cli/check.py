@@ -102,6 +102,8 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
     skip_past(reader, runs, options, clock.wall(), nullcontext())
     nameless = _nameless(reader, runs)
     published = _published(reader, runs, nameless, options, clock.wall())
+    if not published:
+        runs.abandoned.update(nameless)
     why = None if published else nothing_shown(runs, options.limits)
     missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
     rows = {table.name: reader.last_rowid(table) for table in TABLES}

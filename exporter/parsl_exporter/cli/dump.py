@@ -35,7 +35,8 @@ def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Cl
         source.close()
     if missing := sorted(options.only - runs.runs.keys()):
         there = list(runs.others or runs.runs)
-        which = "the last of its runs are" if len(there) > _NAMED else "its runs are"
+        which = "the last of its" if len(there) > _NAMED else "its"
+        which += " other runs are" if runs.others and runs.runs else " runs are"
         newest = ", ".join(there[-_NAMED:][::-1]) or "none"
         raise NoSuchRun(f"{reader.database} has no run {', '.join(missing)}; {which} {newest}")
     return Page([source.share]).body(openmetrics=openmetrics, gzipped=False)

@@ -15,6 +15,8 @@ def split_address(text: str) -> tuple[str, int]:
 
     An empty host is all interfaces, port 0 any free one. Raises ValueError with a message for the user.
     """
+    if "://" in text:
+        raise ValueError(f"is a URL; give {EXPECTED}")
     host, colon, port = text.rpartition(":")
     if not colon or re.fullmatch(r"[0-9]{1,5}", port) is None or int(port) > 65535:
         raise ValueError(f"{shown(text)} has no port from 0 to 65535; give {EXPECTED}")

@@ -21,6 +21,7 @@ from parsl_exporter.config.settings import (
     SourceSettings,
     WebSettings,
     reference,
+    table,
 )
 from parsl_exporter.config.types import (
     DATABASE_URL,
@@ -93,17 +94,27 @@ def _reader(item: Field[Any]) -> Callable[[Node], Any]:
 
 def _section(cls: type[Any], node: Node) -> Any:
     # A section whose keys are all commented out.
-    return cls() if node.shape == "nothing" else cls(**read_mapping(node, _readers(cls)))
+    return cls() if node.shape == "nothing" else cls(**read_mapping(node, _readers(cls), _belongs()))
 
 
 def _settings_of_file(document: Node, folder: Path) -> Settings:
     if document.shape == "nothing":
         return Settings()
     readers = _readers(Settings) | {"sources": partial(_sources, folder)}
-    settings = Settings(**read_mapping(document, readers))
+    settings = Settings(**read_mapping(document, readers, _belongs()))
     if settings.web.config_file is None:
         return settings
     return replace(settings, web=replace(settings.web, config_file=str(folder / settings.web.config_file)))
+
+
+def _belongs() -> dict[str, str]:
+    """Where each key belongs, in words; of one that there is twice, where it stands first in the documentation."""
+    places: dict[str, str] = {}
+    for setting in table():
+        section, _, key = setting.key.rpartition(".")
+        under = {"": "at the top of the file", "sources[]": "in an entry of sources"}
+        places.setdefault(key, under.get(section, f"under {section}"))
+    return places
 
 
 def _sources(folder: Path, node: Node) -> tuple[SourceSettings, ...]:
@@ -135,7 +146,7 @@ def _source(folder: Path, node: Node) -> SourceSettings:
     if node.shape != "mapping":
         raise node.fault(f"expected a path, a URL or a mapping such as {{path: runinfo}}, found {node.what}")
     readers = _readers(SourceSettings) | {"path": PATH.read, "url": DATABASE_URL.read}
-    values = read_mapping(node, readers)
+    values = read_mapping(node, readers, _belongs())
     path, url = values.pop("path", None), values.pop("url", None)
     if (path is None) == (url is None):
         raise node.fault(f"expected either path or url, found {'neither' if path is None else 'both'}")

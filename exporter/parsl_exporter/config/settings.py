@@ -156,7 +156,8 @@ class Settings:
     failure_reasons: tuple[str, ...] = setting(
         REASONS,
         f"[{_PARSL_FAILURES}, {_PYTHON_FAILURES}]",
-        "Exception classes that failures are counted by, each once a run has seen it; the rest is `_other`.",
+        "Exception classes that failures are counted by, each once a run has seen it; the rest is `_other`. "
+        "A list given here replaces this one.",
     )
     created_samples: bool = setting(
         SWITCH,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -32,6 +33,7 @@ _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "
 """As YAML 1.1 has it."""
 OWN_PATHS = ("/", "/-/healthy", "/-/ready")
 RESERVED_REASONS = ("unknown", "_other")
+_WORDS: tuple[Shape, ...] = ("text", "number")
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,11 @@ def listed(name: str, item: Kind[T], least: int = 0, increasing: bool = False) -
 
 
 def one_or_list(several: Kind[tuple[T, ...]]) -> Kind[tuple[T, ...]]:
-    """A list of texts, or a text that stands for a list of that one."""
+    """A list of texts, or a text that stands for a list of that one; a bare number counts as a text."""
 
     def read(node: Node) -> tuple[T, ...]:
-        return several.read(replace(node, shape="list", items=(node,)) if node.shape == "text" else node)
+        one = node.shape in _WORDS
+        return several.read(replace(node, shape="list", items=(node,)) if one else node)
 
     return Kind(several.name, read)
 
@@ -105,8 +108,15 @@ def collected(faults: list[str], read: Callable[[Node], T], node: Node) -> T | N
         return None
 
 
-def read_mapping(node: Node, readers: Mapping[str, Callable[[Node], Any]]) -> dict[str, Any]:
-    """The values of a mapping whose keys are all in `readers`, each at most once."""
+def read_mapping(
+    node: Node,
+    readers: Mapping[str, Callable[[Node], Any]],
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The values of a mapping whose keys are all in `readers`, each at most once.
+
+    `elsewhere` tells, in words, where keys belong that are not for this mapping.
+    """
     if node.shape != "mapping":
         raise node.fault(f"expected a mapping (key: value), found {node.what}")
     faults: list[str] = []
@@ -117,7 +127,7 @@ def read_mapping(node: Node, readers: Mapping[str, Callable[[Node], Any]]) -> di
             before = first[key.text].place.rpartition(":")[2]
             faults += key.fault(f"the key {shown(key.text)} is given twice, first in line {before}").faults
         elif key.shape != "text" or key.text not in readers:
-            faults += key.fault(_unknown_key(key, readers)).faults
+            faults += key.fault(_unknown_key(key, readers, elsewhere)).faults
         else:
             first[key.text] = key
             values[key.text] = collected(faults, readers[key.text], value)
@@ -126,9 +136,11 @@ def read_mapping(node: Node, readers: Mapping[str, Callable[[Node], Any]]) -> di
     return values
 
 
-def _unknown_key(key: Node, known: Mapping[str, object]) -> str:
+def _unknown_key(key: Node, known: Mapping[str, object], elsewhere: Mapping[str, str]) -> str:
     if key.shape != "text":
         return f"expected a key, found {key.what}"
+    if key.text in elsewhere:
+        return f"unknown key {shown(key.text)} here; it belongs {elsewhere[key.text]}"
     alike = difflib.get_close_matches(key.text[:80], known, 1)
     hint = f"did you mean {alike[0]}?" if alike else f"expected one of {', '.join(known)}"
     return f"unknown key {shown(key.text)}; {hint}"
@@ -340,7 +352,9 @@ TIME_ZONE = scalar("time zone", f"an IANA time zone such as America/Chicago, or 
 _IANA_ZONE = scalar("time zone", "an IANA time zone such as America/Chicago", _iana_zone)
 RUN_TIME_ZONES = Kind("mapping of patterns to time zones", partial(_zones_by, "host patterns"))
 WORKER_TIME_ZONES = Kind("time zone, or mapping of patterns to time zones", _read_worker_time_zones)
-ADDRESSES = one_or_list(listed("list of addresses", scalar("address", "host:port", _address), least=1))
+ADDRESSES = one_or_list(
+    listed("list of addresses", scalar("address", "host:port", _address, _WORDS), least=1)
+)
 TELEMETRY_PATH = scalar("path", "a path that begins with /", _telemetry_path)
 SHARD = scalar("I/N", "I/N, such as 1/3", _shard)
 _BOUND = scalar("number", "a finite decimal number", _bound, ("number",))

@@ -36,4 +36,8 @@ def absence(path: Path) -> SourceFault:
             f"{path}: no such file, though runs have been in its folder; do they have monitoring"
             f" (MonitoringHub in their Config), and no logging_endpoint elsewhere? {_TO_COME}",
         )
+    if path.name == DATABASE and folder.name != RUN_DIR:  # maybe the folder in which runs will be started
+        return SourceToCome(
+            "missing", f"{path}: no such file, nor {RUN_DIR}/{DATABASE} beside it; {_TO_COME}"
+        )
     return SourceToCome("missing", f"{path}: no such file; {_TO_COME}")

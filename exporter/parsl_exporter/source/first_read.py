@@ -47,6 +47,8 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
         show()
     with reading.baton:
         runs.finish_first_read(reading.steady(), wall(), whole=reading.options.whole)
+        if not reading.options.whole:
+            runs.expire(reading.steady())  # of runs without a workflow row the ages are known only now
     seconds = round(reading.steady() - begin, 3)
     why = nothing_shown(runs, reading.options.limits)
     note = {} if why is None else {"note": why}

@@ -75,7 +75,8 @@ class Reports:
                 event(
                     _log,
                     logging.INFO,
-                    "failures are counted as _other; the setting failure_reasons can name their classes",
+                    "failures are counted as _other; the setting failure_reasons, which replaces the default list,"
+                    " can name their classes",
                     source=self._source,
                     run_id=run_id,
                     classes=", ".join(classes),

@@ -27,5 +27,5 @@ def _zone_in_doubt(offset: Offset, zone: str) -> str:
     return (
         f"host {offset.host}: all tries of executor {offset.executor} there begin before they were launched or end"
         f" after their final row, as its stamps are {hours} those of the submit host; write worker_timezone:"
-        f" {{{json.dumps(offset.executor)}: {name}}} into the source{whose}"
+        f" {{{json.dumps(offset.executor)}: {name}}} into the source's entry in the configuration file{whose}"
     )

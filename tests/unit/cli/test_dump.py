@@ -158,8 +158,21 @@ def test_a_chosen_run_that_is_not_there_is_an_error_that_names_what_is(folder: P
     with pytest.raises(NoSuchRun) as raised:
         of_runs(path, "run-0003", "run-3")
     assert str(raised.value) == (
-        f"{path} has no run run-3; the last of its runs are run-0449, run-0448, run-0447, run-0446, run-0445"
+        f"{path} has no run run-3; the last of its other runs are run-0449, run-0448, run-0447, run-0446,"
+        " run-0445"
     )
+
+
+def test_runs_that_are_there_are_not_said_to_be_missing_beside_one_that_is(folder: Path) -> None:
+    path = write_database(folder / "monitoring.db", many_runs()[:8])
+    for asked, said in [
+        (("s",), "its runs are run-0001, run-0000"),
+        (("run-0001", "s"), "its other runs are run-0000"),
+        (("run-0000", "run-0001", "s"), "its runs are run-0001, run-0000"),
+    ]:
+        with pytest.raises(NoSuchRun) as raised:
+            of_runs(path, *asked)
+        assert str(raised.value) == f"{path} has no run s; {said}"
 
 
 def test_a_chosen_run_may_lack_its_workflow_row(folder: Path) -> None:

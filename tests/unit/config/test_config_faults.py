@@ -139,7 +139,28 @@ class TestFaults:
                 "web: {listen_address: []}",
                 ":1: web.listen_address: expected a list of at least 1, found an empty one",
             ),
-            ("web: {listen_address: 80}", ":1: web.listen_address: expected a list, found a number"),
+            ("web: {listen_address: 80}", ":1: web.listen_address: '80' has no port from 0 to 65535"),
+            ("web: {listen_address: [80]}", ":1: web.listen_address[0]: '80' has no port from 0 to 65535"),
+            (
+                "web: {listen_address: 'http://localhost:80'}",
+                ":1: web.listen_address: is a URL; give host:port",
+            ),
+            ("web: {listen_address: {a: 80}}", ":1: web.listen_address: expected a list, found a mapping"),
+            # A key that is another place's names that place: not what it looks like here.
+            (
+                "worker_timezone: UTC",
+                ":1: unknown key 'worker_timezone' here; it belongs in an entry of sources",
+            ),
+            ("path: runinfo", ":1: unknown key 'path' here; it belongs in an entry of sources"),
+            ("listen_address: ':80'", ":1: unknown key 'listen_address' here; it belongs under web"),
+            (
+                "limits: {retention: 1h}",
+                ":1: limits: unknown key 'retention' here; it belongs at the top of the",
+            ),
+            (
+                "sources: [{path: a, close_after: 1m}]",
+                ":1: sources[0]: unknown key 'close_after' here; it belongs at the top of the file",
+            ),
             ("web: {listen_address: localhost}", ":1: web.listen_address: 'localhost' has no port from 0"),
             ('web: {listen_address: [":80", ":80"]}', ":1: web.listen_address[1]: ':80' is given twice"),
             (

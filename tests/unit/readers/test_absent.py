@@ -23,10 +23,18 @@ def to_come(path: Path) -> bool:
     return isinstance(absence(path), SourceToCome)
 
 
-@pytest.mark.parametrize("folder", ["", "runinfo"])
+@pytest.mark.parametrize("folder", ["runinfo", "campaign"])
 def test_a_run_is_to_make_the_file_and_the_folder_of_runs(tmp_path: Path, folder: str) -> None:
     path = tmp_path / folder / "monitoring.db"
     assert said(path) == "no such file; Parsl makes it when a run with monitoring starts"
+    assert to_come(path)
+
+
+def test_a_folder_without_runs_may_be_theirs_or_the_one_in_which_they_will_be_started(tmp_path: Path) -> None:
+    path = tmp_path / "monitoring.db"
+    assert said(path) == (
+        "no such file, nor runinfo/monitoring.db beside it; Parsl makes it when a run with monitoring starts"
+    )
     assert to_come(path)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from telling import Told, workflow, write
-from watched import Watched, emptied, execute, unpacked
+from telling import Told, attempt, status, task, workflow, write
+from watched import Hands, Watched, emptied, execute, unpacked
 
+from parsl_exporter.cli.check import check
 from parsl_exporter.config.duration import duration, spelled
+from parsl_exporter.config.settings import Settings, SourceSettings
 
 RETENTION, ABANDON_AFTER = 900.0, 86_400.0
 ENDED = "ended longer than `retention` (15m) ago"
@@ -43,6 +45,22 @@ def test_a_database_of_finished_runs_says_why_its_page_is_empty(
     assert watched.condition == ("up", f"up to date, nothing to show: {why}")
     notes = [getattr(record, "fields", {}) for record in caplog.records if record.getMessage() == "caught up"]
     assert [fields["note"] for fields in notes] == [why]
+
+
+def test_old_runs_without_a_workflow_row_are_none_that_are_to_come(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    nameless = [task(0, run="r"), attempt(0, run="r"), status(0, "pending", 1, run="r")]
+    path = write(folder / "a.db", [*runs(1, 0), *nameless])
+    why = f"2 runs: 1 {ENDED}, 1 {SILENT}; `dump` shows them"
+    watched = Watched(path, retention=RETENTION, abandon_after=ABANDON_AFTER).poll()
+    assert watched.condition == ("up", f"up to date, nothing to show: {why}")
+    notes = [getattr(record, "fields", {}) for record in caplog.records if record.getMessage() == "caught up"]
+    assert [(fields["runs"], fields.get("note")) for fields in notes] == [(0, why)]
+    said: list[str] = []
+    check(Settings(timezone="UTC", sources=(SourceSettings(str(path)),)), said.append, Hands().clock)
+    assert f"nothing to show: {why}" in "".join(said)
 
 
 def test_a_run_whose_time_is_over_while_it_is_watched_is_told_as_well(folder: Path) -> None:

@@ -84,7 +84,8 @@ def test_the_classes_counted_as_other_are_said_once_a_run(folder: Path, log: Log
     insert(path, failed(2, "Odd('again')"))
     watched.poll()
     assert log.new() == [
-        "info failures are counted as _other; the setting failure_reasons can name their classes"
+        "info failures are counted as _other; the setting failure_reasons, which replaces the default list, can name"
+        " their classes"
         f" source=s run_id={RUN} classes=Odd, Strange"
     ]
 
