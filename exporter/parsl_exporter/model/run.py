@@ -8,8 +8,10 @@ microseconds UTC; `now` is seconds of one clock that never steps.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
+from operator import itemgetter
 
 import numpy as np
 
@@ -107,7 +109,11 @@ class Run(RunSums):
         places = places[over & ~tries.closed[places] & ~tries.queued[places]]
         if len(places):
             tries.queued[places] = True
-            self._closing.append((float(tries.seen[places].min()) + self._limits.close_after, places))
+            self._look_again(float(tries.seen[places].min()) + self._limits.close_after, places)
+
+    def _look_again(self, due: float, places: Codes) -> None:
+        """Have tries be looked at when the first of them may have been quiet for long enough."""
+        insort(self._closing, (due, places), key=itemgetter(0))
 
     def _close_quiet(self, now: float) -> None:
         tries = self.tries
@@ -126,7 +132,8 @@ class Run(RunSums):
                 self._close(places)
                 self._retire(distinct(tries.task[places]))
                 self.changed = True
-        self._closing.extend(again)
+        for part in again:
+            self._look_again(*part)
 
     def _attributed(self, places: Codes) -> Mask:
         return np.full(len(places), True) if self.over else self._complete(places)
@@ -202,8 +209,8 @@ class Run(RunSums):
         tries, tasks = self.tries.pack()
         self.odd = {int(tries[place]): rows for place, rows in self.odd.items()}
         self._shown_odd = {int(tasks[task]): shown for task, shown in self._shown_odd.items()}
-        moved = ((due, tries[places]) for due, places in self._closing)
-        self._closing = deque((due, places[places >= 0]) for due, places in moved)
+        self._closing = deque((due, _kept(tries[places])) for due, places in self._closing)
+        self.unnamed = [_kept(tries[places]) for places in self.unnamed]
         for oldest in self.sums.oldest.values():
             oldest.moved(tasks)
 
@@ -319,6 +326,11 @@ class Run(RunSums):
         self.tasks.timed[tasks] = pending
         self.tasks.partly_closed[tasks] = True
         self.tasks.settled[tasks] = True
+
+
+def _kept(places: Codes) -> Codes:
+    """Of new places those that there are."""
+    return places[places >= 0]
 
 
 __all__ = ["Info", "Limits", "Run", "Waiting"]

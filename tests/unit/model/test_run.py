@@ -1,0 +1,59 @@
+"""What one run keeps while its tasks come and go."""
+
+from __future__ import annotations
+
+from datetime import timezone
+
+from oracle import BYTES, SECONDS
+from reading import FOREVER, Options, Reading
+from telling import EPOCH, RUN, Told, as_rows, attempt, lifecycle, status, task, workflow
+
+from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.model.run import Limits
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.model.sums import Buckets
+
+CLOSE_AFTER = 30.0
+MANY = 5_000
+"""Tasks after which those that are left are moved together."""
+
+
+def done(task_id: int, at: float) -> list[Told]:
+    return [task(task_id), attempt(task_id, host="h"), *lifecycle(task_id, ("pending", 0), ("exec_done", at))]
+
+
+def later(number: int, *story: Told) -> list[tuple[Table, Row]]:
+    """Rows numbered from there on."""
+    return [(table, (number + row[0], *row[1:])) for table, row in as_rows(story)]
+
+
+def test_what_is_to_be_asked_for_by_key_is_known_when_the_tasks_left_are_moved_together() -> None:
+    runs = Runs(
+        zone=timezone.utc,
+        buckets=Buckets.of(SECONDS, BYTES),
+        limits=Limits(CLOSE_AFTER, FOREVER, FOREVER, 10),
+        failure_reasons=(),
+        keyed=True,
+    )
+    story = as_rows([workflow(), *(row for task_id in range(MANY) for row in done(task_id, 1))])
+    for table in (WORKFLOW, TASK, TRY, STATUS, RESOURCE):
+        runs.take(table, [row for of, row in story if of is table], 0.0, EPOCH)
+    runs.settle(0.0)
+    assert runs.missing() == ([], [])
+    runs.take(STATUS, [row for _, row in as_rows([status(MANY, "pending", 40)])], 40.0, EPOCH + 40)
+    runs.settle(2 * CLOSE_AFTER)
+    assert (runs.live_tasks(), runs.runs[RUN].tasks.size < MANY) == (1, True)
+    assert runs.missing() == ([(RUN, MANY)], [(RUN, MANY, 0)])
+
+
+def test_a_try_closes_when_it_has_been_quiet_for_long_enough_and_not_when_others_have() -> None:
+    reading = Reading(Options(close_after=CLOSE_AFTER)).poll(as_rows([workflow(), *done(0, 1)]))
+    reading.clock = 10
+    reading.poll(later(10, status(0, "running", 0.5)))
+    reading.clock = 29
+    reading.poll(later(20, *done(1, 29)))
+    for clock, observed in ((30, 0), (39, 0), (40, 1), (58, 1), (59, 2)):
+        reading.clock = clock
+        reading.poll()
+        counts = [line for line in reading.lines("parsl_task_duration_seconds", zeros=True) if "_count" in line]
+        assert counts == [f'_count{{app="add",executor="htex"}} {observed}'], clock
