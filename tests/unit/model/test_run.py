@@ -55,5 +55,7 @@ def test_a_try_closes_when_it_has_been_quiet_for_long_enough_and_not_when_others
     for clock, observed in ((30, 0), (39, 0), (40, 1), (58, 1), (59, 2)):
         reading.clock = clock
         reading.poll()
-        counts = [line for line in reading.lines("parsl_task_duration_seconds", zeros=True) if "_count" in line]
+        counts = [
+            line for line in reading.lines("parsl_task_duration_seconds", zeros=True) if "_count" in line
+        ]
         assert counts == [f'_count{{app="add",executor="htex"}} {observed}'], clock
