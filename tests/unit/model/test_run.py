@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timezone
 
+import pytest
 from oracle import BYTES, SECONDS
 from reading import FOREVER, Options, Reading
-from telling import EPOCH, RUN, Told, as_rows, attempt, lifecycle, status, task, workflow
+from telling import EPOCH, RUN, Told, as_rows, attempt, lifecycle, sample, status, task, workflow
 
 from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.model import run
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.sums import Buckets
@@ -59,3 +61,44 @@ def test_a_try_closes_when_it_has_been_quiet_for_long_enough_and_not_when_others
             line for line in reading.lines("parsl_task_duration_seconds", zeros=True) if "_count" in line
         ]
         assert counts == [f'_count{{app="add",executor="htex"}} {observed}'], clock
+
+
+def lived() -> Reading:
+    """Ten tasks that finished, and after them some that do not until later."""
+    last = range(10, 15)
+    reading = Reading(Options(close_after=CLOSE_AFTER)).poll(
+        as_rows(
+            [
+                workflow(),
+                *(row for task_id in range(10) for row in done(task_id, 1)),
+                *(row for task_id in last for row in (task(task_id), attempt(task_id, host="h", block="0"))),
+                status(10, "odd", 2),
+                *lifecycle(11, ("pending", 2), ("launched", 3), ("running", 4)),
+                sample(11, 5, user=1, system=1, resident=5),
+                *(status(task_id, "pending", 3) for task_id in (12, 14)),
+                *lifecycle(13, ("pending", 3), ("launched", 4), ("fail_retryable", 5)),
+                attempt(13, 1, host="h2", block="1"),
+                status(13, "running", 6, 1),
+            ]
+        )
+    )
+    reading.series()
+    reading.clock = 20
+    reading.poll(later(50, status(12, "exec_done", 4)))
+    reading.clock = 40
+    reading.poll(later(100, status(13, "running_ended", 7, 1), status(11, "odd", 5)))
+    reading.clock = 80
+    late = [status(10, "odd", 8), status(10, "odder", 9), status(13, "joining", 8, 1)]
+    reading.poll(later(200, *late, sample(11, 9, user=3, system=2, resident=4)))
+    reading.series()
+    reading.clock = 90
+    reading.poll(later(300, *(status(task_id, "exec_done", 11) for task_id in (10, 11, 13))))
+    reading.series()
+    reading.clock = 130
+    return reading.poll(later(400, status(13, "failed", 12)))
+
+
+def test_tasks_that_are_moved_together_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = lived().series()
+    monkeypatch.setattr(run, "_PACKED_FROM", 0)
+    assert lived().series() == expected
