@@ -191,12 +191,15 @@ class Run(RunSums):
         self.sums.task_duration.observe(groups[timed], np.maximum(0, final[timed] - begin[of[timed]]), times)
 
     def _retire(self, tasks: Codes) -> None:
-        """Forget finished tasks: their sums stay, and a late row has them read again by key."""
+        """Forget finished tasks: their sums stay, and a late row has them read again by key.
+
+        Not those that lack names: read again, they might have them, and not be what the sums hold.
+        """
         state = self.tasks.shown_state[tasks]
         tasks = tasks[(state >= FIRST_FINAL) & (state < FIRST_ODD) & ~self.tasks.touched[tasks]]
         places, owner = self.tries.of(tasks)
         open_ = np.full(len(tasks), False)
-        np.logical_or.at(open_, owner, ~self.tries.closed[places])
+        np.logical_or.at(open_, owner, ~(self.tries.closed[places] & self._complete(places)))
         gone = tasks[~open_]
         places = places[~open_[owner]]
         if self.odd:
@@ -269,14 +272,15 @@ class Run(RunSums):
     def missing(self, *, again: bool) -> tuple[list[int], list[tuple[int, int]]]:
         """Give the tasks (task_id) and tries (task_id, try_id) whose own rows have not come.
 
-        Those among `unnamed`, each once; or `again` those that were given before.
+        Those among `unnamed`, each once; or `again` those that were given before and have not closed without.
         """
         columns, tries = self.tasks, self.tries
         places = joined(self.unnamed)
         self.unnamed.clear()
         if again:
-            places = np.flatnonzero(tries.asked & (tries.executor < 0)).astype(np.int32)
-            tasks = np.flatnonzero(columns.asked & (columns.app < 0)).astype(np.int32)
+            places = np.flatnonzero(tries.asked & (tries.executor < 0) & ~tries.closed).astype(np.int32)
+            nameless = columns.asked & (columns.app < 0) & ~columns.partly_closed
+            tasks = np.flatnonzero(nameless).astype(np.int32)
         else:
             places = places[tries.task[places] >= 0]
             tasks = distinct(tries.task[places])

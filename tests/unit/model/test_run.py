@@ -11,9 +11,11 @@ from telling import EPOCH, RUN, Told, as_rows, attempt, lifecycle, sample, statu
 
 from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 from parsl_exporter.model import run
+from parsl_exporter.model.groups import groups_of
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.sums import Buckets
+from parsl_exporter.model.taking import TASK_TABLES
 
 CLOSE_AFTER = 30.0
 MANY = 5_000
@@ -29,14 +31,19 @@ def later(number: int, *story: Told) -> list[tuple[Table, Row]]:
     return [(table, (number + row[0], *row[1:])) for table, row in as_rows(story)]
 
 
-def test_what_is_to_be_asked_for_by_key_is_known_when_the_tasks_left_are_moved_together() -> None:
-    runs = Runs(
+def on_a_server() -> Runs:
+    """A model that asks for task and try rows by key."""
+    return Runs(
         zone=timezone.utc,
         buckets=Buckets.of(SECONDS, BYTES),
         limits=Limits(CLOSE_AFTER, FOREVER, FOREVER, 10),
         failure_reasons=(),
         keyed=True,
     )
+
+
+def test_what_is_to_be_asked_for_by_key_is_known_when_the_tasks_left_are_moved_together() -> None:
+    runs = on_a_server()
     story = as_rows([workflow(), *(row for task_id in range(MANY) for row in done(task_id, 1))])
     for table in (WORKFLOW, TASK, TRY, STATUS, RESOURCE):
         runs.take(table, [row for of, row in story if of is table], 0.0, EPOCH)
@@ -102,3 +109,26 @@ def test_tasks_that_are_moved_together_stay_what_they_are(monkeypatch: pytest.Mo
     expected = lived().series()
     monkeypatch.setattr(run, "_PACKED_FROM", 0)
     assert lived().series() == expected
+
+
+def test_names_that_come_after_all_closed_without_them_make_no_gauge_negative() -> None:
+    """Read by key, they come with the earlier rows of a task for which another row was late."""
+    runs = on_a_server()
+    rows = as_rows([workflow(completed=9), status(0, "pending", 1), status(0, "exec_done", 2)])
+    for table, row in rows:
+        runs.take(table, [row], 0.0, EPOCH)
+    runs.settle(0.0)
+    assert runs.missing() == ([(RUN, 0)], [(RUN, 0, 0)]) == runs.missing(again=True)
+    runs.settle(2 * CLOSE_AFTER)
+    assert runs.missing(again=True) == ([], [])
+    runs.runs[RUN].published = True
+    names = [task(0), attempt(0, host="h"), attempt(0, 1, executor="other", host="h")]
+    for table, row in later(10, status(0, "failed", 3, 1)):
+        runs.take(table, [row], 90.0, EPOCH + 90)
+    if runs.late_tasks():
+        history = {
+            of.name: [row for table, row in (*rows, *as_rows(names)) if table is of] for of in TASK_TABLES
+        }
+        runs.revive(history, 90.0)
+    runs.settle(90.0)
+    assert all(n >= 0 for _, group in groups_of(runs.runs[RUN]) for n in group.tasks.values())
