@@ -26,6 +26,9 @@ _OTHERS = np.flatnonzero(ord("0") != _SHAPE)
 _MICROSECONDS = 1_000_000
 _FEW = 64
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
+EARLIEST_US = 86_400 * _MICROSECONDS
+LATEST_US = (date(9999, 12, 28).toordinal() - _EPOCH_DAY) * 86_400 * _MICROSECONDS
+"""Naive microseconds from which on, and before which, any zone makes a time that can be reckoned with."""
 
 
 class Named(NamedTuple):

@@ -48,11 +48,18 @@ class OfRun(NamedTuple):
     places: Ints
 
 
-def columns_of(table: Table, rows: Sequence[Row], stamps: Stamps, reject: Reject) -> Iterator[OfRun]:
-    """Give the rows of the task tables in columns, run by run, stamps in naive microseconds; reject what is none."""
+def columns_of(
+    table: Table, rows: Sequence[Row], stamps: Stamps, reject: Reject, others: Sequence[Stamps] = ()
+) -> Iterator[OfRun]:
+    """Give the rows of the task tables in columns, run by run, stamps in naive microseconds; reject what is none.
+
+    `others` may read the stamps as well: one that is none for any of them is rejected.
+    """
     if table is STATUS or table is RESOURCE:
         at = stamps.naive([row[5 if table is STATUS else 4] for row in rows])
-        good = (at != NO_STAMP) & (stamps.marked_all(at) != NO_STAMP)
+        good = at != NO_STAMP
+        for zone in (stamps, *others):
+            good &= zone.marked_all(at) != NO_STAMP
         if not good.all():
             for row in compress(rows, (~good).tolist()):
                 reject(table, "timestamp", row)

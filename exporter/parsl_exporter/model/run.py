@@ -8,8 +8,10 @@ microseconds UTC; `now` is seconds of one clock that never steps.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
+from operator import itemgetter
 
 import numpy as np
 
@@ -107,7 +109,11 @@ class Run(RunSums):
         places = places[over & ~tries.closed[places] & ~tries.queued[places]]
         if len(places):
             tries.queued[places] = True
-            self._closing.append((float(tries.seen[places].min()) + self._limits.close_after, places))
+            self._look_again(float(tries.seen[places].min()) + self._limits.close_after, places)
+
+    def _look_again(self, due: float, places: Codes) -> None:
+        """Have tries be looked at when the first of them may have been quiet for long enough."""
+        insort(self._closing, (due, places), key=itemgetter(0))
 
     def _close_quiet(self, now: float) -> None:
         tries = self.tries
@@ -126,7 +132,8 @@ class Run(RunSums):
                 self._close(places)
                 self._retire(distinct(tries.task[places]))
                 self.changed = True
-        self._closing.extend(again)
+        for part in again:
+            self._look_again(*part)
 
     def _attributed(self, places: Codes) -> Mask:
         return np.full(len(places), True) if self.over else self._complete(places)
@@ -184,12 +191,15 @@ class Run(RunSums):
         self.sums.task_duration.observe(groups[timed], np.maximum(0, final[timed] - begin[of[timed]]), times)
 
     def _retire(self, tasks: Codes) -> None:
-        """Forget finished tasks: their sums stay, and a late row has them read again by key."""
+        """Forget finished tasks: their sums stay, and a late row has them read again by key.
+
+        Not those that lack names: read again, they might have them, and not be what the sums hold.
+        """
         state = self.tasks.shown_state[tasks]
         tasks = tasks[(state >= FIRST_FINAL) & (state < FIRST_ODD) & ~self.tasks.touched[tasks]]
         places, owner = self.tries.of(tasks)
         open_ = np.full(len(tasks), False)
-        np.logical_or.at(open_, owner, ~self.tries.closed[places])
+        np.logical_or.at(open_, owner, ~(self.tries.closed[places] & self._complete(places)))
         gone = tasks[~open_]
         places = places[~open_[owner]]
         if self.odd:
@@ -202,8 +212,8 @@ class Run(RunSums):
         tries, tasks = self.tries.pack()
         self.odd = {int(tries[place]): rows for place, rows in self.odd.items()}
         self._shown_odd = {int(tasks[task]): shown for task, shown in self._shown_odd.items()}
-        moved = ((due, tries[places]) for due, places in self._closing)
-        self._closing = deque((due, places[places >= 0]) for due, places in moved)
+        self._closing = deque((due, _kept(tries[places])) for due, places in self._closing)
+        self.unnamed = [_kept(tries[places]) for places in self.unnamed]
         for oldest in self.sums.oldest.values():
             oldest.moved(tasks)
 
@@ -262,14 +272,15 @@ class Run(RunSums):
     def missing(self, *, again: bool) -> tuple[list[int], list[tuple[int, int]]]:
         """Give the tasks (task_id) and tries (task_id, try_id) whose own rows have not come.
 
-        Those among `unnamed`, each once; or `again` those that were given before.
+        Those among `unnamed`, each once; or `again` those that were given before and have not closed without.
         """
         columns, tries = self.tasks, self.tries
         places = joined(self.unnamed)
         self.unnamed.clear()
         if again:
-            places = np.flatnonzero(tries.asked & (tries.executor < 0)).astype(np.int32)
-            tasks = np.flatnonzero(columns.asked & (columns.app < 0)).astype(np.int32)
+            places = np.flatnonzero(tries.asked & (tries.executor < 0) & ~tries.closed).astype(np.int32)
+            nameless = columns.asked & (columns.app < 0) & ~columns.partly_closed
+            tasks = np.flatnonzero(nameless).astype(np.int32)
         else:
             places = places[tries.task[places] >= 0]
             tasks = distinct(tries.task[places])
@@ -319,6 +330,11 @@ class Run(RunSums):
         self.tasks.timed[tasks] = pending
         self.tasks.partly_closed[tasks] = True
         self.tasks.settled[tasks] = True
+
+
+def _kept(places: Codes) -> Codes:
+    """Of new places those that there are."""
+    return places[places >= 0]
 
 
 __all__ = ["Info", "Limits", "Run", "Waiting"]

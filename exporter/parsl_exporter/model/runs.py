@@ -59,7 +59,9 @@ class Runs(Taking):
         aside, self.aside = self.aside, defaultdict(list)
         past: defaultdict[str, list[OfRun]] = defaultdict(list)
         for table in TASK_TABLES:
-            for of_run in columns_of(table, history.get(table.name, ()), self._stamps, lambda *_: None):
+            for of_run in columns_of(
+                table, history.get(table.name, ()), self._stamps, lambda *_: None, self._other_stamps
+            ):
                 past[of_run.run_id].append(of_run)
         self.last_call = self.passing = True
         try:

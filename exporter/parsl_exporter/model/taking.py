@@ -74,6 +74,7 @@ class Taking:
         self.blocks_later = True
         self._workers = WorkerZones(worker_zones)
         self._zones = [(pattern, Stamps(own)) for pattern, own in run_zones]
+        self._other_stamps = [*(own for _, own in self._zones), *self._workers.zones()]
         self._stamps_of: dict[str, Stamps] = {}
         self.names = Names()
         self.runs: dict[str, Run] = {}
@@ -103,7 +104,9 @@ class Taking:
             for row in rows:
                 self._stamps_of[row[1]] = self._stamps_on(row[_HOST])
         if table.name not in ONE_BY_ONE:
-            for run_id, columns, places in columns_of(table, rows, self._stamps, self.reject):
+            for run_id, columns, places in columns_of(
+                table, rows, self._stamps, self.reject, self._other_stamps
+            ):
                 self._take(run_id, columns, places, now)
             return
         for _, part in groupby(rows, lambda row: id(self._own(row[1]))):

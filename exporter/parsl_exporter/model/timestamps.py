@@ -14,16 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.base.columns import Ints, naive_stamps
+from parsl_exporter.base.columns import LATEST_US, Ints, naive_stamps
 
 MICROSECONDS = 1_000_000
 NO_STAMP = -(1 << 62)
-"""Stands, in a column, for what is no stamp or is none since 1970."""
+"""Stands, in a column, for what is no stamp or none that can be reckoned with."""
 _QUARTER_US = 900 * MICROSECONDS
 _FEW_QUARTERS = 400
 _DAY_US = 86_400 * MICROSECONDS
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
+_LATEST_US = LATEST_US + 2 * _DAY_US  # of which any zone still makes a local time
 _CACHED_SECONDS = 65_536
 
 
@@ -69,8 +70,8 @@ class Stamps(dict[str, int]):
             us = (moment - _EPOCH) // timedelta(microseconds=1)
         except (OverflowError, OSError):
             us = -1
-        if us < 0:
-            raise ValueError(f"not a time since 1970: {moment}")
+        if not 0 <= us < _LATEST_US:
+            raise ValueError(f"not a time from 1970 to 9999: {moment}")
         return us
 
     def readings(self, value: object) -> Readings:
@@ -112,7 +113,7 @@ class Stamps(dict[str, int]):
         return us + self.offset_us(us)
 
     def marked_all(self, naive: Ints) -> Ints:
-        """Give the microseconds of stamps in naive ones, as `marked` does; NO_STAMP where there is none since 1970."""
+        """Give the microseconds of stamps in naive ones, as `marked` does; NO_STAMP where there is none."""
         if not len(naive):
             return naive
         quarters = naive // _QUARTER_US

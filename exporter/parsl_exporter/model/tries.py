@@ -176,8 +176,12 @@ class Tasks(Table):
     def _enter(self, task_ids: Ints, places: Codes) -> None:
         most = int(task_ids.max(initial=-1))
         room = max(len(self._dense), 2 * self._known + _SLACK)
-        if len(self._dense) <= most < room or (self._sparse and room > len(self._dense)):
-            size = min(room, max(len(self._dense), int(most * _GROWTH) + _FIRST_ROOM))
+        size = len(self._dense)
+        if self._sparse and room >= 2 * size:  # no sooner, for all of those are looked at
+            size = room
+        elif size <= most < room:
+            size = min(room, int(most * _GROWTH) + _FIRST_ROOM)
+        if size > len(self._dense):
             self._dense = np.concatenate([self._dense, np.full(size - len(self._dense), NONE, np.int32)])
             for task_id in [t for t in self._sparse if t < size]:
                 self._dense[task_id] = self._sparse.pop(task_id)

@@ -59,6 +59,18 @@ def with_tries(*keys: tuple[int, int]) -> tuple[Tasks, Tries]:
     return tasks, tries
 
 
+def test_ids_far_beyond_the_others_are_not_all_looked_at_when_a_few_more_come() -> None:
+    tasks = Tasks()
+    tasks.add(np.array([2**62, *range(2**40, 2**40 + 1_000)]))
+    tasks.add(np.arange(100_000))
+    looks = 0
+    for task_id in range(100_000, 100_100):
+        before = tasks._dense
+        tasks.add(np.array([task_id]))
+        looks += tasks._dense is not before
+    assert looks <= 1
+
+
 keys = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), min_size=1)
 
 

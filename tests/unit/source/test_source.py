@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from oracle import expected
-from telling import EPOCH, RUN, Told, attempt, insert, status, task, workflow, write
+from telling import EPOCH, RUN, Told, attempt, block, insert, node, sample, status, task, workflow, write
 from watched import Hands, Log, Watched, unpacked
 
 from parsl_exporter.base.errors import SourceBusy
@@ -115,3 +116,33 @@ def test_a_run_whose_workflow_row_could_not_be_asked_for_yet_has_no_name_instead
     watched.poll()
     assert {dict(key)["workflow_name"] for key in watched.runs()["parsl_workflow_info"]} == {"wf"}
     assert log.new() == []
+
+
+@pytest.mark.parametrize("zone", ["local", "UTC", "America/Chicago", "Asia/Tokyo"])
+@pytest.mark.parametrize("written", ["9999-12-31 23:59:59.999999", "9999-12-31 23:59:59"])
+def test_a_stamp_at_the_end_of_the_calendar_is_refused_and_all_else_is_read(
+    folder: Path, log: Log, zone: str, written: str
+) -> None:
+    odd = [status(0, "launched", 2), sample(0, 3), node("m", 4), block("0", "RUNNING", 5)]
+    path = write(folder / "a.db", [workflow(), *ORPHAN, *(_stamped(one, written) for one in odd)])
+    watched = Watched(path, zone=zone).poll()
+    assert watched.condition == ("up", "up to date")
+    assert watched.rejected() == {
+        f"{table} timestamp": 1 for table in ("status", "resource", "node", "block")
+    }
+
+
+@pytest.mark.parametrize("written", ["1970-01-01 05:00:00.000000", "1970-01-01 05:00:00"])
+def test_a_stamp_that_is_none_since_1970_in_a_zone_of_the_source_is_refused(
+    folder: Path, log: Log, written: str
+) -> None:
+    """What a host's clock tells that was never set."""
+    odd = [_stamped(status(0, "running", 2), written), _stamped(sample(0, 3), written)]
+    path = write(folder / "a.db", [workflow(), *ORPHAN, block("0", "RUNNING", 0), *odd])
+    watched = Watched(path, worker_zones={"*": "Asia/Tokyo"}).poll()
+    assert watched.condition == ("up", "up to date")
+    assert watched.rejected() == {"status timestamp": 1, "resource timestamp": 1}
+
+
+def _stamped(one: Told, written: str) -> Told:
+    return one._replace(values={**one.values, "timestamp": written})

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parsl_exporter.base.columns import (
+    EARLIEST_US,
+    LATEST_US,
     Codes,
     Columns,
     Floats,
@@ -38,8 +40,6 @@ HISTORY = 300
 _MICROSECONDS = 1_000_000
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_OF_SERVER_US = (datetime(2000, 1, 1) - _EPOCH) // timedelta(microseconds=1)
-_EARLIEST_US = 86_400 * _MICROSECONDS  # of which no zone makes a time before 1970
-_LATEST_US = (datetime(9999, 12, 30) - _EPOCH) // timedelta(microseconds=1)
 _TOO_MUCH = 1e300
 
 
@@ -163,7 +163,7 @@ def _stamps(raw: bytes | None, count: int) -> Ints:
     """Naive microseconds of values of timestamp_send."""
     at = _integers(raw, count)
     # Infinity is the greatest and the least number.
-    if at.min() < _EARLIEST_US - _EPOCH_OF_SERVER_US or at.max() > _LATEST_US - _EPOCH_OF_SERVER_US:
+    if at.min() < EARLIEST_US - _EPOCH_OF_SERVER_US or at.max() >= LATEST_US - _EPOCH_OF_SERVER_US:
         raise _Strange
     return at + _EPOCH_OF_SERVER_US
 

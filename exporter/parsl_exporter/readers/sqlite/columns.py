@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from parsl_exporter.base.columns import (
+    EARLIEST_US,
+    LATEST_US,
     Columns,
     Floats,
     Ints,
@@ -247,7 +249,7 @@ class SqliteColumns:
             none = Named(np.zeros(count, np.int32), [None])
             return TryColumns(task_ids, try_ids, executors, blocks, hosts, none)
         at = naive_stamps(values[-1], count)
-        if at is None or (at < _EARLIEST_US).any():
+        if at is None or int(at.min()) < EARLIEST_US or int(at.max()) >= LATEST_US:
             return None
         if table is STATUS:
             states = _names(values[2], count)
@@ -374,7 +376,6 @@ def _are_stamps(texts: object, count: int) -> bool:
 _WIDTH = 26
 _STAMPS = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6})*")
 _EARLIEST = "1970-01-02"  # of which no zone makes a time before 1970
-_EARLIEST_US = 86_400_000_000
 _TOO_MUCH = 1e300
 _ODD = (
     "typeof(uid) <> 'text' OR uid = '' OR typeof(cpu_count) <> 'integer'"

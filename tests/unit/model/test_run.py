@@ -1,0 +1,134 @@
+"""What one run keeps while its tasks come and go."""
+
+from __future__ import annotations
+
+from datetime import timezone
+
+import pytest
+from oracle import BYTES, SECONDS
+from reading import FOREVER, Options, Reading
+from telling import EPOCH, RUN, Told, as_rows, attempt, lifecycle, sample, status, task, workflow
+
+from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.model import run
+from parsl_exporter.model.groups import groups_of
+from parsl_exporter.model.run import Limits
+from parsl_exporter.model.runs import Runs
+from parsl_exporter.model.sums import Buckets
+from parsl_exporter.model.taking import TASK_TABLES
+
+CLOSE_AFTER = 30.0
+MANY = 5_000
+"""Tasks after which those that are left are moved together."""
+
+
+def done(task_id: int, at: float) -> list[Told]:
+    return [task(task_id), attempt(task_id, host="h"), *lifecycle(task_id, ("pending", 0), ("exec_done", at))]
+
+
+def later(number: int, *story: Told) -> list[tuple[Table, Row]]:
+    """Rows numbered from there on."""
+    return [(table, (number + row[0], *row[1:])) for table, row in as_rows(story)]
+
+
+def on_a_server() -> Runs:
+    """A model that asks for task and try rows by key."""
+    return Runs(
+        zone=timezone.utc,
+        buckets=Buckets.of(SECONDS, BYTES),
+        limits=Limits(CLOSE_AFTER, FOREVER, FOREVER, 10),
+        failure_reasons=(),
+        keyed=True,
+    )
+
+
+def test_what_is_to_be_asked_for_by_key_is_known_when_the_tasks_left_are_moved_together() -> None:
+    runs = on_a_server()
+    story = as_rows([workflow(), *(row for task_id in range(MANY) for row in done(task_id, 1))])
+    for table in (WORKFLOW, TASK, TRY, STATUS, RESOURCE):
+        runs.take(table, [row for of, row in story if of is table], 0.0, EPOCH)
+    runs.settle(0.0)
+    assert runs.missing() == ([], [])
+    runs.take(STATUS, [row for _, row in as_rows([status(MANY, "pending", 40)])], 40.0, EPOCH + 40)
+    runs.settle(2 * CLOSE_AFTER)
+    assert (runs.live_tasks(), runs.runs[RUN].tasks.size < MANY) == (1, True)
+    assert runs.missing() == ([(RUN, MANY)], [(RUN, MANY, 0)])
+
+
+def test_a_try_closes_when_it_has_been_quiet_for_long_enough_and_not_when_others_have() -> None:
+    reading = Reading(Options(close_after=CLOSE_AFTER)).poll(as_rows([workflow(), *done(0, 1)]))
+    reading.clock = 10
+    reading.poll(later(10, status(0, "running", 0.5)))
+    reading.clock = 29
+    reading.poll(later(20, *done(1, 29)))
+    for clock, observed in ((30, 0), (39, 0), (40, 1), (58, 1), (59, 2)):
+        reading.clock = clock
+        reading.poll()
+        counts = [
+            line for line in reading.lines("parsl_task_duration_seconds", zeros=True) if "_count" in line
+        ]
+        assert counts == [f'_count{{app="add",executor="htex"}} {observed}'], clock
+
+
+def lived() -> Reading:
+    """Ten tasks that finished, and after them some that do not until later."""
+    last = range(10, 15)
+    reading = Reading(Options(close_after=CLOSE_AFTER)).poll(
+        as_rows(
+            [
+                workflow(),
+                *(row for task_id in range(10) for row in done(task_id, 1)),
+                *(row for task_id in last for row in (task(task_id), attempt(task_id, host="h", block="0"))),
+                status(10, "odd", 2),
+                *lifecycle(11, ("pending", 2), ("launched", 3), ("running", 4)),
+                sample(11, 5, user=1, system=1, resident=5),
+                *(status(task_id, "pending", 3) for task_id in (12, 14)),
+                *lifecycle(13, ("pending", 3), ("launched", 4), ("fail_retryable", 5)),
+                attempt(13, 1, host="h2", block="1"),
+                status(13, "running", 6, 1),
+            ]
+        )
+    )
+    reading.series()
+    reading.clock = 20
+    reading.poll(later(50, status(12, "exec_done", 4)))
+    reading.clock = 40
+    reading.poll(later(100, status(13, "running_ended", 7, 1), status(11, "odd", 5)))
+    reading.clock = 80
+    late = [status(10, "odd", 8), status(10, "odder", 9), status(13, "joining", 8, 1)]
+    reading.poll(later(200, *late, sample(11, 9, user=3, system=2, resident=4)))
+    reading.series()
+    reading.clock = 90
+    reading.poll(later(300, *(status(task_id, "exec_done", 11) for task_id in (10, 11, 13))))
+    reading.series()
+    reading.clock = 130
+    return reading.poll(later(400, status(13, "failed", 12)))
+
+
+def test_tasks_that_are_moved_together_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = lived().series()
+    monkeypatch.setattr(run, "_PACKED_FROM", 0)
+    assert lived().series() == expected
+
+
+def test_names_that_come_after_all_closed_without_them_make_no_gauge_negative() -> None:
+    """Read by key, they come with the earlier rows of a task for which another row was late."""
+    runs = on_a_server()
+    rows = as_rows([workflow(completed=9), status(0, "pending", 1), status(0, "exec_done", 2)])
+    for table, row in rows:
+        runs.take(table, [row], 0.0, EPOCH)
+    runs.settle(0.0)
+    assert runs.missing() == ([(RUN, 0)], [(RUN, 0, 0)]) == runs.missing(again=True)
+    runs.settle(2 * CLOSE_AFTER)
+    assert runs.missing(again=True) == ([], [])
+    runs.runs[RUN].published = True
+    names = [task(0), attempt(0, host="h"), attempt(0, 1, executor="other", host="h")]
+    for table, row in later(10, status(0, "failed", 3, 1)):
+        runs.take(table, [row], 90.0, EPOCH + 90)
+    if runs.late_tasks():
+        history = {
+            of.name: [row for table, row in (*rows, *as_rows(names)) if table is of] for of in TASK_TABLES
+        }
+        runs.revive(history, 90.0)
+    runs.settle(90.0)
+    assert all(n >= 0 for _, group in groups_of(runs.runs[RUN]) for n in group.tasks.values())
