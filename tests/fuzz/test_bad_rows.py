@@ -64,7 +64,8 @@ def text_of_bytes(database: Path, table: str, column: str, raw: bytes) -> None:
 NO_KEYS = (None, "", b"run-1", 1, 1.5)
 NO_IDS = (None, "", "0", -1, 0.5, b"\0")
 NO_DATE = "2026-13-01 00:00:00.000000"
-NO_STAMPS = (None, "", "today", 12, 1.5, b"2026", NO_DATE, "2026-01-05 12:00:00.12345x",
+NO_STAMPS = (None, "", "today", 12, 1.5, b"2026", b"2026-01-05 12:00:00.000000", NO_DATE,
+             "2026-01-05 12:00:00.12345x",
              "2026-01-05 12:00:00.123456+99:00", "0001-01-01 00:00:00.000000",
              "1969-12-31 23:59:59.999999")  # fmt: skip
 NO_NUMBERS = ("", "1", "much", b"1", math.inf, -math.inf, 1e308, -1e308)
