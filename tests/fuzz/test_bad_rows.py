@@ -371,6 +371,19 @@ def test_names_that_are_no_utf_8_are_shown_escaped(folder: Path, raw: bytes) -> 
     assert watched.rejected() == {}
 
 
+def test_a_run_whose_id_is_no_utf8_stands_beside_another(folder: Path) -> None:
+    """SQLite does not find a text by what it is shown as."""
+    path = write(folder / "a.db", GOOD)
+    for table in TABLES:
+        text_of_bytes(path, table.name, "run_id", b"r\xf6n")
+    insert(path, GOOD)
+    watched = Watched(path)
+    assert watched.wrong() == []
+    assert 'run_id="r\\\\xf6n"' in watched.page()
+    assert f'run_id="{RUN}"' in watched.page()
+    assert watched.rejected() == {}
+
+
 @pytest.mark.parametrize(
     "written", ["2026-11-01 01:30:00", "2026-03-08 02:30:00", "2026-11-01 01:59:59.999999"]
 )

@@ -183,9 +183,8 @@ class SqliteColumns:
             run for run in self._reader.runs_between(table, whole.first, whole.last) if run[0] not in skip
         ]
         found = self._found_of(table, [_Slice(*run) for *run, _ in runs])
-        if found.size < sum(
-            count for *_, count in runs
-        ):  # a run_id that is no UTF-8 is not found by what it is read as
+        # A run_id that is no UTF-8 is not found by what it is read as.
+        if found.size < sum(count for *_, count in runs):
             rows = [row for row in self._rows(table, whole) if row[1] not in skip]
             return _Found([], rows, len(rows))
         return found
@@ -314,6 +313,8 @@ class SqliteColumns:
             parameters,
         )
         last = None
+        if not managers:
+            return 0, []
         if all(map(_ordinary, managers)) and self._in_order(
             min(row[3] for row in managers), max(row[2] for row in managers)
         ):
