@@ -383,17 +383,26 @@ class Numbers:
         assert length > 3, "the exporter and Prometheus need time to see it"
         return moment
 
+    def tries_at(self, moment: float) -> dict[int, tuple[int, str]]:
+        """Each task's try and its state then: at a steady moment the newest row, where clocks agree."""
+        found = self.rows(
+            "SELECT task_id, try_id, task_status_name, timestamp FROM status ORDER BY timestamp"
+        )
+        return {task: (tried, state) for task, tried, state, at in found if stamp(at) <= moment}
+
     def states_at(self, moment: float) -> dict[int, str]:
-        """Each task's state then: at a steady moment the newest row, where clocks agree."""
-        found = self.rows("SELECT task_id, task_status_name, timestamp FROM status ORDER BY timestamp")
-        return {task: state for task, state, at in found if stamp(at) <= moment}
+        """Each task's state then."""
+        return {task: state for task, (_, state) in self.tries_at(moment).items()}
 
     def running_on_blocks(self, moment: float) -> dict[str, float]:
         """Tries that run then on each block of htex that has some."""
         counted: dict[str, float] = defaultdict(float)
-        for task, block in self.rows("SELECT task_id, block_id FROM try WHERE task_executor = 'htex'"):
-            counted[block] += self.states_at(moment).get(task) == "running"
-        return {block: tries for block, tries in counted.items() if tries}
+        tries = self.tries_at(moment)
+        for task, tried, block in self.rows(
+            "SELECT task_id, try_id, block_id FROM try WHERE task_executor = 'htex'"
+        ):
+            counted[block] += tries.get(task) == (tried, "running")
+        return {block: count for block, count in counted.items() if count}
 
     def managers_at(self, moment: float) -> dict[str, tuple[str, bool, int, float]]:
         """Block, whether it is active, workers and heartbeat of each manager, by its newest row then."""

@@ -47,9 +47,11 @@ class Demo(NamedTuple):
 
     def family(self) -> dict[str, psutil.Process]:
         """All that it started and all that these started, by command line."""
-        return {
-            " ".join(one.cmdline()): one for one in psutil.Process(self.process.pid).children(recursive=True)
-        }
+        found = {}
+        for one in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it ends just now
+                found[" ".join(one.cmdline())] = one
+        return found
 
     def living(self) -> list[psutil.Process]:
         """Whatever works in its folder, as all does that is started for it, detached or not."""
