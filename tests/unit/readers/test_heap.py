@@ -117,7 +117,7 @@ def test_a_visit_that_was_not_taken_is_made_again() -> None:
 
 def test_a_full_page_is_looked_at_now_and_then_in_case_a_smaller_row_has_found_room() -> None:
     table = Table()
-    for page in range(2 * NEAR_THE_END):
+    for page in range(NEAR_THE_END + FULL_PAGES_EVERY):
         table.insert(page, range(1, FULL + 1))
     table.catch_up()
     table.insert(7, [FULL + 1])
