@@ -1,6 +1,6 @@
 """Rows as columns: what a reader brings of one run and one table, an array a column.
 
-Stamps are naive microseconds: the calendar time that Parsl wrote, as if it were UTC (`model/stamps.py` makes UTC of
+Stamps are naive microseconds: the calendar time that Parsl wrote, as if it were UTC (`model/timestamps.py` makes UTC of
 it). A row that does not fit, such as one with a text where a number belongs, comes as a `Row` (`model/intake.py`).
 """
 
@@ -29,6 +29,8 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 EARLIEST_US = 86_400 * _MICROSECONDS
 LATEST_US = (date(9999, 12, 28).toordinal() - _EPOCH_DAY) * 86_400 * _MICROSECONDS
 """Naive microseconds from which on, and before which, any zone makes a time that can be reckoned with."""
+TOO_MUCH = 1e300
+"""Sums of numbers between it and its negative hold neither infinity nor NaN."""
 
 
 class Named(NamedTuple):

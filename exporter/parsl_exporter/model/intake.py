@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from parsl_exporter.base.columns import (
+    TOO_MUCH,
     Columns,
     Ints,
     Mask,
@@ -27,7 +28,7 @@ from parsl_exporter.model.blocks import Entry
 from parsl_exporter.model.managers import Manager, NodeRow
 from parsl_exporter.model.run import Info, Run
 from parsl_exporter.model.timestamps import NO_STAMP, Readings, Stamps
-from parsl_exporter.model.usage import TOO_MUCH, usable
+from parsl_exporter.model.usage import usable
 from parsl_exporter.model.writers import SUBMIT
 
 if TYPE_CHECKING:

@@ -13,11 +13,9 @@ import numpy as np
 
 from parsl_exporter.base.columns import Codes
 from parsl_exporter.model.states import FIRST_FINAL, LAUNCHED, RUNNING, RUNNING_ENDED
-from parsl_exporter.model.timestamps import MICROSECONDS
+from parsl_exporter.model.timestamps import MICROSECONDS, QUARTER_US
 from parsl_exporter.model.tries import Tries
 
-QUARTER_US = 900 * MICROSECONDS
-"""Zones differ by whole quarter hours."""
 _NEAR_US = 180 * MICROSECONDS
 """By how much a try may miss a whole quarter hour: the time that it took to begin, or to be told that it ended."""
 _FINE = 0

@@ -19,7 +19,8 @@ from parsl_exporter.base.columns import LATEST_US, Ints, naive_stamps
 MICROSECONDS = 1_000_000
 NO_STAMP = -(1 << 62)
 """Stands, in a column, for what is no stamp or none that can be reckoned with."""
-_QUARTER_US = 900 * MICROSECONDS
+QUARTER_US = 900 * MICROSECONDS
+"""Zones differ by whole quarter hours."""
 _FEW_QUARTERS = 400
 _DAY_US = 86_400 * MICROSECONDS
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -116,7 +117,7 @@ class Stamps(dict[str, int]):
         """Give the microseconds of stamps in naive ones, as `marked` does; NO_STAMP where there is none."""
         if not len(naive):
             return naive
-        quarters = naive // _QUARTER_US
+        quarters = naive // QUARTER_US
         low, high = int(quarters.min()), int(quarters.max())
         if high - low < _FEW_QUARTERS:
             found, of = np.arange(low, high + 1), quarters - low
@@ -130,10 +131,10 @@ class Stamps(dict[str, int]):
 
     def _find_offset(self, quarter: int) -> int:
         """Microseconds from naive time to UTC in a quarter of an hour; NO_STAMP where it is not one throughout."""
-        begin = quarter * _QUARTER_US
-        ends = [self._marked_naive(naive) for naive in (begin, begin + _QUARTER_US - MICROSECONDS)]
+        begin = quarter * QUARTER_US
+        ends = [self._marked_naive(naive) for naive in (begin, begin + QUARTER_US - MICROSECONDS)]
         offset = ends[0] - begin
-        return offset if min(ends) >= 0 and ends[1] - ends[0] == _QUARTER_US - MICROSECONDS else NO_STAMP
+        return offset if min(ends) >= 0 and ends[1] - ends[0] == QUARTER_US - MICROSECONDS else NO_STAMP
 
     def _marked_naive(self, naive: int) -> int:
         second, fraction = divmod(naive, MICROSECONDS)

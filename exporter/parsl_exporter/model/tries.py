@@ -346,14 +346,9 @@ class Tries(Table):
         return tries, tasks
 
 
-def no_places() -> Codes:
-    """No place at all."""
-    return np.empty(0, np.int32)
-
-
 def joined(parts: Iterable[Codes]) -> Codes:
     """Places put together, each once."""
     parts = list(parts)
     if not parts:
-        return no_places()
+        return np.empty(0, np.int32)
     return distinct(np.concatenate(parts))

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from parsl_exporter.base.columns import TOO_MUCH
+
 USER, SYSTEM, READ, WRITTEN, VOLUNTARY, INVOLUNTARY = range(6)
 CUMULATIVE = 6
 """The cumulative columns: CPU seconds (user, system), bytes (read, written), context switches (two kinds)."""
-
-TOO_MUCH = 1e300
-"""Sums of numbers between it and its negative hold neither infinity nor NaN."""
 
 
 def usable(sample: Sequence[Any]) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from parsl_exporter.base.columns import (
     EARLIEST_US,
     LATEST_US,
+    TOO_MUCH,
     Codes,
     Columns,
     Floats,
@@ -40,7 +41,6 @@ HISTORY = 300
 _MICROSECONDS = 1_000_000
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_OF_SERVER_US = (datetime(2000, 1, 1) - _EPOCH) // timedelta(microseconds=1)
-_TOO_MUCH = 1e300
 
 
 class Found(NamedTuple):
@@ -201,7 +201,7 @@ def _samples(count: int, values: Sequence[Any]) -> Columns:
     for row, raw in zip(numbers, values[4:], strict=True):
         if raw is not None:
             row[:] = np.frombuffer(raw, ">f8")
-    if (np.abs(numbers) >= _TOO_MUCH).any():
+    if (np.abs(numbers) >= TOO_MUCH).any():
         raise _Strange
     return SampleColumns(task_ids, try_ids, at, numbers)
 
@@ -260,7 +260,7 @@ def _lasts(order: Ints, of: Codes) -> Ints:
 
 
 def _small(value: object) -> bool:
-    return value is None or (isinstance(value, (int, float)) and abs(value) < _TOO_MUCH)
+    return value is None or (isinstance(value, (int, float)) and abs(value) < TOO_MUCH)
 
 
 def _text(naive: int) -> str:

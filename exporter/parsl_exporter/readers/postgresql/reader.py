@@ -63,7 +63,7 @@ class _Sweep(NamedTuple):
 
 
 class PostgresReader:
-    """One database of a server: see `reader.Reader`. Rows of runs outside the shard are left out by the server.
+    """One database of a server: see `readers.base.Reader`. Rows of runs outside the shard are left out by the server.
 
     `sweep`: the seconds in which every page that can hold new rows is looked at.
     """

@@ -21,6 +21,7 @@ import numpy as np
 from parsl_exporter.base.columns import (
     EARLIEST_US,
     LATEST_US,
+    TOO_MUCH,
     Columns,
     Floats,
     Ints,
@@ -270,7 +271,7 @@ class SqliteColumns:
         except (TypeError, OverflowError):  # NULL, or no number
             return None
         values: Floats = flat.reshape(-1, len(present)).T
-        if values.shape[1] != count or not (np.abs(values) < _TOO_MUCH).all():
+        if values.shape[1] != count or not (np.abs(values) < TOO_MUCH).all():
             return None
         if not absent:
             return values
@@ -377,7 +378,6 @@ def _are_stamps(texts: object, count: int) -> bool:
 _WIDTH = 26
 _STAMPS = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6})*")
 _EARLIEST = "1970-01-02"  # of which no zone makes a time before 1970
-_TOO_MUCH = 1e300
 _ODD = (
     "typeof(uid) <> 'text' OR uid = '' OR typeof(cpu_count) <> 'integer'"
     " OR typeof(total_memory) <> 'integer' OR typeof(active) <> 'integer' OR typeof(worker_count) <> 'integer'"

@@ -40,7 +40,7 @@ _KEYS_AT_ONCE = 500
 
 
 class SqliteReader(SqliteFile):
-    """Parsl's tables in one database file: see `reader.Reader`. Not for two threads at once."""
+    """Parsl's tables in one database file: see `readers.base.Reader`. Not for two threads at once."""
 
     dialect = "sqlite"
     remote = False
