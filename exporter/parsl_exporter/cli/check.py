@@ -22,7 +22,7 @@ from parsl_exporter.readers.batch import START
 from parsl_exporter.readers.opening import open_reader
 from parsl_exporter.readers.targets import Found, discover, distinct, glob_base
 from parsl_exporter.source.first_read import DATED, abandoned_before, skip_past
-from parsl_exporter.source.ingestion import SourceOptions
+from parsl_exporter.source.ingestion import SourceOptions, model_of
 from parsl_exporter.source.nothing_shown import NO_RUNS, nothing_shown
 from parsl_exporter.source.source import LOCKED_PATIENCE, Clock, locked
 from parsl_exporter.source.zone_doubt import zones_in_doubt
@@ -169,14 +169,7 @@ def _series(reader: Reader, runs: Runs, published: frozenset[str], wall: float) 
 
 def _known_runs(reader: Reader, options: SourceOptions, clock: Clock) -> Runs:
     """All runs, by their workflow rows alone."""
-    runs = Runs(
-        zone=options.zone,
-        buckets=options.buckets,
-        limits=options.limits,
-        failure_reasons=options.failure_reasons,
-        run_zones=options.run_zones,
-        worker_zones=options.worker_zones,
-    )
+    runs = model_of(options, keyed=False)
     after, more = START, True
     while more:
         batch = reader.read(WORKFLOW, after)

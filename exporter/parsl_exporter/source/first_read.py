@@ -28,17 +28,17 @@ DATED = (STATUS, RESOURCE, BLOCK, NODE)
 _log = logging.getLogger(__name__)
 
 
-def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[], None]) -> bool:
+def read_first(reading: Reading, *, show: Callable[[], None]) -> bool:
     """Read everything; give whether it came to the end (False when the reading is stopping).
 
-    `wall` gives UTC epoch seconds; `show` is called after each batch, with `reading.backlog` up to date. May
-    raise what a reader raises, and goes on from there when it is called again.
+    `show` is called after each batch, with `reading.backlog` up to date. May raise what a reader raises, and goes on
+    from there when it is called again.
     """
     begin = reading.steady()
     runs = reading.runs
     while reading.batch(WORKFLOW).more:
         pass
-    skip = skip_past(reading.reader, runs, reading.options, wall(), reading.turn)
+    skip = skip_past(reading.reader, runs, reading.options, reading.wall(), reading.turn)
     if not _FirstRead(reading, skip).read(show):
         return False
     # On a server a run's last rows may lie on pages already passed: that it has ended meanwhile is for the next poll.
@@ -46,7 +46,7 @@ def read_first(reading: Reading, *, wall: Callable[[], float], show: Callable[[]
     while not reading.read_new(tables) and not reading.stopping():
         show()
     with reading.baton:
-        runs.finish_first_read(reading.steady(), wall(), whole=reading.options.whole)
+        runs.finish_first_read(reading.steady(), reading.wall(), whole=reading.options.whole)
         if not reading.options.whole:
             runs.expire(reading.steady())  # of runs without a workflow row the ages are known only now
     seconds = round(reading.steady() - begin, 3)

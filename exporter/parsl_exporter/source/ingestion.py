@@ -56,6 +56,20 @@ class SourceOptions(NamedTuple):
     worker_zones: tuple[tuple[str, tzinfo], ...] = ()
 
 
+def model_of(options: SourceOptions, *, keyed: bool) -> Runs:
+    """Make an empty model; `keyed`: its task and try rows are to be asked for by key."""
+    return Runs(
+        zone=options.zone,
+        buckets=options.buckets,
+        limits=options.limits,
+        failure_reasons=options.failure_reasons,
+        run_zones=options.run_zones,
+        worker_zones=options.worker_zones,
+        only=options.only,
+        keyed=keyed,
+    )
+
+
 class _Taken(NamedTuple):
     """A batch that the model has taken, but whose late rows may not all be counted yet."""
 
@@ -90,16 +104,7 @@ class Reading:
         self.steady = steady
         self.wall = wall
         self.stopping = stopping
-        self.runs = Runs(
-            zone=options.zone,
-            buckets=options.buckets,
-            limits=options.limits,
-            failure_reasons=options.failure_reasons,
-            run_zones=options.run_zones,
-            only=options.only,
-            worker_zones=options.worker_zones,
-            keyed=reader.keyed,
-        )
+        self.runs = model_of(options, keyed=reader.keyed)
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
         self.backlog: dict[str, int] = {}
         self._rows_read = rows_read
@@ -132,7 +137,7 @@ class Reading:
         for of_run, of_columns in zip(batch.columns, places, strict=True):
             with self.baton:
                 self.runs.take_columns(of_run.run_id, of_run.columns, of_columns, self.steady(), self.wall())
-        self.fold(table, batch.rows)
+        self._take_rows(table, batch.rows)
 
     def _places(self, table: Table, of_run: OfRun) -> Ints | int:
         if not self.runs.ambiguous(of_run.run_id, of_run.columns):
@@ -148,17 +153,13 @@ class Reading:
         if zoneless := self.runs.without_zone(run_ids):
             with self.turn:
                 workflows = self.reader.workflows(zoneless)
-            self.fold(WORKFLOW, workflows)
+            self._take_rows(WORKFLOW, workflows)
             self.runs.without_workflow(zoneless)
 
-    def fold(self, table: Table, rows: Sequence[Row]) -> None:
-        """Have the model take rows; what they name for the first time is then to be asked for by key."""
-        if not rows:
-            return
-        if table is not WORKFLOW:
-            self._know_zones({row[1] for row in rows if isinstance(row[1], str)})
-        with self.baton:
-            self.runs.take(table, rows, self.steady(), self.wall())
+    def _take_rows(self, table: Table, rows: Sequence[Row]) -> None:
+        if rows:
+            with self.baton:
+                self.runs.take(table, rows, self.steady(), self.wall())
 
     def _name(self, *, again: bool = False) -> None:
         """Read the task and try rows that are to be asked for by key, as far as they are there.
@@ -255,7 +256,7 @@ class Reading:
             with self.turn:
                 batch = self.reader.tries(keys[i : i + _ASKED_AT_ONCE], self.positions[TRY.name])
             self._take(TRY, batch)
-        self.fold(WORKFLOW, workflows)
+        self._take_rows(WORKFLOW, workflows)
         for run_id in known:
             if (run := self.runs.runs.get(run_id)) is not None:
                 run.sought = True
@@ -269,7 +270,7 @@ class Reading:
                 while more and not self.stopping():
                     with self.turn:
                         batch = self.reader.of_run(table, run_id, after, upto)
-                    self.fold(table, batch.rows)
+                    self._take(table, batch)
                     self._name()
                     after, more = batch.position.rowid, batch.more
         except ExporterError:

@@ -300,7 +300,7 @@ class Source:
             changed = self._reader.changed()
         reading.finish_batch()
         if not self._caught_up:
-            if not read_first(reading, wall=self._clock.wall, show=lambda: self._show_progress(reading)):
+            if not read_first(reading, show=lambda: self._show_progress(reading)):
                 return
             self._caught_up = True
             self.ready = True
