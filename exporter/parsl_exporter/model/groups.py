@@ -33,15 +33,15 @@ def groups_of(run: Run) -> list[tuple[tuple[str, str], Group]]:
     """Give each pair that is shown, app and executor, in the order in which they were seen."""
     sums = run.sums
     values, tasks = sums.values.tolist(), sums.tasks.tolist()
+    failures, odd_transitions = _by_group(sums.failures), _by_group(sums.odd_transitions)
+    odd_tasks = _by_group({key: n for key, n in sums.odd_tasks.items() if n})
     groups = []
     for g, pair in enumerate(sums.pairs):
-        if not sums.shown(g):
+        if not (g in odd_tasks or sums.shown(g)):
             continue
         row = values[g]
-        counts = dict(zip(STATES, tasks[g], strict=True))
-        counts.update((name, n) for (of, name), n in sums.odd_tasks.items() if of == g and n)
-        transitions = dict(zip(STATES, map(int, row[TRANSITIONS]), strict=True))
-        transitions.update((name, n) for (of, name), n in sums.odd_transitions.items() if of == g)
+        counts = dict(zip(STATES, tasks[g], strict=True)) | odd_tasks.get(g, {})
+        transitions = dict(zip(STATES, map(int, row[TRANSITIONS]), strict=True)) | odd_transitions.get(g, {})
         waiting = ((STATES[state], run.oldest(g, state)) for state in TIMED)
         groups.append(
             (
@@ -49,7 +49,7 @@ def groups_of(run: Run) -> list[tuple[tuple[str, str], Group]]:
                 Group(
                     tasks=counts,
                     transitions=transitions,
-                    failures={reason: n for (of, reason), n in sums.failures.items() if of == g},
+                    failures=failures.get(g, {}),
                     durations={STATES[state]: sums.durations[state].at(g) for state in TIMED},
                     task_duration=sums.task_duration.at(g),
                     cpu=sums.cpu.at(g),
@@ -64,3 +64,10 @@ def groups_of(run: Run) -> list[tuple[tuple[str, str], Group]]:
             )
         )
     return groups
+
+
+def _by_group(counts: Mapping[tuple[int, str], int]) -> dict[int, dict[str, int]]:
+    found: dict[int, dict[str, int]] = {}
+    for (group, name), count in counts.items():
+        found.setdefault(group, {})[name] = count
+    return found

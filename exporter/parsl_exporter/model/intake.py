@@ -131,15 +131,15 @@ def _columns(table: Table, rows: Sequence[Row], at: Ints) -> Columns:
 # --- rows that are taken one by one -------------------------------------------------------------------------
 
 
-def take_workflow(runs: Taking, rows: Sequence[Row], now: float) -> None:
+def take_workflow(runs: Taking, stamps: Stamps, rows: Sequence[Row], now: float) -> None:
     """Take workflow rows; a row seen before brings what was updated in it."""
     names = runs.names
     for row in rows:
         _, _, workflow, version, began, completed, host, user, rundir = row
-        begin = _readings(runs, WORKFLOW, row, began)
+        begin = _readings(runs, stamps, WORKFLOW, row, began)
         if begin is None:
             continue
-        end = None if completed in (None, "") else _readings(runs, WORKFLOW, row, completed)
+        end = None if completed in (None, "") else _readings(runs, stamps, WORKFLOW, row, completed)
         if end is None and completed not in (None, ""):
             continue
         run = _run(runs, WORKFLOW, row, now)
@@ -162,12 +162,12 @@ def take_workflow(runs: Taking, rows: Sequence[Row], now: float) -> None:
             runs.heard(run, info.end_us or 0)
 
 
-def take_block(runs: Taking, rows: Sequence[Row], now: float) -> None:
+def take_block(runs: Taking, stamps: Stamps, rows: Sequence[Row], now: float) -> None:
     """Take block rows; the position in the table is their order."""
     names = runs.names
     for row in rows:
         place, _, executor, block_id, job_id, stamp, state = row
-        readings = _readings(runs, BLOCK, row, stamp)
+        readings = _readings(runs, stamps, BLOCK, row, stamp)
         if readings is None:
             continue
         if block_id is None or block_id == "":
@@ -184,12 +184,11 @@ def take_block(runs: Taking, rows: Sequence[Row], now: float) -> None:
         runs.took(run, us)
 
 
-def take_node(runs: Taking, rows: Sequence[Row], now: float) -> None:
+def take_node(runs: Taking, stamps: Stamps, rows: Sequence[Row], now: float) -> None:
     """Take node rows: snapshots of managers, of which the last inserted counts.
 
     There are two a task, nearly all alike: of each manager on a host only the last row of a batch is looked at closely.
     """
-    stamps = runs.stamps
     run: Run | None = None
     heard = 0
     last: dict[tuple[str, str, object], tuple[Row, int, int]] = {}
@@ -207,9 +206,9 @@ def take_node(runs: Taking, rows: Sequence[Row], now: float) -> None:
                 beat_us = stamps.marked(heartbeat)
             finite = -TOO_MUCH < cpus + memory + active + workers < TOO_MUCH
         except (ValueError, TypeError):
-            if _readings(runs, NODE, row, stamp) is None:
+            if _readings(runs, stamps, NODE, row, stamp) is None:
                 continue
-            if heartbeat is not None and _readings(runs, NODE, row, heartbeat) is None:
+            if heartbeat is not None and _readings(runs, stamps, NODE, row, heartbeat) is None:
                 continue
             us = stamps.marked(stamp)
             beat_us = us if heartbeat is None else stamps.marked(heartbeat)
@@ -283,17 +282,17 @@ def _take_manager(
     return manager
 
 
-ONE_BY_ONE: dict[str, Callable[[Taking, Sequence[Row], float], None]] = {
+ONE_BY_ONE: dict[str, Callable[[Taking, Stamps, Sequence[Row], float], None]] = {
     WORKFLOW.name: take_workflow,
     BLOCK.name: take_block,
     NODE.name: take_node,
 }
 
 
-def _readings(runs: Taking, table: Table, row: Row, value: object) -> Readings | None:
+def _readings(runs: Taking, stamps: Stamps, table: Table, row: Row, value: object) -> Readings | None:
     """What a stamp may mean; None when it is none, and the row is rejected then."""
     try:
-        return runs.stamps.readings(value)
+        return stamps.readings(value)
     except ValueError:
         runs.reject(table, "timestamp", row)
         return None

@@ -33,13 +33,7 @@ _PACKED_FROM = 4_096
 
 
 class Run(RunSums):
-    """One run of one database. `published` says whether anything of it has been shown.
-
-    `sought`: its workflow row has been asked for by key since rows of the run were first seen. `heard_us`: when a
-    row of it was last taken, see `Runs.heard`. `placed`: executors with a block.
-
-    Until then a histogram's observation can be taken back and made again, afterwards late rows only reach counters.
-    """
+    """One run of one database, brought up to date in steps."""
 
     def learn(self, info: Info) -> None:
         """Take the workflow row."""

@@ -68,11 +68,11 @@ class Waiting(NamedTuple):
 class RunFacts:
     """One run of one database. `published` says whether anything of it has been shown.
 
+    Until then a histogram's observation can be taken back and made again, afterwards late rows only reach counters.
+
     `keyed`: its task and try rows are to be asked for by key, those of `unnamed`. `sought`: its workflow row has been
     asked for by key since rows of the run were first seen. `heard_us`: when a row of it was last taken, see
     `Runs.heard`. `placed`: executors with a block.
-
-    Until then a histogram's observation can be taken back and made again, afterwards late rows only reach counters.
     """
 
     def __init__(self, run_id: str, buckets: Buckets, limits: Limits) -> None:

@@ -92,13 +92,15 @@ class Sums:
         add_rows(self.values[:, columns], groups, values[:, columns])
 
     def shown(self, group: int) -> bool:
-        """Say whether it is to be shown: one of unknown names only as long as it holds something."""
+        """Say whether it is to be shown: one of unknown names only as long as it holds something.
+
+        So is a group with a task in a state that is not Parsl's (`odd_tasks`).
+        """
         return (
             UNKNOWN not in self.pairs[group]
             or group in self.counted
             or self.values[group, TRIES] != 0
             or bool(self.tasks[group].any())
-            or any(count for (of, _), count in self.odd_tasks.items() if of == group)
         )
 
 

@@ -68,7 +68,7 @@ class Taking:
         only: Collection[str] = (),
         keyed: bool = False,
     ) -> None:
-        self.stamps = self._stamps = Stamps(zone)
+        self._stamps = Stamps(zone)
         self.wall_us = 0
         self.last_call = self.passing = False
         self.blocks_later = True
@@ -111,9 +111,7 @@ class Taking:
             return
         for _, part in groupby(rows, lambda row: id(self._own(row[1]))):
             same_zone = list(part)
-            self.stamps = self._own(same_zone[0][1])
-            ONE_BY_ONE[table.name](self, same_zone, now)
-        self.stamps = self._stamps
+            ONE_BY_ONE[table.name](self, self._own(same_zone[0][1]), same_zone, now)
 
     def _own(self, run_id: object) -> Stamps:
         """What reads the stamps of a run's submit side."""
