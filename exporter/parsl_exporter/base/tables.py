@@ -5,7 +5,6 @@ Source: `parsl/monitoring/db_manager.py`, class `Database` (release 2026.10.26; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 Row: TypeAlias = tuple[Any, ...]
@@ -13,28 +12,6 @@ Row: TypeAlias = tuple[Any, ...]
 
 TOO_LARGE: Final = ("too large",)
 """Stands for the run_id of a row that holds too much to be read; its other columns are NULL then."""
-
-
-class StatusColumns(NamedTuple):
-    """Status rows of one run as texts, a column each: commas between ids and states, nothing between stamps.
-
-    `end` is the position of the last.
-    """
-
-    run_id: str
-    size: int
-    end: int
-    task_ids: str
-    try_ids: str
-    states: str
-    stamps: str
-
-    @classmethod
-    def joined(cls, parts: Sequence[StatusColumns]) -> StatusColumns:
-        """Put rows of one run that follow each other together."""
-        run_ids, sizes, ends, task_ids, try_ids, states, stamps = zip(*parts, strict=True)
-        ids = ",".join(task_ids), ",".join(try_ids), ",".join(states)
-        return cls(run_ids[0], sum(sizes), ends[-1], *ids, "".join(stamps))
 
 
 class Table(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from parsl_exporter.base.columns import Columns
-from parsl_exporter.base.tables import TOO_LARGE, Row, Table
+from parsl_exporter.base.tables import NODE, TOO_LARGE, Row, Table
 
 
 class Position(NamedTuple):
@@ -56,3 +56,12 @@ def in_order_of_texts(least: str, greatest: str) -> bool:
     """Say that of stamps between these the greatest as a text is the newest: where no hour comes twice."""
     del least, greatest
     return True
+
+
+_ACTIVE = 1 + NODE.columns.index("active")
+_STAMP = 1 + NODE.columns.index("timestamp")
+
+
+def stand_in(row: Row, newest: str) -> Row:
+    """Give an inactive row with a manager's newest stamp, to come before its last row, which has an older one."""
+    return 0, *row[1:_ACTIVE], 0, *row[_ACTIVE + 1 : _STAMP], newest, *row[_STAMP + 1 :]

@@ -29,16 +29,12 @@ from parsl_exporter.base.columns import (
     TryColumns,
 )
 from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TRY, Row, Table
-from parsl_exporter.readers.batch import InOrder, OfRun, in_order_of_texts
+from parsl_exporter.readers.batch import InOrder, OfRun, in_order_of_texts, stand_in
 from parsl_exporter.readers.postgresql import statements
 from parsl_exporter.readers.postgresql.catalog import Catalog
 from parsl_exporter.readers.postgresql.heap import NO_PLACES, Places
 from parsl_exporter.readers.postgresql.session import Session
 
-SEPARATOR = "\x1e"
-HISTORY = 300
-"""Characters of task_fail_history that come: it begins with the exception's class."""
-_MICROSECONDS = 1_000_000
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_OF_SERVER_US = (datetime(2000, 1, 1) - _EPOCH) // timedelta(microseconds=1)
 
@@ -169,7 +165,7 @@ def _stamps(raw: bytes | None, count: int) -> Ints:
 
 
 def _names(text: str, count: int) -> Named:
-    names = text.split(SEPARATOR)
+    names = text.split(statements.SEPARATOR)
     if len(names) != count:
         raise _Strange
     return Named.of(names)
@@ -183,7 +179,9 @@ def _tries(count: int, values: Sequence[Any]) -> Columns:
     task_ids, try_ids = _ids(values[0], count), _ids(values[1], count)
     executors, blocks, hosts, histories = (_names(value, count) for value in values[2:])
     # What was cut off might belong to the name of a class.
-    if any(len(str(history)) >= HISTORY and "(" not in str(history) for history in histories.values):
+    if any(
+        len(str(history)) >= statements.HISTORY and "(" not in str(history) for history in histories.values
+    ):
         raise _Strange
     return TryColumns(task_ids, try_ids, executors, blocks, hosts, histories)
 
@@ -245,8 +243,7 @@ def _managers(counts: Sequence[int], groups: Sequence[Row], in_order: InOrder) -
     for i in sorted(chosen, key=ids.__getitem__):
         row = (int(ids[i]), *groups[group_of[i]][:_STAMP], _text(at[i]), _text(beats[i]))
         if i in last and newest[of[i]] != at[i]:
-            inactive = *row[1 : 1 + _ACTIVE], 0, *row[2 + _ACTIVE : 1 + _STAMP]
-            rows.append((0, *inactive, _text(newest[of[i]]), row[-1]))
+            rows.append(stand_in(row, _text(newest[of[i]])))
         rows.append(row)
     return rows
 

@@ -288,13 +288,8 @@ class PostgresReader:
         return self._named(TRY, _TRY_KEY, keys)
 
     def _named(self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> Batch:
-        parts = [
-            self._columns.by_key(table, names, keys[i : i + _KEYS_AT_ONCE])
-            for i in range(0, len(keys), _KEYS_AT_ONCE)
-        ]
-        rows = [row for part in parts for row in part.rows]
-        columns = [of_run for part in parts for of_run in part.columns]
-        return Batch(rows, START, more=False, columns=columns, size=sum(part.size for part in parts))
+        found = self._columns.by_key(table, names, keys)
+        return Batch(found.rows, START, more=False, columns=found.columns, size=found.size)
 
     def _by_key(self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[Row]:
         return [row[:-1] for row in self._placed_by_key(table, names, keys)]

@@ -14,6 +14,12 @@ from parsl_exporter.readers.postgresql.heap import Place
 
 Ranges: TypeAlias = Sequence[tuple[Place, Place]]
 
+SEPARATOR = "\x1e"
+"""Stands between names."""
+HISTORY = 300
+"""Characters of task_fail_history that come: it begins with the exception's class."""
+_SEPARATOR = f"chr({ord(SEPARATOR)})"
+
 STATE = """
 SELECT c.relname, c.oid, c.relkind = 'r' AND a.amname = 'heap', pg_relation_filenode(c.oid), pg_relation_size(c.oid),
        pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid), pg_stat_get_tuples_inserted(c.oid),
@@ -84,11 +90,11 @@ def _stamp(column: str) -> str:
 
 def _name(column: str) -> str:
     """NULL is as good as the empty text."""
-    return f"string_agg(coalesce({column}, ''), chr(30))"
+    return f"string_agg(coalesce({column}, ''), {_SEPARATOR})"
 
 
 def _beginning(column: str) -> str:
-    return f"string_agg(coalesce(left({column}, 300), ''), chr(30))"
+    return f"string_agg(coalesce(left({column}, {HISTORY}), ''), {_SEPARATOR})"
 
 
 def _number(column: str) -> str:

@@ -8,6 +8,7 @@ one counts.
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from collections.abc import Collection, Sequence
@@ -33,7 +34,7 @@ from parsl_exporter.base.columns import (
     naive_stamps,
 )
 from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TOO_LARGE, TRY, Row, Table
-from parsl_exporter.readers.batch import Batch, InOrder, OfRun, Position
+from parsl_exporter.readers.batch import Batch, InOrder, OfRun, Position, stand_in
 from parsl_exporter.readers.sqlite.faults import TooLarge
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ _FEWEST = 500
 _LONGEST_READ = 0.03
 """Seconds after which a read is stopped and begun again with fewer rows."""
 _LAST_ROWID = 2**63 - 1
-_ACTIVE = 1 + NODE.columns.index("active")
 _STAMP = 1 + NODE.columns.index("timestamp")
 _SEPARATOR = "\x1e"
 _INTEGERS = "typeof(task_id) <> 'integer' OR task_id < 0"
@@ -113,6 +113,10 @@ class _Slice(NamedTuple):
             return "rowid BETWEEN ? AND ? AND run_id IS ?", (self.first, self.last, self.run_id)
         return "rowid BETWEEN ? AND ?", (self.first, self.last)
 
+    def strangers(self) -> tuple[str, tuple[object, ...]]:
+        """How many of the rows are of other runs than `run_id`, as an aggregate, and its parameters."""
+        return ("0", ()) if self.among else ("sum(run_id IS NOT ?)", (self.run_id,))
+
 
 class _Found(NamedTuple):
     """What a read brings."""
@@ -177,7 +181,7 @@ class SqliteColumns:
         return Batch(found.rows, position, more, found.columns, found.size, part)
 
     def _found(self, table: Table, whole: _Slice, skip: frozenset[str]) -> _Found:
-        if not skip and table is not NODE:
+        if not skip:
             with suppress(_Mixed):
                 return self._found_of(table, [whole])
         runs = [
@@ -212,17 +216,17 @@ class SqliteColumns:
         """The rows of a slice in columns, as far as they fit and how many those are, and the others."""
         odd, texts, alone = _TEXTS[table.name]
         where, parameters = part.where()
-        foreign = "0" if part.among else "sum(run_id IS NOT ?)"
+        foreign, run_id = part.strangers()
         found = self._reader.fetch(
             f'SELECT count(*), {foreign}, sum({odd}), {", ".join(texts)} FROM "{table.name}" NOT INDEXED'
             f" WHERE {where}{f' AND NOT ({alone})' if alone else ''}",
-            parameters if part.among else (part.run_id, *parameters),
+            (*run_id, *parameters),
         )
         count, strangers, misfits, *values = found[0]
         if strangers:
             raise _Mixed
         # Last: of a row whose history is written between the two reads both bring something, and not none.
-        others = self._rows(table, part, alone) if alone else []
+        others = self._rows(table, part, alone) if alone and count <= part.last - part.first else []
         if not count:
             return 0, None, others
         columns = None
@@ -306,13 +310,16 @@ class SqliteColumns:
             rows = self._rows(NODE, part)
             return len(rows), rows
         where, parameters = part.where()
+        foreign, run_id = part.strangers()
         managers = self._reader.fetch(
             "SELECT max(rowid), count(*), max(timestamp), min(timestamp), min(last_heartbeat),"
             f" count(last_heartbeat), sum({_ODD}), group_concat(timestamp, ''), group_concat(last_heartbeat, ''),"
-            " min(CASE WHEN active <> 0 THEN rowid END), max(CASE WHEN active <> 0 THEN rowid END)"
+            f" min(CASE WHEN active <> 0 THEN rowid END), max(CASE WHEN active <> 0 THEN rowid END), {foreign}"
             f" FROM node NOT INDEXED WHERE {where} GROUP BY uid, hostname",
-            parameters,
+            (*run_id, *parameters),
         )
+        if any(row[-1] for row in managers):
+            raise _Mixed
         last = None
         if not managers:
             return 0, []
@@ -325,16 +332,17 @@ class SqliteColumns:
 
     def _last_rows(self, managers: Sequence[Row]) -> list[Row] | None:
         newest = {row[0]: row[2] for row in managers}
-        chosen = {rowid for last, *_, first, latest in managers for rowid in (last, first, latest) if rowid}
+        chosen = {
+            rowid for last, *_, first, latest, _ in managers for rowid in (last, first, latest) if rowid
+        }
         rows: list[Row] = []
         for row in self._reader.rows_where(
-            NODE, f"rowid IN ({', '.join(map(str, chosen))}) ORDER BY rowid", ()
+            NODE, "rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid", (json.dumps(list(chosen)),)
         ):
             if not _has_times(row):
                 return None
             if row[_STAMP] != newest.get(row[0], row[_STAMP]):
-                inactive = *row[1:_ACTIVE], 0, *row[_ACTIVE + 1 : _STAMP]
-                rows.append((0, *inactive, newest[row[0]], *row[_STAMP + 1 :]))
+                rows.append(stand_in(row, newest[row[0]]))
             rows.append(row)
         return rows
 
