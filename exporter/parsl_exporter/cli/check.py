@@ -21,7 +21,7 @@ from parsl_exporter.readers.base import Reader
 from parsl_exporter.readers.batch import START
 from parsl_exporter.readers.opening import open_reader
 from parsl_exporter.readers.targets import Found, discover, distinct, glob_base
-from parsl_exporter.source.first_read import DATED, abandoned_before, skip_past
+from parsl_exporter.source.first_read import recent_writers, skip_past
 from parsl_exporter.source.ingestion import SourceOptions, model_of
 from parsl_exporter.source.nothing_shown import NO_RUNS, nothing_shown
 from parsl_exporter.source.source import LOCKED_PATIENCE, Clock, locked
@@ -151,12 +151,8 @@ def _published(
     reader: Reader, runs: Runs, nameless: Sequence[str], options: SourceOptions, wall: float
 ) -> frozenset[str]:
     """The runs that are not past their time."""
-    quiet = set(nameless)
-    if quiet:
-        stamp = abandoned_before(options, wall)
-        for table in DATED:
-            quiet -= reader.writers_since(table, stamp)
-    return frozenset((runs.runs.keys() | set(nameless)) - quiet)
+    writing = recent_writers(reader, options, wall, nullcontext()).intersection(nameless) if nameless else ()
+    return frozenset(runs.runs.keys() | writing)
 
 
 def _series(reader: Reader, runs: Runs, published: frozenset[str], wall: float) -> int:

@@ -263,25 +263,30 @@ class Run(RunSums):
         long_before = min(before_us, self.last_us - _CLOCKS_APART_US)
         return np.where(lacking, (newest > 0) & (newest < long_before), newest < before_us)
 
-    def missing(self, *, again: bool) -> tuple[list[int], list[tuple[int, int]]]:
-        """Give the tasks (task_id) and tries (task_id, try_id) whose own rows have not come.
-
-        Those among `unnamed`, each once; or `again` those that were given before and have not closed without.
-        """
+    def note_missing(self) -> tuple[Codes, Codes]:
+        """Note the tasks and the tries among `unnamed` as to be asked for, and give their places, each once."""
         columns, tries = self.tasks, self.tries
         places = joined(self.unnamed)
         self.unnamed.clear()
+        places = places[tries.task[places] >= 0]
+        tasks = distinct(tries.task[places])
+        tasks = tasks[(columns.app[tasks] < 0) & ~columns.asked[tasks]]
+        places = places[(tries.executor[places] < 0) & ~tries.asked[places]]
+        columns.asked[tasks] = True
+        tries.asked[places] = True
+        return tasks, places
+
+    def missing(self, *, again: bool) -> tuple[list[int], list[tuple[int, int]]]:
+        """Give the tasks (task_id) and tries (task_id, try_id) whose own rows have not come.
+
+        Those that `note_missing` notes now; or `again` all that it has noted and that have not closed without.
+        """
+        columns, tries = self.tasks, self.tries
+        tasks, places = self.note_missing()
         if again:
             places = np.flatnonzero(tries.asked & (tries.executor < 0) & ~tries.closed).astype(np.int32)
             nameless = columns.asked & (columns.app < 0) & ~columns.partly_closed
             tasks = np.flatnonzero(nameless).astype(np.int32)
-        else:
-            places = places[tries.task[places] >= 0]
-            tasks = distinct(tries.task[places])
-            tasks = tasks[(columns.app[tasks] < 0) & ~columns.asked[tasks]]
-            places = places[(tries.executor[places] < 0) & ~tries.asked[places]]
-            columns.asked[tasks] = True
-            tries.asked[places] = True
         of = columns.task_id[tries.task[places]]
         return columns.task_id[tasks].tolist(), list(
             zip(of.tolist(), tries.try_id[places].tolist(), strict=True)

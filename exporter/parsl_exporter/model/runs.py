@@ -100,6 +100,11 @@ class Runs(Taking):
                 read_by = self._workers.read_by(run, offset.executor, own)
                 yield offset, zone_name(read_by.offset_us(run.newest_us) + offset.us)
 
+    def note_missing(self) -> None:
+        """Note the tasks and tries that rows name and whose own rows have not come, for `missing` to give `again`."""
+        for run in self.runs.values():
+            run.note_missing()
+
     def missing(self, *, again: bool = False) -> tuple[list[TaskKey], list[TryKey]]:
         """Give the tasks and tries that rows name and whose own rows have not come, each once, or all `again`."""
         tasks: list[TaskKey] = []

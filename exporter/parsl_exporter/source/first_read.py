@@ -22,7 +22,7 @@ _HELD_TASKS = 10_000
 _ZONES_APART = timedelta(hours=26)
 _REPEATED = timedelta(hours=2)
 """As much as clocks may go back."""
-DATED = (STATUS, RESOURCE, BLOCK, NODE)
+_DATED = (STATUS, RESOURCE, BLOCK, NODE)
 """The tables whose rows are a run's signs of life."""
 
 _log = logging.getLogger(__name__)
@@ -102,11 +102,17 @@ class _FirstRead:
         return not parts
 
 
-def abandoned_before(options: SourceOptions, wall: float) -> str:
-    """Give the stamp, as text, since when a run must have written to be no abandoned one at `wall`."""
+def recent_writers(
+    reader: Reader, options: SourceOptions, wall: float, turn: AbstractContextManager[None]
+) -> set[str]:
+    """Give the runs that have written lately enough to be no abandoned ones at `wall`, and maybe some others."""
     since = datetime.fromtimestamp(wall - options.limits.abandon_after, options.zone)
     since -= _ZONES_APART if options.run_zones or options.worker_zones else _REPEATED
-    return since.strftime("%Y-%m-%d %H:%M:%S.%f")
+    writers: set[str] = set()
+    for table in _DATED:
+        with turn:
+            writers |= reader.writers_since(table, since.strftime("%Y-%m-%d %H:%M:%S.%f"))
+    return writers
 
 
 def skip_past(
@@ -121,10 +127,5 @@ def skip_past(
     runs.skip_ended(wall)
     candidates = runs.maybe_abandoned(wall)
     if candidates:
-        stamp = abandoned_before(options, wall)
-        writers: set[str] = set()
-        for table in DATED:
-            with turn:
-                writers |= reader.writers_since(table, stamp)
-        runs.skip_abandoned(set(candidates) - writers)
+        runs.skip_abandoned(set(candidates) - recent_writers(reader, options, wall, turn))
     return frozenset(runs.ended | runs.abandoned)

@@ -168,12 +168,11 @@ class Reading:
         """
         if not self.reader.keyed:
             return
-        tasks, tries = self.runs.missing()
         if self._listing:
+            self.runs.note_missing()
             self._ask_again = True
             return
-        if again or self._ask_again:
-            tasks, tries = self.runs.missing(again=True)
+        tasks, tries = self.runs.missing(again=again or self._ask_again)
         self._ask_again = True
         for i in range(0, len(tasks), _NAMED_AT_ONCE):
             with self.turn:

@@ -167,9 +167,7 @@ class Source:
             again = _GO_ON if self._behind else 0.0
         if not self._caught_up and begin > self._stale_at:
             self._drawn_runs = ()
-        self._longest = self._reader.longest
-        self._poll_duration = self._clock.steady() - begin
-        self.share = self._share()
+        self._publish(begin)
         return again
 
     def read_whole(self) -> Runs:
@@ -196,10 +194,13 @@ class Source:
             else:
                 break
         self._succeed()
+        self._publish(begin)
+        return self._reading.runs
+
+    def _publish(self, begin: float) -> None:
         self._longest = self._reader.longest
         self._poll_duration = self._clock.steady() - begin
         self.share = self._share()
-        return self._reading.runs
 
     # --- how a poll ends ------------------------------------------------------------------------------------
 
@@ -305,13 +306,9 @@ class Source:
             self._caught_up = True
             self.ready = True
         elif changed:
-            try:
-                self._behind = not reading.read_new()
-                if self._behind:
-                    self._reader.look_again()
-            except BaseException:
+            self._behind = not reading.read_new()
+            if self._behind:
                 self._reader.look_again()
-                raise
         if changed or reading.runs.unsettled(now):
             with self._baton:
                 reading.runs.settle(now)
