@@ -15,13 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from loopback import OPENER
 from processes import eventually
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "parsl_exporter")
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -64,7 +64,7 @@ class Serving(NamedTuple):
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of an answer."""
         try:
-            with _OPENER.open(self.url + path, timeout=60) as answer:
+            with OPENER.open(self.url + path, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()

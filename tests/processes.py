@@ -46,6 +46,12 @@ def required(*names: str, today: bool = False) -> str:
     pytest.skip(missing)
 
 
+def parsl_required() -> None:
+    """Skip the test without Parsl's monitoring; where CI is set it is there, or the test fails."""
+    if not os.environ.get("CI"):
+        pytest.importorskip("parsl.monitoring")
+
+
 def there(*names: str) -> dict[bool, str]:
     """The program for each of `INSTALLED_AND_TODAYS` that is there.
 

@@ -18,15 +18,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from oracle import Series, differences, expected
-from oracle.page import LAST_ROW
 from oracle.rows import load
-from watched import DATA, PARSL_TABLES, REASONS, SOURCE, emptied, unpacked
+from watched import DATA, NOT_HISTOGRAMS, PARSL_TABLES, REASONS, SOURCE, emptied, unpacked
 
-from parsl_exporter.metrics.run_families import RUN_FAMILIES
-
-NOT_HISTOGRAMS = [
-    family.name for family in RUN_FAMILIES if family.kind != "histogram" and family.name != LAST_ROW
-]
 FAILURES = "parsl_task_failures_total"
 WORKER_STATES = ("running", "running_ended")
 FAILED_STATES = ("fail_retryable", "failed", "dep_fail")

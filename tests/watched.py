@@ -20,6 +20,7 @@ from oracle.page import LAST_ROW
 
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.metrics.page import Page
+from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.sums import Buckets
 from parsl_exporter.readers.sqlite.reader import SqliteReader
@@ -33,6 +34,12 @@ FOREVER = 1e15
 CLOSE_AFTER = 30.0
 SOURCE = "s"
 REASONS = Settings().failure_reasons
+COUNTERS = [family.name for family in RUN_FAMILIES if family.kind == "counter"]
+HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind == "histogram"]
+NOT_HISTOGRAMS = [
+    family.name for family in RUN_FAMILIES if family.kind != "histogram" and family.name != LAST_ROW
+]
+"""What rows tell whatever their order; when they came is for the exporter's own clock (`LAST_ROW`)."""
 PARSL_TABLES = ("workflow", "task", "try", "status", "resource", "block", "node")
 
 

@@ -10,14 +10,14 @@ from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from fuzz.test_order import NOT_HISTOGRAMS, Numbered, quick, without_end
+from fuzz.test_order import Numbered, quick, without_end
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
 from oracle.page import LAST_ROW
 from reading import REASONS, SOURCE, Options, Reading
 from telling import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
-from watched import Watched, in_memory
+from watched import NOT_HISTOGRAMS, Watched, in_memory
 
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TRY
 
@@ -40,10 +40,6 @@ def lived(told: Told, zone: ZoneInfo | timezone, began: datetime = BACK) -> Told
             after = datetime.fromisoformat(values[column]).replace(tzinfo=UTC) - BEGAN
             values[column] = (began + after).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S.%f")
     return Told(told.table, values)
-
-
-def is_worker(told: Told) -> bool:
-    return told.table is RESOURCE or told.values.get("task_status_name") in ("running", "running_ended")
 
 
 @st.composite

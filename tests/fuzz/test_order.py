@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -13,23 +10,16 @@ from cases import TIMES
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
-from oracle.page import LAST_ROW, Labels, Value
+from oracle.page import Labels, Value
 from reading import REASONS, SOURCE, Options, Reading
 from telling import Told, as_rows, attempt, block, node, sample, status, task, workflow, write
-from watched import Watched
+from watched import COUNTERS, HISTOGRAMS, NOT_HISTOGRAMS, Watched, in_memory
 
 from parsl_exporter.base.tables import BLOCK, TRY, WORKFLOW, Row, Table
-from parsl_exporter.metrics.run_families import RUN_FAMILIES
 
 CLOSE_AFTER = 30.0
-COUNTERS = [family.name for family in RUN_FAMILIES if family.kind == "counter"]
-HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind == "histogram"]
-NOT_HISTOGRAMS = [
-    family.name for family in RUN_FAMILIES if family.kind != "histogram" and family.name != LAST_ROW
-]
 FAILURES = "parsl_task_failures_total"
 HOUR = 3600
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 LAST_STATES = [
     (),
@@ -202,8 +192,8 @@ def as_inserted(row: Numbered) -> Numbered | None:
 
 
 def oracle(story: Sequence[Told]) -> Series:
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-        database = write(Path(folder) / "monitoring.db", story)
+    with in_memory() as folder:
+        database = write(folder / "monitoring.db", story)
         return expected(database, source=SOURCE, timezone="UTC", failure_reasons=REASONS)
 
 
@@ -237,7 +227,7 @@ def read(polls: Sequence[Sequence[Numbered]], *, pause: float = 0) -> Reading:
 
 
 quick = settings(
-    max_examples=int(os.environ.get("ORDER_EXAMPLES", "25")) * TIMES,
+    max_examples=25 * TIMES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
@@ -372,8 +362,8 @@ def test_a_database_says_the_same_in_any_order_of_insertion(data: st.DataObject,
     shuffled = [
         next(blocks_in_order) if told.table is BLOCK else told for told in data.draw(st.permutations(story))
     ]
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-        watched = Watched(write(Path(folder) / "monitoring.db", shuffled))
+    with in_memory() as folder:
+        watched = Watched(write(folder / "monitoring.db", shuffled))
         assert watched.wrong() == []
 
 

@@ -7,15 +7,17 @@ import json
 import shutil
 import sqlite3
 import subprocess
-import urllib.parse
-import urllib.request
-from collections.abc import Mapping
-from contextlib import closing
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from processes import eventually
+from exporter_process import COMMAND, environment
+from loopback import query
+from processes import eventually, parsl_required, started
 
 ROOT = Path(__file__).parents[2]
 RUNS = Path(__file__).parent / "workloads/broken_runs.py"
@@ -56,14 +58,6 @@ class Hook(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def ask(prometheus: str, query: str) -> list[dict[str, Any]]:
-    """What a Prometheus answers to a query now."""
-    address = f"{prometheus}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-    with urllib.request.urlopen(address, timeout=30) as answer:
-        found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-    return found
-
-
 class Run(NamedTuple):
     process: subprocess.Popen[str]
     folder: Path
@@ -91,7 +85,7 @@ class Run(NamedTuple):
         """Wait until it has begun; gives its workers' and their pools' process ids."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, (self.folder / "log").read_text()
+        assert line, (self.folder.parent / f"{self.folder.name}-run.log").read_text()
         found: dict[str, list[int]] = json.loads(line)
         return found
 
@@ -108,12 +102,60 @@ class Run(NamedTuple):
             f" and on (run_id) time() - parsl:run:submit_sign_timestamp_seconds{{{of_run}}} > 4"
         )
         for one in prometheus:
-            eventually("the last word of the killed", 90, lambda one=one: ask(one, heard))  # type: ignore[misc]
+            eventually("the last word of the killed", 90, lambda one=one: query(one, heard))  # type: ignore[misc]
         (self.folder / "end_tasks").touch()
 
     def end(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
+
+
+class Site(NamedTuple):
+    """What is started on a folder, and ended at the end of `site`; each program's errors are in NAME.log there."""
+
+    folder: Path
+    stack: ExitStack
+
+    def start(
+        self, name: str, *command: str | Path, cwd: Path | None = None, **changes: str
+    ) -> subprocess.Popen[str]:
+        """Start a program with these changes of the environment."""
+        return self.stack.enter_context(
+            started(
+                *command,
+                cwd=cwd or self.folder,
+                log=self.folder / f"{name}.log",
+                environment=environment(**changes),
+            )
+        )
+
+    def start_run(self, kind: str, name: str | None = None, **changes: str) -> Run:
+        """Start a run of that kind in a folder of its name."""
+        home = self.folder / (name or kind)
+        home.mkdir()
+        return Run(self.start(f"{home.name}-run", sys.executable, RUNS, kind, cwd=home, **changes), home)
+
+    def start_exporter(
+        self, port: int, *sources: str | Path, name: str = "exporter", **changes: str
+    ) -> subprocess.Popen[str]:
+        """Start an exporter of `sources`."""
+        listen = f"--web.listen-address=127.0.0.1:{port}"
+        return self.start(name, *COMMAND, *sources, listen, **changes)
+
+    def webhook(self) -> Told:
+        """Start to listen for what Alertmanager tells."""
+        told = self.stack.enter_context(Told())
+        threading.Thread(target=told.serve_forever, daemon=True).start()
+        self.stack.callback(told.shutdown)
+        return told
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[Site]:
+    """A site on that folder; all that was started there ends with it."""
+    parsl_required()
+    with ExitStack() as stack:
+        yield Site(folder, stack)
 
 
 def write_rules(folder: Path, site: Mapping[str, float]) -> None:

@@ -6,16 +6,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from alerting import ROOT, RUNS, Run, Told, write_alertmanager, write_prometheus, write_rules
-from processes import eventually, free_port, started, there
+from alerting import Run, Told, site, write_alertmanager, write_prometheus, write_rules
+from processes import eventually, free_port, there
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
@@ -47,47 +43,25 @@ class Stack(NamedTuple):
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Everything is started and the runs have begun; then they are broken, and have more to do."""
     prometheus, alertmanager = there("prometheus"), there("prometheus-alertmanager", "alertmanager")
-    if not os.environ.get("CI"):
-        pytest.importorskip("parsl.monitoring")
     folder = tmp_path_factory.mktemp("alerts")
     exporter_port = free_port()
-    with ExitStack() as stack:
+    with site(folder) as here:
         write_rules(folder / "rules", SITE)
-        # HTEX starts its programs from PATH.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-
-        def start(
-            name: str, *command: str | Path, cwd: Path = folder, **environment: str
-        ) -> subprocess.Popen[str]:
-            return stack.enter_context(
-                started(*command, cwd=cwd, log=folder / f"{name}.log", environment=environment)
-            )
-
-        runs = {}
-        for kind in ("healthy", *EXPECTED):
-            (folder / kind).mkdir()
-            process = start(kind, sys.executable, RUNS, kind, cwd=folder / kind, PATH=path)
-            runs[kind] = Run(process, folder / kind)
-        exporter = start(
-            "exporter", sys.executable, "-m", "parsl_exporter", folder / "*/runinfo/monitoring.db",
-            f"--web.listen-address=127.0.0.1:{exporter_port}",
-            PYTHONPATH=str(ROOT / "exporter"),
-        )  # fmt: skip
+        runs = {kind: here.start_run(kind) for kind in ("healthy", *EXPECTED)}
+        exporter = here.start_exporter(exporter_port, folder / "*/runinfo/monitoring.db")
         told, addresses = {}, []
         for today in prometheus.keys() & alertmanager.keys():
-            told[today] = stack.enter_context(Told())
-            threading.Thread(target=told[today].serve_forever, daemon=True).start()
-            stack.callback(told[today].shutdown)
+            told[today] = here.webhook()
             listening, asked = free_port(), free_port()
             write_prometheus(folder / f"prometheus-{today}.yml", exporter_port, listening)
             write_alertmanager(folder / f"alertmanager-{today}.yml", told[today].url)
-            start(
+            here.start(
                 f"alertmanager-{today}", alertmanager[today], f"--config.file=alertmanager-{today}.yml",
                 f"--storage.path=alertmanager-{today}", f"--web.listen-address=127.0.0.1:{listening}",
                 "--cluster.listen-address=",
             )  # fmt: skip
             addresses.append(f"http://127.0.0.1:{asked}")
-            start(
+            here.start(
                 f"prometheus-{today}", prometheus[today], f"--config.file=prometheus-{today}.yml",
                 f"--storage.tsdb.path=prometheus-{today}", f"--web.listen-address=127.0.0.1:{asked}",
                 "--enable-feature=exemplar-storage,expand-external-labels",

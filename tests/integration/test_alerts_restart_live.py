@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from alerting import ROOT, RUNS, Run, Told, ask, write_alertmanager, write_prometheus, write_rules
-from processes import eventually, free_port, required, started
+from alerting import Run, Told, site, write_alertmanager, write_prometheus, write_rules
+from loopback import query
+from processes import eventually, free_port, required
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
@@ -36,49 +33,30 @@ class Stack(NamedTuple):
     exporter: subprocess.Popen[str]
     start_exporter: Callable[[], subprocess.Popen[str]]
 
-    def query(self, query: str) -> list[dict[str, Any]]:
-        return ask(self.prometheus, query)
+    def query(self, expr: str) -> list[dict[str, Any]]:
+        return query(self.prometheus, expr)
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     """Everything is started, and one run has begun to fail, another one was killed."""
     prometheus, alertmanager = required("prometheus"), required("prometheus-alertmanager", "alertmanager")
-    if not os.environ.get("CI"):
-        pytest.importorskip("parsl.monitoring")
     exporter_port, prometheus_port, alertmanager_port = free_port(), free_port(), free_port()
-    with ExitStack() as stack:
-        told = stack.enter_context(Told())
-        threading.Thread(target=told.serve_forever, daemon=True).start()
-        stack.callback(told.shutdown)
+    with site(tmp_path) as here:
+        told = here.webhook()
         write_rules(tmp_path / "rules", SITE)
         write_prometheus(tmp_path / "prometheus.yml", exporter_port, alertmanager_port)
         write_alertmanager(tmp_path / "alertmanager.yml", told.url)
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where HTEX looks for its programs
-
-        def start(
-            name: str, *command: str | Path, cwd: Path = tmp_path, **environment: str
-        ) -> subprocess.Popen[str]:
-            return stack.enter_context(
-                started(*command, cwd=cwd, log=tmp_path / f"{name}.log", environment=environment)
-            )
 
         def start_exporter() -> subprocess.Popen[str]:
-            return start(
-                "exporter", sys.executable, "-m", "parsl_exporter", tmp_path / "*/runinfo/monitoring.db",
-                f"--web.listen-address=127.0.0.1:{exporter_port}", PYTHONPATH=str(ROOT / "exporter"),
-            )  # fmt: skip
+            return here.start_exporter(exporter_port, tmp_path / "*/runinfo/monitoring.db")
 
-        runs = {}
-        for kind in ("failing", "crash"):
-            (tmp_path / kind).mkdir()
-            process = start(kind, sys.executable, RUNS, kind, cwd=tmp_path / kind, PATH=path)
-            runs[kind] = Run(process, tmp_path / kind)
-        start(
+        runs = {kind: here.start_run(kind) for kind in ("failing", "crash")}
+        here.start(
             "alertmanager", alertmanager, "--config.file=alertmanager.yml", "--storage.path=alertmanager",
             f"--web.listen-address=127.0.0.1:{alertmanager_port}", "--cluster.listen-address=",
         )  # fmt: skip
-        start(
+        here.start(
             "prometheus", prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=prometheus",
             f"--web.listen-address=127.0.0.1:{prometheus_port}",
         )  # fmt: skip

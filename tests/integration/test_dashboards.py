@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
-import signal
-import socket
-import sqlite3
-import subprocess
-import sys
-import time
-import urllib.parse
-import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from datetime import datetime
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from dashboard_numbers import Numbers, Shown
+from dashboard_world import ROOT, World, scraped, stamp
 from grafana import inventory
-from processes import INSTALLED_AND_TODAYS, of_group, required, there
+from processes import INSTALLED_AND_TODAYS, required
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
-ROOT = Path(__file__).parents[2]
-WORKFLOW = Path(__file__).with_name("dashboard_workflow.py")
-SOURCE = "this run"
-SCRAPE_INTERVAL = 1
-CLOSE_AFTER = 2
 
 CANNOT_SHOW = {
     "parsl-overview: panel 'Firing alerts' A": "nothing fires on a healthy run; the rules have tests of their own",
@@ -67,168 +49,9 @@ NEVER_RECORDED = {
 """What the rules do not record of a healthy run, and why. promtool's tests have these."""
 
 
-class Prometheus(NamedTuple):
-    """A Prometheus that answers on loopback."""
-
-    url: str
-
-    def get(self, path: str, **parameters: str | float) -> Any:
-        query = urllib.parse.urlencode(parameters)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=30) as answer:
-            return json.load(answer)["data"]
-
-    def instant(self, expr: str, at: float) -> dict[frozenset[tuple[str, str]], float]:
-        found = self.get("query", query=expr, time=at)["result"]
-        return {frozenset(sample["metric"].items()): float(sample["value"][1]) for sample in found}
-
-    def over_time(self, expr: str, since: float, until: float) -> list[float]:
-        found = self.get("query_range", query=expr, start=since, end=until, step=SCRAPE_INTERVAL)["result"]
-        return [float(value) for series in found for _, value in series["values"]]
-
-
-class World(NamedTuple):
-    """A workflow that ran and was scraped."""
-
-    prometheus: Prometheus
-    rows: Callable[..., list[tuple[Any, ...]]]
-    run_id: str
-    began: float
-    ended: float
-
-    def fill(self, expr: str, at: float, executor: str = ".*", app: str = ".*") -> str:
-        values = {
-            "source": ".*",
-            "workflow": ".*",
-            "executor": executor,
-            "app": app,
-            "run": self.run_id,
-            "__range": f"{math.ceil(at - self.began) + 60}s",
-            "__interval": f"{SCRAPE_INTERVAL}s",
-            "__rate_interval": f"{4 * SCRAPE_INTERVAL}s",
-        }
-        return inventory.fill(expr, values)
-
-    def moments(self) -> list[float]:
-        """Times all through the run, and one after its end."""
-        steps = int(self.ended - self.began)
-        return [self.began + 1 + i for i in range(steps)] + [self.after]
-
-    @property
-    def after(self) -> float:
-        return self.ended + CLOSE_AFTER + 3 * SCRAPE_INTERVAL
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
-
-
-@contextmanager
-def running(
-    log: Path, *command: str | Path, cwd: Path, **environment: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A program in a session of its own, ended with all its children."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=os.environ | environment,
-        )
-    try:
-        yield process
-    finally:
-        for sent in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, sent)
-                process.wait(10)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
-
-
-def wait_for(what: str, seconds: float, asked: Callable[[], Any]) -> Any:
-    """What `asked` gives once it gives something; a connection that is refused counts as nothing."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if found := asked():
-                return found
-        except OSError:
-            pass
-        time.sleep(0.2)
-    raise AssertionError(f"{what}: not within {seconds} s")
-
-
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, World]]:
-    """Run the workflow to its end under scraping Prometheuses."""
-    if not os.environ.get("CI"):
-        pytest.importorskip("parsl.monitoring")
-    folder = tmp_path_factory.mktemp("dashboards")
-    database = folder / "runinfo" / "monitoring.db"
-    page = free_port()
-    (folder / "exporter.yml").write_text(
-        f"close_after: {CLOSE_AFTER}s\npoll_interval: 250ms\n"
-        f"web: {{listen_address: ['127.0.0.1:{page}']}}\n"
-        f"sources:\n  - {{path: {json.dumps(str(database))}, name: {SOURCE}}}\n"
-    )
-    (folder / "prometheus.yml").write_text(
-        f"global: {{scrape_interval: {SCRAPE_INTERVAL}s, evaluation_interval: {SCRAPE_INTERVAL}s}}\n"
-        f"rule_files: [{json.dumps(str(ROOT / 'config/rules/*.yml'))}]\n"
-        "scrape_configs:\n"
-        f"  - {{job_name: parsl-exporter, static_configs: [{{targets: ['127.0.0.1:{page}']}}]}}\n"
-    )
-
-    def rows(query: str, *values: object) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-            return connection.execute(query, values).fetchall()
-
-    with ExitStack() as stack:
-        stack.enter_context(
-            running(
-                folder / "exporter.log",
-                *(sys.executable, "-m", "parsl_exporter", "serve", "--config.file", "exporter.yml"),
-                cwd=folder,
-                PYTHONPATH=str(ROOT / "exporter"),
-            )
-        )
-        asked: dict[bool, Prometheus] = {}
-        for today, program in there("prometheus").items():
-            api = free_port()
-            stack.enter_context(
-                running(
-                    folder / f"prometheus-{today}.log",
-                    *(program, "--config.file=prometheus.yml", f"--storage.tsdb.path=data-{today}"),
-                    f"--web.listen-address=127.0.0.1:{api}",
-                    "--enable-feature=exemplar-storage",
-                    cwd=folder,
-                )
-            )
-            asked[today] = Prometheus(f"http://127.0.0.1:{api}")
-
-        def everywhere(what: str, expr: str) -> None:
-            for one in asked.values():
-                wait_for(what, 60, lambda one=one: one.instant(expr, time.time()))
-
-        everywhere("a first scrape", "up == 1")
-        # HTEX starts its programs from PATH.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        workflow = stack.enter_context(
-            running(folder / "workflow.log", sys.executable, WORKFLOW, cwd=folder, PATH=path)
-        )
-        assert workflow.wait(240) == 0, (folder / "workflow.log").read_text()
-        # Parsl's database manager outlives the workflow, and may write the end once more.
-        wait_for("the last row", 60, lambda: not of_group(workflow.pid))
-        everywhere("the run's end", "parsl_workflow_end_timestamp_seconds")
-        ((run_id, began, ended),) = rows("SELECT run_id, time_began, time_completed FROM workflow")
-        found = {
-            today: World(prometheus, rows, run_id, stamp(began), stamp(ended))
-            for today, prometheus in asked.items()
-        }
-        wait_for("the last scrape", 60, lambda: all(time.time() > one.after for one in found.values()))
+    with scraped(tmp_path_factory.mktemp("dashboards")) as found:
         yield found
 
 
@@ -237,10 +60,6 @@ def world(request: pytest.FixtureRequest, worlds: dict[bool, World]) -> World:
     """The run as the machine's own Prometheus saw it, and as today's did."""
     required("prometheus", today=request.param)
     return worlds[request.param]
-
-
-def stamp(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
 
 
 def answers(world: World, ask: inventory.Ask, **chosen: str) -> Iterator[float]:
@@ -347,173 +166,6 @@ def test_every_bar_of_a_distribution_has_a_name(world: World) -> None:
                 assert sum(bool(re.search(pattern, bound)) for pattern in patterns) == 1, bound
                 bars += 1
     assert bars
-
-
-class Numbers:
-    """What the database says, in the terms of the contract."""
-
-    def __init__(self, world: World) -> None:
-        self.rows = world.rows
-        self.apps = dict(world.rows("SELECT task_id, task_func_name FROM task"))
-
-    def states(self) -> dict[int, str]:
-        """Each task's state: here, where clocks agree and all has ended, the newest of its last try."""
-        rank = "task_status_name IN ('exec_done', 'memo_done', 'failed', 'dep_fail')"
-        found = self.rows(f"SELECT task_id, task_status_name FROM status WHERE {rank}")
-        assert len(found) == len(self.apps)
-        return dict(found)
-
-    def steady(self) -> float:
-        """A moment at which tries have run on workers for the longest time without any change of a task."""
-        found = [
-            (stamp(at), state) for at, state in self.rows("SELECT timestamp, task_status_name FROM status")
-        ]
-        busy = self.rows(
-            "SELECT min(status.timestamp), max(status.timestamp) FROM status JOIN try USING (task_id, try_id) "
-            "WHERE task_executor = 'htex' AND task_status_name IN ('running', 'running_ended') "
-            "GROUP BY task_id, try_id"
-        )
-        gaps = [
-            (end - begin, end - 0.5)
-            for (begin, _), (end, _) in pairwise(sorted(found))
-            if any(stamp(first) <= begin and end <= stamp(last) for first, last in busy)
-        ]
-        # Where the submit process is slow, it writes that it launched a task after the worker began it.
-        length, moment = max(gap for gap in gaps if self.running_on_blocks(gap[1]))
-        assert length > 3, "the exporter and Prometheus need time to see it"
-        return moment
-
-    def tries_at(self, moment: float) -> dict[int, tuple[int, str]]:
-        """Each task's try and its state then: at a steady moment the newest row, where clocks agree."""
-        found = self.rows(
-            "SELECT task_id, try_id, task_status_name, timestamp FROM status ORDER BY timestamp"
-        )
-        return {task: (tried, state) for task, tried, state, at in found if stamp(at) <= moment}
-
-    def states_at(self, moment: float) -> dict[int, str]:
-        """Each task's state then."""
-        return {task: state for task, (_, state) in self.tries_at(moment).items()}
-
-    def running_on_blocks(self, moment: float) -> dict[str, float]:
-        """Tries that run then on each block of htex that has some."""
-        counted: dict[str, float] = defaultdict(float)
-        tries = self.tries_at(moment)
-        for task, tried, block in self.rows(
-            "SELECT task_id, try_id, block_id FROM try WHERE task_executor = 'htex'"
-        ):
-            counted[block] += tries.get(task) == (tried, "running")
-        return {block: count for block, count in counted.items() if count}
-
-    def managers_at(self, moment: float) -> dict[str, tuple[str, bool, int, float]]:
-        """Block, whether it is active, workers and heartbeat of each manager, by its newest row then."""
-        columns = "uid, block_id, active, worker_count, last_heartbeat, timestamp"
-        found = self.rows(f"SELECT {columns} FROM node ORDER BY id")
-        return {
-            uid: (block, bool(active), workers, stamp(heartbeat))
-            for uid, block, active, workers, heartbeat, at in found
-            if stamp(at) <= moment
-        }
-
-    def by_app(self, states: str) -> dict[str, float]:
-        wanted = states.split("|")
-        counted = dict.fromkeys(self.apps.values(), 0.0)
-        for task, state in self.states().items():
-            counted[self.apps[task]] += state in wanted
-        return counted
-
-    def tries_by_app(self, state: str) -> dict[str, float]:
-        counted = dict.fromkeys(self.apps.values(), 0.0)
-        for (task,) in self.rows("SELECT task_id FROM status WHERE task_status_name = ?", state):
-            counted[self.apps[task]] += 1
-        return counted
-
-    def spread(self, *columns: str) -> dict[tuple[int, int], float]:
-        """Of each try, the sum of the columns' max - min."""
-        shown = " + ".join(f"max({column}) - min({column})" for column in columns)
-        found = self.rows(f"SELECT task_id, try_id, {shown} FROM resource GROUP BY task_id, try_id")
-        return {(task, tried): value for task, tried, value in found}
-
-    def cpu(self) -> dict[tuple[int, int], float]:
-        return self.spread("psutil_process_time_user", "psutil_process_time_system")
-
-    def measured_cpu(self) -> dict[tuple[int, int], float]:
-        """The same where samples measure it: of one sample alone the difference says nothing."""
-        found = self.rows("SELECT task_id, try_id FROM resource GROUP BY task_id, try_id HAVING count(*) > 1")
-        used = self.cpu()
-        return {tried: used[tried] for tried in found}
-
-    def peak(self) -> dict[tuple[int, int], float]:
-        found = self.rows(
-            "SELECT task_id, try_id, max(psutil_process_memory_resident) FROM resource GROUP BY task_id, try_id"
-        )
-        return {(task, tried): value for task, tried, value in found}
-
-    def failed_tries(self) -> set[tuple[int, int]]:
-        return set(
-            self.rows(
-                "SELECT task_id, try_id FROM status WHERE task_status_name IN ('failed', 'fail_retryable')"
-            )
-        )
-
-    def ran(self) -> dict[tuple[int, int], float]:
-        """Seconds from each try's running row to its running_ended row."""
-        found = self.rows(
-            "SELECT a.task_id, a.try_id, min(a.timestamp), max(b.timestamp) FROM status a JOIN status b "
-            "ON a.task_id = b.task_id AND a.try_id = b.try_id WHERE a.task_status_name = 'running' "
-            "AND b.task_status_name = 'running_ended' GROUP BY a.task_id, a.try_id"
-        )
-        return {(task, tried): stamp(end) - stamp(start) for task, tried, start, end in found}
-
-    def sum_by_app(self, tries: Mapping[tuple[int, int], float]) -> dict[str, float]:
-        added: dict[str, float] = defaultdict(float)
-        for (task, _), value in tries.items():
-            added[self.apps[task]] += value
-        return dict(added)
-
-
-class Shown:
-    """What panels show after the run's end, or at another moment."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.panels = {
-            (board["uid"], panel["title"]): panel
-            for board in inventory.boards()
-            for panel in inventory.panels(board)
-        }
-
-    def ask(
-        self, query: Mapping[str, Any], at: float | None = None
-    ) -> dict[frozenset[tuple[str, str]], float]:
-        at = self.world.after if at is None else at
-        return self.world.prometheus.instant(self.world.fill(query["expr"], at), at)
-
-    def query(self, board: str, title: str, name: str) -> Mapping[str, Any]:
-        """The query of a table's column."""
-        panel = self.panels[board, title]
-        names = panel["transformations"][-1]["options"]["renameByName"]
-        (raw,) = (raw for raw, shown in names.items() if shown == name)
-        found: list[Mapping[str, Any]] = [
-            query for query in panel["targets"] if query["refId"] == raw.removeprefix("Value #")
-        ]
-        return found[0]
-
-    def number(self, board: str, title: str, which: int = 0, at: float | None = None) -> float:
-        (value,) = self.ask(self.panels[board, title]["targets"][which], at).values()
-        return value
-
-    def column(
-        self, board: str, title: str, name: str, label: str, at: float | None = None
-    ) -> dict[str, float]:
-        """A table's column, by the rows' `label`."""
-        query = self.query(board, title, name)
-        return {dict(labels)[label]: value for labels, value in self.ask(query, at).items()}
-
-    def bars(self, board: str, title: str, label: str) -> dict[str, float]:
-        return {
-            dict(labels)[label]: value
-            for labels, value in self.ask(self.panels[board, title]["targets"][0]).items()
-        }
 
 
 @pytest.fixture(scope="module")

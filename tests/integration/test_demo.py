@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import psutil
 import pytest
 from exporter_process import COMMAND, ended, environment, run, until
-from processes import required
+from processes import parsl_required, required
 
 from parsl_exporter.demo.ask import ask
 
@@ -30,8 +30,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(autouse=True)
 def _parsl() -> None:
-    if not os.environ.get("CI"):
-        pytest.importorskip("parsl.monitoring")
+    parsl_required()
 
 
 class Demo(NamedTuple):

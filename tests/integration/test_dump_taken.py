@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 from exporter_process import environment, until
+from loopback import OPENER, text_of
 from processes import free_port, required, started
 from watched import unpacked
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
 COUNTER = "parsl_task_transitions_total"
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +37,13 @@ def dumps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def get(url: str) -> str:
-    with _OPENER.open(url, timeout=30) as answer:
-        return str(answer.read().decode())
-
-
 @contextmanager
 def running(program: str, folder: Path, *flags: str) -> Iterator[str]:
     """A program of today on a port of loopback; its URL."""
     url = f"http://127.0.0.1:{free_port()}"
     listen = f"--web.listen-address={url.removeprefix('http://')}"
     with started(required(program, today=True), listen, *flags, cwd=folder, log=folder / "log"):
-        until("an answer", lambda: get(f"{url}/metrics"), 30)
+        until("an answer", lambda: text_of(f"{url}/metrics"), 30)
         yield url
 
 
@@ -70,7 +65,7 @@ def collected(dump: Path, folder: Path) -> str:
         "--collector.textfile.directory=textfile",
     )
     with running("prometheus-node-exporter", folder, *flags) as url:
-        page = get(f"{url}/metrics")
+        page = text_of(f"{url}/metrics")
     assert "\nnode_textfile_scrape_error 0\n" in page
     return page
 
@@ -79,7 +74,7 @@ def pushed(url: str, dump: Path, job: str) -> int:
     """The status that the Pushgateway answers."""
     request = urllib.request.Request(f"{url}/metrics/job/{job}", dump.read_bytes(), method="POST")
     try:
-        with _OPENER.open(request, timeout=30) as answer:
+        with OPENER.open(request, timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -96,7 +91,7 @@ def test_a_pushgateway_takes_the_text_format_whole(dumps: dict[str, Path], tmp_p
     dump = dumps["text"].read_text()
     with running("prometheus-pushgateway", tmp_path, "--persistence.file=") as url:
         assert pushed(url, dumps["text"], "parsl") == 200
-        page = get(f"{url}/metrics")
+        page = text_of(f"{url}/metrics")
         assert types(page) == types(dump)
         assert samples(page) == samples(dump)
         assert pushed(url, dumps["openmetrics"], "other") == 400
@@ -106,7 +101,7 @@ def test_both_read_openmetrics_as_text_and_lose_types(dumps: dict[str, Path], tm
     """As docs/operations.md says: that is why it says to leave the format at text."""
     with running("prometheus-pushgateway", tmp_path, "--persistence.file=") as url:
         assert pushed(url, dumps["openmetrics"], "parsl") == 200
-        pages = [get(f"{url}/metrics"), collected(dumps["openmetrics"], tmp_path)]
+        pages = [text_of(f"{url}/metrics"), collected(dumps["openmetrics"], tmp_path)]
     for page in pages:
         assert types(page)[COUNTER] == "untyped"
         assert types(page)[COUNTER.replace("_total", "_created")] == "untyped"

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import yaml
-from alerting import ROOT, RUNS, Run, write_prometheus, write_rules
-from processes import eventually, free_port, of_session, required, started, there
+from alerting import site, write_prometheus, write_rules
+from loopback import query
+from processes import eventually, free_port, of_session, required, there
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.nightly]
 
@@ -103,23 +100,12 @@ def fake_clock_library() -> str:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """The runs begin, are watched across the change of clocks and a restart of their exporters, and are killed."""
     prometheus, library = there("prometheus"), fake_clock_library()
-    if not os.environ.get("CI"):
-        pytest.importorskip("parsl.monitoring")
     folder = tmp_path_factory.mktemp("clocks")
-    path = (
-        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where HTEX looks for its programs
-    )
     change = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=BEFORE_CHANGE)
     names = {case: f"case{number}" for number, case in enumerate(CASES)}
     ports = {case: free_port() for case in CASES}
     urls = {}
-    with ExitStack() as stack:
-
-        def start(
-            name: str, *command: str | Path, cwd: Path = folder, **environment: str
-        ) -> subprocess.Popen[str]:
-            log = folder / f"{name}.log"
-            return stack.enter_context(started(*command, cwd=cwd, log=log, environment=environment))
+    with site(folder) as here:
 
         def zone(case: str) -> str:
             return going_back(change) if CASES[case].zone == GOES_BACK else CASES[case].zone
@@ -130,22 +116,15 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
                 source["worker_timezone"] = told
             config = folder / f"{names[case]}.yml"
             config.write_text(yaml.safe_dump({"sources": [source]}))
-            return start(
-                f"{names[case]}-{log}", sys.executable, "-m", "parsl_exporter", f"--config.file={config}",
-                f"--web.listen-address=127.0.0.1:{ports[case]}", PYTHONPATH=str(ROOT / "exporter"), TZ=zone(case),
-            )  # fmt: skip
+            name = f"{names[case]}-{log}"
+            return here.start_exporter(ports[case], f"--config.file={config}", name=name, TZ=zone(case))
 
         runs = {}
         for case, (_, worker_init, _, fake_clock, _) in CASES.items():
             init = worker_init
             if fake_clock:
                 init = f"export LD_PRELOAD='{library}' FAKETIME={fake_clock} FAKETIME_DONT_FAKE_MONOTONIC=1"
-            (folder / names[case]).mkdir()
-            process = start(
-                f"{names[case]}-run", sys.executable, RUNS, "healthy",
-                cwd=folder / names[case], PATH=path, WORKER_INIT=init, TZ=zone(case),
-            )  # fmt: skip
-            runs[case] = Run(process, folder / names[case])
+            runs[case] = here.start_run("healthy", names[case], WORKER_INIT=init, TZ=zone(case))
         exporters = {case: start_exporter(case, "first") for case in CASES}
         for today, program in prometheus.items():
             home, port = folder / f"prometheus{today:d}", free_port()
@@ -156,20 +135,14 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
                 f"127.0.0.1:{port}" for port in ports.values()
             ]
             (home / "prometheus.yml").write_text(yaml.safe_dump(config))
-            start(
+            here.start(
                 f"prometheus{today:d}", program, "--config.file=prometheus.yml", "--storage.tsdb.path=data",
                 f"--web.listen-address=127.0.0.1:{port}", cwd=home,
             )  # fmt: skip
             urls[today] = f"http://127.0.0.1:{port}"
 
-        def ask(today: bool, query: str) -> list[dict[str, Any]]:
-            address = f"{urls[today]}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-            with urllib.request.urlopen(address, timeout=30) as answer:
-                found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-            return found
-
-        def sources(today: bool, query: str) -> set[str]:
-            return {one["metric"]["source"] for one in ask(today, query)}
+        def sources(today: bool, expr: str) -> set[str]:
+            return {one["metric"]["source"] for one in query(urls[today], expr)}
 
         for case, run in runs.items():
             run.begun()
@@ -197,12 +170,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         )  # fmt: skip
 
         values: dict[str, dict[str, float]] = {case: {} for case in CASES}
-        for name, query in VALUES.items():
-            for one in ask(min(urls), query):
+        for name, expr in VALUES.items():
+            for one in query(urls[min(urls)], expr):
                 values[one["metric"]["source"]][name] = float(one["value"][1])
         alerts: dict[bool, dict[str, set[str]]] = {today: {case: set() for case in CASES} for today in urls}
-        for today in urls:
-            for one in ask(today, 'count_over_time(ALERTS{run_id=~".+"}[15m])'):
+        for today, url in urls.items():
+            for one in query(url, 'count_over_time(ALERTS{run_id=~".+"}[15m])'):
                 alerts[today][one["metric"]["source"]].add(one["metric"]["alertname"])
 
         for run in runs.values():

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from exporter_process import environment, serving, until
+from loopback import query, text_of
 from oracle import Series, differences, expected
-from processes import INSTALLED_AND_TODAYS, each_programs, eventually, free_port, required, started, there
-from replay import NOT_HISTOGRAMS
-
-from parsl_exporter.metrics.run_families import RUN_FAMILIES
+from processes import (
+    INSTALLED_AND_TODAYS,
+    each_programs,
+    eventually,
+    free_port,
+    parsl_required,
+    required,
+    started,
+    there,
+)
+from watched import COUNTERS, HISTOGRAMS, NOT_HISTOGRAMS
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
@@ -30,25 +35,23 @@ RUN = Path(__file__).parent / "workloads" / "scraped_run.py"
 SOURCE = "scraped"
 REASONS = ["ValueError"]
 CLOSE_AFTER = 2
-COUNTERS = [family.name for family in RUN_FAMILIES if family.kind == "counter"]
-HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind == "histogram"]
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Scraped(NamedTuple):
-    """A finished run: its database, its exporter and the Prometheus that scraped it, its begin, and a time at rest."""
+    """A finished run: its database, its exporter and the Prometheus that scraped it, its begin, a time at rest,
+    and what its database says then.
+    """
 
     database: Path
     exporter: str
     prometheus: str
     began: float
     ended: float
+    truth: Series
 
-    def ask(self, query: str, at: float | None = None) -> dict[frozenset[tuple[str, str]], float]:
+    def ask(self, expr: str, at: float | None = None) -> dict[frozenset[tuple[str, str]], float]:
         """The answer to a PromQL query, by labels."""
-        asked = urllib.parse.urlencode({"query": query, "time": self.ended if at is None else at})
-        with _OPENER.open(f"{self.prometheus}/api/v1/query?{asked}", timeout=30) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        found = query(self.prometheus, expr, time=self.ended if at is None else at)
         drop = {"__name__", "job", "instance"}
         return {
             frozenset((k, v) for k, v in one["metric"].items() if k not in drop): float(one["value"][1])
@@ -68,15 +71,11 @@ class Scraped(NamedTuple):
         """All of the run, as a range."""
         return f"{math.ceil(self.ended - self.began) + 5}s"
 
-    def truth(self) -> Series:
-        return expected(self.database, source=SOURCE, failure_reasons=REASONS)
-
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Scraped]]:
     """Let the run go to its end under Prometheuses that scrape every second."""
-    if not os.environ.get("CI"):
-        pytest.importorskip("parsl.monitoring")
+    parsl_required()
     folder = tmp_path_factory.mktemp("scraped")
     database = folder / "runinfo" / "monitoring.db"
     config = folder / "exporter.yml"
@@ -102,7 +101,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Scrape
                     log=folder / f"prometheus-{today}.log",
                 )
             )
-            seen[today] = Scraped(database, exporter.url, url, time.time(), time.time())
+            seen[today] = Scraped(database, exporter.url, url, time.time(), time.time(), {})
         for one in seen.values():
             until("a scrape", lambda one=one: one.ask("up == 1", time.time()), 60)
         with started(
@@ -119,7 +118,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Scrape
         ]
         rest = max(*ends, time.time()) + CLOSE_AFTER + 3
         eventually("the scrapes after it", 60, lambda: time.time() > rest + 1)
-        yield {today: one._replace(ended=rest) for today, one in seen.items()}
+        truth = expected(database, source=SOURCE, failure_reasons=REASONS)
+        yield {today: one._replace(ended=rest, truth=truth) for today, one in seen.items()}
 
 
 @pytest.fixture(scope="module", params=INSTALLED_AND_TODAYS)
@@ -131,12 +131,12 @@ def scraped(request: pytest.FixtureRequest, both: dict[bool, Scraped]) -> Scrape
 @pytest.mark.parametrize("family", NOT_HISTOGRAMS)
 def test_the_last_scraped_values_are_those_of_the_database(scraped: Scraped, family: str) -> None:
     found = {family: dict(scraped.ask(family))}
-    assert differences(scraped.truth(), found, families=[family]) == []
+    assert differences(scraped.truth, found, families=[family]) == []
 
 
 @pytest.mark.parametrize("family", HISTOGRAMS)
 def test_the_last_scraped_histograms_are_those_of_the_database(scraped: Scraped, family: str) -> None:
-    truth = scraped.truth()[family]
+    truth = scraped.truth[family]
     counts = scraped.ask(f"{family}_count")
     assert counts == {key: histogram.count for key, histogram in truth.items()}  # type: ignore[union-attr]
     sums = scraped.ask(f"{family}_sum")
@@ -223,8 +223,7 @@ def test_promtool_finds_nothing_to_complain_of(both: dict[bool, Scraped], today:
     """Of the page and of a dump of the same run, with no exception list."""
     promtool = required("promtool", today=today)
     scraped = next(iter(both.values()))
-    with _OPENER.open(f"{scraped.exporter}/metrics", timeout=30) as answer:
-        page = answer.read()
+    page = text_of(f"{scraped.exporter}/metrics").encode()
     dump = subprocess.run(
         [sys.executable, "-m", "parsl_exporter", "dump", scraped.database],
         env=environment(),

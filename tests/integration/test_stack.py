@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,17 +12,11 @@ from typing import Any
 import pytest
 import yaml
 from exporter_process import until
+from loopback import text_of
 from processes import INSTALLED_AND_TODAYS, free_port, required, started
 from stack_files import ROOT, SERVICES, environment, mounts
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
-
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def get(url: str) -> str:
-    with _OPENER.open(url, timeout=30) as answer:
-        return str(answer.read().decode())
 
 
 @contextmanager
@@ -53,7 +46,7 @@ def as_in_its_container(
         log=log,
         environment=service.get("environment", {}) | changes,
     ):
-        until("an answer", lambda: get(f"{url}/-/ready"), 30)
+        until("an answer", lambda: text_of(f"{url}/-/ready"), 30)
         yield url, log
 
 
@@ -71,9 +64,9 @@ def test_prometheus_scrapes_as_often_as_told_and_loads_the_rules_and_links(
     program = required("prometheus", today=today)
     with as_in_its_container("prometheus", program, tmp_path, *flags, SCRAPE_INTERVAL="7s") as (url, log):
         config: dict[str, Any] = yaml.safe_load(
-            json.loads(get(f"{url}/api/v1/status/config"))["data"]["yaml"]
+            json.loads(text_of(f"{url}/api/v1/status/config"))["data"]["yaml"]
         )
-        groups = json.loads(get(f"{url}/api/v1/rules"))["data"]["groups"]
+        groups = json.loads(text_of(f"{url}/api/v1/rules"))["data"]["groups"]
     assert config["global"]["scrape_interval"] == "7s"
     assert {job["scrape_interval"] for job in config["scrape_configs"]} == {"7s"}
     assert {Path(group["file"]).name for group in groups} == {
@@ -90,7 +83,7 @@ def test_prometheus_scrapes_as_often_as_told_and_loads_the_rules_and_links(
 def test_alertmanager_takes_the_configuration(tmp_path: Path, today: bool) -> None:
     program = required("prometheus-alertmanager", "alertmanager", today=today)
     with as_in_its_container("alertmanager", program, tmp_path) as (url, log):
-        given = yaml.safe_load(json.loads(get(f"{url}/api/v2/status"))["config"]["original"])
+        given = yaml.safe_load(json.loads(text_of(f"{url}/api/v2/status"))["config"]["original"])
     wanted = yaml.safe_load((ROOT / "config/alertmanager.yml").read_text())
     assert [one["name"] for one in given["receivers"]] == [one["name"] for one in wanted["receivers"]]
     assert not re.findall(r"(?m)^.*(?:level=(?:WARN|ERROR)|level=(?:warn|error)).*$", log.read_text())

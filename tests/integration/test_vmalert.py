@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 
 import pytest
 from exporter_process import serving, until
+from loopback import api, query
 from processes import free_port, required, started
 from watched import unpacked
 
@@ -24,18 +22,10 @@ LINKS = {"grafana_url": "http://grafana.example", "runbook_url": "http://docs.ex
 EVALUATIONS = 10
 """How often each rule is evaluated after it could read its own last value."""
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-
-def get(url: str) -> Any:
-    with _OPENER.open(url, timeout=30) as answer:
-        return json.load(answer)["data"]
-
-
-def asked(store: str, query: str) -> list[dict[str, str]]:
+def asked(store: str, expr: str) -> list[dict[str, str]]:
     """The labels of a query's answer."""
-    given = get(f"{store}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
-    return [one["metric"] for one in given["result"]]
+    return [one["metric"] for one in query(store, expr)]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +75,7 @@ def test_every_rule_is_evaluated_without_an_error_again_and_again(watched: tuple
     since = time.time() + EVALUATIONS
 
     def rules() -> list[dict[str, Any]]:
-        found = [rule for group in get(f"{vmalert}/api/v1/rules")["groups"] for rule in group["rules"]]
+        found = [rule for group in api(vmalert, "rules")["groups"] for rule in group["rules"]]
         ages = [datetime.fromisoformat(rule["lastEvaluation"][:19] + "+00:00").timestamp() for rule in found]
         return found if min(ages) >= since else []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -10,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from oracle import Series, differences, expected
+from oracle.page import LAST_ROW
 from reading import Options, Reading
+from replay import CLOCKS
 from telling import (
     EPOCH,
     Told,
@@ -25,11 +26,10 @@ from telling import (
     workflow,
     write,
 )
-from watched import DATA, REASONS, SOURCE, Hands, Log, Watched, execute
+from watched import REASONS, SOURCE, Hands, Log, Watched, execute, unpacked
 
 from parsl_exporter.cli.main import main
 
-LAST_ROW = "parsl_workflow_last_row_timestamp_seconds"
 LAST_EVENT = "parsl_workflow_last_event_timestamp_seconds"
 OLDEST = "parsl_task_oldest_timestamp_seconds"
 ACTIVITY = "parsl_block_last_activity_timestamp_seconds"
@@ -203,16 +203,7 @@ def of_run(series: Series, family: str, **labels: str) -> float:
 
 @pytest.fixture
 def workers_in_utc(folder: Path) -> Path:
-    return unpacked(folder, "workers-in-utc")
-
-
-POSIX = "XST3XDT2,M3.2.0,J331/19:17:00"
-
-
-def unpacked(folder: Path, name: str) -> Path:
-    path = folder / "monitoring.db"
-    path.write_bytes(gzip.decompress((DATA / "clocks" / f"{name}-2026.10.26.db.gz").read_bytes()))
-    return path
+    return unpacked(folder / "monitoring.db", "clocks/workers-in-utc-2026.10.26")
 
 
 def test_workers_in_utc_are_read_in_utc(workers_in_utc: Path) -> None:
@@ -297,8 +288,9 @@ def test_check_says_so_too(workers_in_utc: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_the_hour_that_comes_twice_is_read_by_insertion(folder: Path, set_tz: Callable[[str], None]) -> None:
-    set_tz(POSIX)
-    database = unpacked(folder, "repeated-hour")
+    name = "clocks/repeated-hour-2026.10.26"
+    set_tz(CLOCKS[name].tz)
+    database = unpacked(folder / "monitoring.db", name)
     series = Watched(database, zone="local", hands=Hands(utc("2026-11-27 21:32:00"))).poll().series()
     newest = utc("2026-11-27 21:31:52.827459")
     assert of_run(series, LAST_EVENT) == of_run(series, LAST_ROW) == of_run(series, ACTIVITY) == newest
@@ -306,19 +298,19 @@ def test_the_hour_that_comes_twice_is_read_by_insertion(folder: Path, set_tz: Ca
     assert of_run(series, OLDEST, state="running") == utc("2026-11-27 21:14:29.975524")
 
 
-@pytest.mark.parametrize("name", ["workers-in-utc", "repeated-hour"])
+@pytest.mark.parametrize("name", CLOCKS)
 def test_a_dump_of_them_says_what_sql_says(name: str, folder: Path, set_tz: Callable[[str], None]) -> None:
-    set_tz(POSIX)
-    database = unpacked(folder, name)
-    zone, workers = ("local", {}) if name == "repeated-hour" else ("Europe/Paris", {"htex": "UTC"})
-    watched = Watched(database, zone=zone, worker_zones=workers)
+    clocks = CLOCKS[name]
+    set_tz(clocks.tz)
+    database = unpacked(folder / "monitoring.db", name)
+    watched = Watched(database, zone=clocks.zone, worker_zones=clocks.worker_zones)
     assert watched.wrong() == []
     wanted = expected(
         database,
         source=SOURCE,
-        timezone=zone,
+        timezone=clocks.zone,
         failure_reasons=REASONS,
-        worker_timezone=workers,
+        worker_timezone=clocks.worker_zones,
         now=watched.hands.wall,
     )
     assert differences(wanted, watched.series()) == []

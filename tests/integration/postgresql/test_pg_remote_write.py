@@ -6,8 +6,6 @@ import gzip
 import json
 import re
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +14,7 @@ import pytest
 import yaml
 from exporter_process import serving
 from grafana import inventory
+from loopback import query
 from pg.server import Server
 from processes import INSTALLED_AND_TODAYS, eventually, free_port, required, started
 
@@ -27,7 +26,6 @@ RUN = "a409e094-0cff-459f-af5c-f1c27ddb50ed"
 ASKS = [ask for ask in inventory.all_asks() if not ask.label]
 EXTERNAL = {"cluster": "here", "replica": "1"}
 """Labels that Prometheus adds to what it writes on, and to nothing of its own."""
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Asked(NamedTuple):
@@ -48,12 +46,8 @@ class Asked(NamedTuple):
 
 def instant(url: str, expr: str, at: float) -> dict[str, float]:
     """The answer to a query, by labels without the external ones, which must not tell two series apart."""
-    with _OPENER.open(
-        f"{url}/api/v1/query?{urllib.parse.urlencode({'query': expr, 'time': at})}", timeout=30
-    ) as got:
-        found: list[dict[str, Any]] = json.load(got)["data"]["result"]
     answer: dict[str, float] = {}
-    for one in found:
+    for one in query(url, expr, time=at):
         labels = _own_labels(one["metric"])
         assert labels not in answer, f"twice in {url}: {labels}"
         answer[labels] = float(one["value"][1])
@@ -121,10 +115,8 @@ def exporter(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def samples(url: str, at: float) -> set[tuple[str, float]]:
     """The series and times of all samples of the last seconds; nothing while there is no answer."""
-    query = urllib.parse.urlencode({"query": '{__name__=~"parsl.+|process.+|scrape.+|up"}[3s]', "time": at})
     try:
-        with _OPENER.open(f"{url}/api/v1/query?{query}", timeout=30) as got:
-            found: list[dict[str, Any]] = json.load(got)["data"]["result"]
+        found = query(url, '{__name__=~"parsl.+|process.+|scrape.+|up"}[3s]', time=at)
     except OSError:
         return set()
     return {(_own_labels(one["metric"]), float(time)) for one in found for time, _ in one["values"]}

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parsl_exporter.base.columns import Named, distinct, naive_stamps
@@ -15,7 +15,6 @@ EPOCH = datetime(1970, 1, 1)
 moments = st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 31))
 
 
-@settings(deadline=None)
 @given(st.lists(moments, min_size=1))
 def test_stamps_are_read_as_the_calendar_has_them(moments: list[datetime]) -> None:
     text = "".join(moment.strftime("%Y-%m-%d %H:%M:%S.%f").rjust(26, "0") for moment in moments)
