@@ -65,7 +65,7 @@ foreign-clocks: $(READY) packages programs ## runs whose hosts have other zones 
 
 any-input: $(READY)
 	HYPOTHESIS_PROFILE=nightly TIMES=$(TIMES) $(PY) -m pytest --quiet --numprocesses 4 --durations 12 -m hypothesis \
-	    tests/fuzz tests/unit tests/integration/test_web_clients.py
+	    tests/fuzz tests/unit tests/integration/test_web_requests.py
 
 newest: ## the tests but for style, with the newest that pyproject.toml allows of everything
 	@echo "Preparing $(NEWEST)"

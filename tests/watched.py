@@ -59,6 +59,13 @@ def unpacked(database: Path, name: str = "managerlost-2026.10.26") -> Path:
     return database
 
 
+def with_runinfo(folder: Path) -> Path:
+    """Make it a working folder with a runinfo folder."""
+    (folder / "runinfo").mkdir()
+    unpacked(folder / "runinfo" / "monitoring.db")
+    return folder
+
+
 def emptied(database: Path, name: str = "managerlost-2026.10.26") -> Path:
     """The tables that Parsl makes, without rows."""
     unpacked(database, name)
