@@ -16,9 +16,10 @@ from telling import EPOCH, RUN, Told, as_rows
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TASK, TRY, Row, Table
 from parsl_exporter.metrics.family import Distribution, Value
 from parsl_exporter.metrics.page import Page
+from parsl_exporter.metrics.renderer import Renderer
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
-from parsl_exporter.metrics.snapshot import Drawing, Share
+from parsl_exporter.metrics.snapshot import Snapshot
 from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
@@ -63,7 +64,7 @@ class Reading:
             ),
             failure_reasons=REASONS,
         )
-        self.drawing = Drawing(SOURCE, runs=self.options.runs)
+        self.renderer = Renderer(SOURCE, runs=self.options.runs)
         self._taken: defaultdict[str, dict[int, Row]] = defaultdict(dict)
 
     @property
@@ -126,9 +127,9 @@ class Reading:
 
     def draw(self) -> Page:
         """Publish the model as it is."""
-        runs = self.drawing.runs(self.views(), self.options.series)
-        self.runs.let_go(self.drawing.dropped)
-        return Page([Share(SOURCE, runs, _FACTS, 0.0)])
+        runs = self.renderer.runs(self.views(), self.options.series)
+        self.runs.let_go(self.renderer.dropped)
+        return Page([Snapshot(SOURCE, runs, _FACTS, 0.0)])
 
     def series(self) -> Series:
         """Publish the run families as values, without the detour of a text."""
@@ -194,5 +195,5 @@ _FACTS = SourceFacts(
     rejected={},
     late={},
     series=0,
-    folded=0,
+    overflowed=0,
 )

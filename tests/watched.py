@@ -24,9 +24,10 @@ from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.sums import Buckets
 from parsl_exporter.readers.sqlite.reader import SqliteReader
-from parsl_exporter.source.ingestion import SourceOptions
+from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
-from parsl_exporter.source.source import Clock, Condition, Source
+from parsl_exporter.source.options import SourceOptions
+from parsl_exporter.source.source import Outcome, Source
 
 DATA = Path(__file__).parent / "data"
 NOBODY = 65534
@@ -202,11 +203,11 @@ class Watched:
         return self.poll().poll(2, every=2 * CLOSE_AFTER)
 
     @property
-    def condition(self) -> Condition:
+    def condition(self) -> Outcome:
         return self.source.condition
 
     def page(self) -> str:
-        page = Page([self.source.share]).body(openmetrics=False, gzipped=False).decode()
+        page = Page([self.source.snapshot]).body(openmetrics=False, gzipped=False).decode()
         assert not re.search(r" (NaN|[-+]Inf)$", page, re.MULTILINE), "a value that is no number"
         return page
 

@@ -16,11 +16,12 @@ from pathlib import Path
 from parsl_exporter.base.process import suit_process
 from parsl_exporter.config.load import Overrides, load
 from parsl_exporter.config.settings import Settings, SourceSettings
-from parsl_exporter.daemon.supervisor import options_of
 from parsl_exporter.readers.base import Reader
 from parsl_exporter.readers.sqlite.reader import SqliteReader
+from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
-from parsl_exporter.source.source import Clock, Source
+from parsl_exporter.source.options import options_of
+from parsl_exporter.source.source import Source
 
 ZONES = {"utc": "UTC", "chicago": "America/Chicago", "tokyo": "Asia/Tokyo"}
 """Submit hosts of runs on a server and their zones."""

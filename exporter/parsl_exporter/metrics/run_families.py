@@ -6,7 +6,7 @@ Names and meanings are a public interface; docs/metrics.md is generated from her
 from __future__ import annotations
 
 from parsl_exporter.metrics import run_samples as samples
-from parsl_exporter.metrics.family import Family, Fold, Kind
+from parsl_exporter.metrics.family import Family, Kind, Overflow
 from parsl_exporter.metrics.run_samples import Draw, View
 from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.usage import INVOLUNTARY, READ, SYSTEM, USER, VOLUNTARY, WRITTEN
@@ -17,9 +17,9 @@ _BLOCK = ("executor", "block_id")
 
 
 def _family(
-    name: str, kind: Kind, own: tuple[str, ...], draw: Draw, text: str, fold: Fold = "sum"
+    name: str, kind: Kind, own: tuple[str, ...], draw: Draw, text: str, overflow: Overflow = "sum"
 ) -> Family[View]:
-    return Family(name, kind, text, own, draw, fold)
+    return Family(name, kind, text, own, draw, overflow)
 
 
 RUN_FAMILIES: tuple[Family[View], ...] = (
