@@ -23,7 +23,6 @@ from parsl_exporter.metrics.snapshot import Snapshot
 from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.model.staleness import mark_gone
 from parsl_exporter.model.sums import Buckets
 
 SOURCE = "s"
@@ -110,25 +109,25 @@ class Reading:
     def read_again(self) -> None:
         """Read whole runs again that the model asks for: the tables one by one."""
         for run_id in self.runs.misread_runs():
-            self.runs.abandoned.discard(run_id)
-            self.runs.awakened.discard(run_id)
-            for table in TABLES:
-                rows = [row for _, row in sorted(self._taken[table.name].items()) if row[1] == run_id]
-                self._take(table, rows)
+            with self.runs.taken_whole(run_id):
+                for table in TABLES:
+                    rows = [row for _, row in sorted(self._taken[table.name].items()) if row[1] == run_id]
+                    self._take(table, rows)
 
     def views(self) -> list[View]:
         """The runs as they are to be drawn now."""
-        views = []
         retention = self.options.retention
-        for run in self.runs.runs.values():
-            mark_gone(run, self.clock, retention, None if run.published else self.wall)
-            views.append(View(run, self.options.hidden, self.clock - retention))
-        return views
+        self.runs.sought(self.runs.known_runs())
+        return [
+            View(run, self.options.hidden, self.clock - retention)
+            for run in self.runs.to_show(self.clock, self.wall, retention)
+        ]
 
     def draw(self) -> Page:
         """Publish the model as it is."""
-        runs = self.renderer.runs(self.views(), self.options.series)
-        self.runs.let_go(self.renderer.dropped)
+        views = self.views()
+        runs = self.renderer.runs(views, self.options.series)
+        self.runs.shown([view.run for view in views], self.renderer.dropped)
         return Page([Snapshot(SOURCE, runs, _FACTS, 0.0)])
 
     def series(self) -> Series:

@@ -25,9 +25,10 @@ from parsl_exporter.model.run import Limits
 from parsl_exporter.model.sums import Buckets
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.clock import Clock
+from parsl_exporter.source.health import Outcome
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions
-from parsl_exporter.source.source import Outcome, Source
+from parsl_exporter.source.source import Source
 
 DATA = Path(__file__).parent / "data"
 NOBODY = 65534
@@ -204,10 +205,10 @@ class Watched:
 
     @property
     def condition(self) -> Outcome:
-        return self.source.condition
+        return self.source.published.outcome
 
     def page(self) -> str:
-        page = Page([self.source.snapshot]).body(openmetrics=False, gzipped=False).decode()
+        page = Page([self.source.published.snapshot]).body(openmetrics=False, gzipped=False).decode()
         assert not re.search(r" (NaN|[-+]Inf)$", page, re.MULTILINE), "a value that is no number"
         return page
 

@@ -49,7 +49,7 @@ def poll_cost(path: Path, tasks: int, new: int = _NEW_TASKS) -> float:
 
 def scrape(source: Source) -> None:
     """Print what a scrape costs beside prometheus_client's generate_latest on the same series."""
-    page = Page([source.snapshot])
+    page = Page([source.published.snapshot])
     text = page.body(openmetrics=False, gzipped=False).decode()
     families = list(text_string_to_metric_families(text))
     registry = CollectorRegistry()

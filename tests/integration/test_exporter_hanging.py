@@ -21,7 +21,8 @@ from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.daemon import discovery
 from parsl_exporter.daemon import supervisor as daemons
 from parsl_exporter.daemon.supervisor import Daemon
-from parsl_exporter.readers.batch import Batch, OfRun, Position, in_order_of_texts
+from parsl_exporter.readers.batch import Batch, Position, RunColumns, in_order_of_texts
+from parsl_exporter.readers.pace import BatchSize
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.locks import Baton
 
@@ -173,7 +174,7 @@ class Slow(SqliteReader):
     def __init__(self, path: Path, hands: Hands) -> None:
         super().__init__(path)
         self.hands = hands
-        self._in_columns.at_once, self._in_columns.fewest = 3, 1
+        self._in_columns.size = BatchSize(1, 3)
 
     def first_after(self, table: Table, after: Position) -> Row | None:
         self.hands.go_on(1.0)
@@ -258,7 +259,7 @@ class Faulty(SqliteReader):
         batch = super().read(table, after, skip=skip, in_order=in_order)
         if self.times and table is STATUS and batch.columns:
             self.times -= 1
-            broken_off = OfRun("run-1", cast(Columns, BrokenOff()))
+            broken_off = RunColumns("run-1", cast(Columns, BrokenOff()))
             return batch._replace(columns=[*batch.columns, broken_off])
         return batch
 

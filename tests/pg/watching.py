@@ -61,7 +61,7 @@ class Watch:
     def poll(self) -> str:
         """Poll once; note every counter that fell or went."""
         self.source.poll()
-        page = Page([self.source.snapshot]).body(openmetrics=False, gzipped=False).decode()
+        page = Page([self.source.published.snapshot]).body(openmetrics=False, gzipped=False).decode()
         now = {name: float(value) for name, value in _COUNTER.findall(page)}
         for name, before in self._counters.items():
             if now.get(name, 0.0) < before - 1e-9:
@@ -97,12 +97,12 @@ class Watch:
     @property
     def condition(self) -> str:
         """What a person is told."""
-        return " ".join(self.source.condition)
+        return " ".join(self.source.published.outcome)
 
     @property
     def up(self) -> bool:
         """Whether the last poll succeeded."""
-        return self.source.condition.state == "up"
+        return self.source.published.outcome.state == "up"
 
 
 @contextmanager

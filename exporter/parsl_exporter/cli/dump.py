@@ -40,7 +40,7 @@ def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Cl
         which += " other runs are" if runs.others and runs.runs else " runs are"
         newest = ", ".join(there[-_NAMED:][::-1]) or "none"
         raise NoSuchRun(f"{reader.database} has no run {', '.join(missing)}; {which} {newest}")
-    return Page([source.snapshot]).body(openmetrics=openmetrics, gzipped=False)
+    return Page([source.published.snapshot]).body(openmetrics=openmetrics, gzipped=False)
 
 
 def writable(output: Path) -> Path:

@@ -257,7 +257,7 @@ class Daemon:
                 self._faults.failed(source, f"polling failed: {error!r}; trying on", source=source.name)
             else:
                 self._faults.ended(source, source=source.name)
-            self._count_series(source, source.series)
+            self._count_series(source, source.published.series)
             self._dirty.set()
             stop.wait(again or max(self._settings.poll_interval, len(self._workers) / _POLLS_A_SECOND))
         source.close()
@@ -305,7 +305,9 @@ class Daemon:
             reload_success_time=self._reload_time,
         )
         process = Rendered((), [list(family.draw(facts)) for family in PROCESS_FAMILIES], None)
-        return Page([w.source.snapshot for w in list(self._workers.values())], process, self._others_text)
+        return Page(
+            [w.source.published.snapshot for w in list(self._workers.values())], process, self._others_text
+        )
 
     def _others_text(self, openmetrics: bool) -> bytes:
         if not openmetrics:
@@ -332,7 +334,7 @@ class Daemon:
         if not waiting:
             return False, "putting the page together"
         one = waiting[0]
-        return False, f"{len(waiting)} sources not read yet; {one.name}: {one.condition.message}"
+        return False, f"{len(waiting)} sources not read yet; {one.name}: {one.published.outcome.message}"
 
     def _untried(self) -> list[Source] | None:
         """The sources of the start that have neither caught up nor failed yet; None before those are known."""
@@ -346,8 +348,9 @@ class Daemon:
         """Give each source's condition for the landing page."""
         with self._changing:
             sources = [w.source for w in self._workers.values()]
-        return [Condition(s.name, s.condition.state, s.condition.message, f"{s.rows:,}") for s in sources]
+        seen = [(source.name, source.published) for source in sources]
+        return [Condition(name, *published.outcome, f"{published.rows:,}") for name, published in seen]
 
 
 def _tried(source: Source) -> bool:
-    return source.ready or source.attempted
+    return source.published.ready or source.published.tried

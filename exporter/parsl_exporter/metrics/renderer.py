@@ -81,8 +81,6 @@ class Renderer:
                 run.info.begin_us / MICROSECONDS if run.info is not None and self._with_created else None
             )
             drawn = self._drawn[run.run_id] = Rendered((self._source, run.run_id), samples, created)
-            run.changed = False
-        run.published = True
         return drawn
 
     def _forget(self, known: set[str]) -> None:

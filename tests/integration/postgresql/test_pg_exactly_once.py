@@ -114,7 +114,7 @@ def test_a_row_in_an_old_page_is_found_although_nothing_is_written_after_it(
         for _ in range(10):
             now += SWEEP / 2
             watch.poll()
-        before = watch.source.rows
+        before = watch.source.published.rows
         server.execute("holes", rows.format(run) + " FROM generate_series(30000, 30000) n")
         assert server.ask("holes", "SELECT ctid < '(100,0)' FROM status WHERE task_id = 30000")
 
@@ -122,7 +122,7 @@ def test_a_row_in_an_old_page_is_found_although_nothing_is_written_after_it(
             now += step
             watch.poll()
 
-        assert watch.source.rows == before + 1
+        assert watch.source.published.rows == before + 1
 
 
 def test_a_quiet_server_is_left_alone_soon_after_it_was_read_anew(server: Server) -> None:

@@ -141,9 +141,9 @@ def test_a_first_read_that_is_interrupted_goes_on_or_begins_anew(
     reads = before_reads(monkeypatch, interrupt)
     with watching(server.url(database, "reader")) as watch:
         watch.poll()
-        assert not watch.source.ready
+        assert not watch.source.published.ready
         watch.poll()
-        assert watch.source.ready
+        assert watch.source.published.ready
         assert reads[table] > 3
         assert (asked["tasks"], asked["tries"]) == (0, 0)
         assert settle(watch, server, database, tmp_path / "twin.db", 20) == []
@@ -179,4 +179,4 @@ def test_a_server_that_is_too_slow_for_so_many_pages_is_asked_for_fewer(
     with watching(server.url("slow", "reader")) as watch:
         watch.poll()
         assert "timeout" in watch.condition
-        watch.wait(lambda: watch.source.ready, 60)
+        watch.wait(lambda: watch.source.published.ready, 60)

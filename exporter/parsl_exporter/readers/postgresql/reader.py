@@ -23,6 +23,7 @@ from parsl_exporter.base.redaction import public
 from parsl_exporter.base.shard import WHOLE, Shard
 from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 from parsl_exporter.readers.batch import START, Batch, InOrder, Position, RunColumns, in_order_of_texts
+from parsl_exporter.readers.pace import BatchSize
 from parsl_exporter.readers.postgresql import statements
 from parsl_exporter.readers.postgresql.catalog import APPENDED, Catalog
 from parsl_exporter.readers.postgresql.columns import Found, PostgresColumns
@@ -82,6 +83,7 @@ class PostgresReader:
     ) -> None:
         self.database = public(url)
         self._session = Session(url, self.database, monotonic=monotonic)
+        self.read_times = self._session.read_times
         self._catalog = Catalog(self._session, self.database)
         self._ours = shard.condition("s.run_id")
         self._sweep = sweep
@@ -91,29 +93,11 @@ class PostgresReader:
         self._given: dict[str, _Given] = {}
         self._given_workflows: dict[str, tuple[bytes, str]] = {}
         self._columns = PostgresColumns(self._session, self._catalog, self._ours)
-        self._pages = _PAGES
+        self._pages = BatchSize(_FEWEST_PAGES, _PAGES)
         self._serial = 0
         self._snapshot = ""
         self._swept_at: dict[str, int] = {}
         self._workflow_sweeps = 0
-
-    @property
-    def longest(self) -> float:
-        """Seconds of the longest read since it was last set to 0."""
-        return self._session.longest
-
-    @longest.setter
-    def longest(self, seconds: float) -> None:
-        self._session.longest = seconds
-
-    @property
-    def read_seconds(self) -> float:
-        """Seconds of all reads."""
-        return self._session.read_seconds
-
-    @read_seconds.setter
-    def read_seconds(self, seconds: float) -> None:
-        self._session.read_seconds = seconds
 
     # --- the database ---------------------------------------------------------------------------------------
 
@@ -188,7 +172,7 @@ class PostgresReader:
             if heap.any_from(size):
                 raise SourceReplaced(f"{self.database}: rows of {table.name} are gone; reading it anew")
             heap.shrink(size)
-        visit = heap.visit(size, self._monotonic(), self._pages)
+        visit = heap.visit(size, self._monotonic(), self._pages.now)
         found = self._find(table, visit.ranges, skip, in_order)
         position = self._position(after.rowid + len(found.places.at))
         self._given[table.name] = _Given(position, visit, found.places)
@@ -197,7 +181,7 @@ class PostgresReader:
     def _scan(self, table: Table, after: Position, skip: Collection[str], in_order: InOrder) -> Batch:
         """Give the task or try rows that were there at the first call, page by page, and then no more."""
         scan = _Scan(0, self._catalog.pages(table)) if after.identity is None else after.identity[1]
-        end = min(scan.end, scan.page + self._pages)
+        end = min(scan.end, scan.page + self._pages.now)
         ranges = [(Place(scan.page, 1), Place(end, 0))] if end > scan.page else []
         found = self._find(table, ranges, skip, in_order)
         position = self._position(after.rowid + len(found.places.at), scan._replace(page=end))
@@ -211,9 +195,9 @@ class PostgresReader:
             found = self._columns.read(table, ranges, list(skip), in_order)
         except SourceFault as fault:
             if fault.reason == FaultReason.TIMEOUT:
-                self._pages = max(_FEWEST_PAGES, self._pages // 4)
+                self._pages.scale(1 / 4)
             raise
-        self._pages = min(_PAGES, self._pages + self._pages // 8)
+        self._pages.scale(9 / 8)
         return found
 
     def _heap(self, table: Table, upto: Position) -> Heap:
