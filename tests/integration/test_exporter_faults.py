@@ -25,7 +25,7 @@ from watched import Log, execute, unpacked
 
 from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.daemon import supervisor as daemons
-from parsl_exporter.daemon.supervisor import Daemon
+from parsl_exporter.daemon.daemon import Daemon
 
 FOREVER = "3650d"
 

@@ -20,7 +20,7 @@ from parsl_exporter.base.tables import STATUS, Row, Table
 from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.daemon import discovery
 from parsl_exporter.daemon import supervisor as daemons
-from parsl_exporter.daemon.supervisor import Daemon
+from parsl_exporter.daemon.daemon import Daemon
 from parsl_exporter.readers.batch import Batch, Position, RunColumns, in_order_of_texts
 from parsl_exporter.readers.pace import BatchSize
 from parsl_exporter.readers.sqlite.reader import SqliteReader
@@ -205,8 +205,8 @@ def test_the_page_is_not_late_for_having_waited_for_others(folder: Path) -> None
     )
     with running(settings) as daemon:
         until("ready", lambda: daemon.ready()[0])
-        with daemon._baton:
-            daemon._dirty.set()
+        with daemon._publisher._baton:
+            daemon._publisher.changed.set()
             time.sleep(1)
         begin = time.monotonic()
         insert(path, [status(0, "pending", 1)])

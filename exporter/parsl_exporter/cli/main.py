@@ -204,7 +204,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
-    from parsl_exporter.daemon.supervisor import Daemon
+    from parsl_exporter.daemon.daemon import Daemon
     from parsl_exporter.web import Server
 
     logs.configure(options.log_level, options.log_format, sys.stderr)
