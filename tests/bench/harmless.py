@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from first_read import source_of
+from once import source_of
 
 _WORKFLOW = """
 import sys, time

@@ -206,7 +206,7 @@ def test_the_page_is_not_late_for_having_waited_for_others(folder: Path) -> None
     with running(settings) as daemon:
         until("ready", lambda: daemon.ready()[0])
         with daemon._publisher._baton:
-            daemon._publisher.changed.set()
+            daemon._changed.set()
             time.sleep(1)
         begin = time.monotonic()
         insert(path, [status(0, "pending", 1)])

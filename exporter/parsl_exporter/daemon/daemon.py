@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable
 
 from parsl_exporter.base.logs import event
 from parsl_exporter.base.release import REVISION, VERSION
@@ -14,7 +15,6 @@ from parsl_exporter.daemon.supervisor import Supervisor
 from parsl_exporter.metrics.source_families import ProcessFacts
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
-from parsl_exporter.web import Condition
 
 _PATIENCE_AT_END = 0.5
 
@@ -29,25 +29,22 @@ class Daemon:
 
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
+        self._changed = threading.Event()
         baton = Baton()
         self._supervisor = Supervisor(settings, baton=baton, clock=self._clock, changed=self._changed)
-        self._publisher = Publisher(
-            ProcessFacts(
-                version=VERSION,
-                revision=REVISION,
-                pythonversion=platform.python_version(),
-                reload_successful=True,
-                reload_success_time=self._clock.wall(),
-            ),
-            snapshots=lambda: [source.published.snapshot for source in self._supervisor.sources()],
-            all_tried=lambda: self._supervisor.untried() == [],
-            poll_interval=lambda: self._supervisor.settings.poll_interval,
-            baton=baton,
-            clock=self._clock,
+        facts = ProcessFacts(
+            version=VERSION,
+            revision=REVISION,
+            pythonversion=platform.python_version(),
+            reload_successful=True,
+            reload_success_time=self._clock.wall(),
         )
-
-    def _changed(self) -> None:
-        self._publisher.changed.set()
+        self._publisher = Publisher(
+            facts, self._supervisor, baton=baton, clock=self._clock, changed=self._changed
+        )
+        self.page = self._publisher.page
+        self.ready = self._publisher.ready
+        self.conditions = self._supervisor.conditions
 
     def start(self) -> None:
         """Begin to read."""
@@ -77,27 +74,4 @@ class Daemon:
             facts = facts._replace(reload_successful=True, reload_success_time=self._clock.wall())
         finally:
             self._publisher.facts = facts
-            self._changed()
-
-    # --- what the web side asks for -------------------------------------------------------------------------
-
-    def page(self, *, openmetrics: bool, names: frozenset[str], gzipped: bool) -> bytes:
-        """Give the published page, or of it the families of these sample names."""
-        return self._publisher.page(openmetrics=openmetrics, names=names, gzipped=gzipped)
-
-    def ready(self) -> tuple[bool, str]:
-        """Say whether the page holds every source of the start, caught up or failed once; if not, what is missing."""
-        if self._publisher.ready:
-            return True, "ready"
-        waiting = self._supervisor.untried()
-        if waiting is None:
-            return False, "looking for databases"
-        if not waiting:
-            return False, "putting the page together"
-        one = waiting[0]
-        return False, f"{len(waiting)} sources not read yet; {one.name}: {one.published.outcome.message}"
-
-    def conditions(self) -> Sequence[Condition]:
-        """Give each source's condition for the landing page."""
-        seen = [(source.name, source.published) for source in self._supervisor.sources()]
-        return [Condition(name, *published.outcome, f"{published.rows:,}") for name, published in seen]
+            self._changed.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions, options_of
 from parsl_exporter.source.source import Source
+from parsl_exporter.web import Condition
 
 _DISCOVER_EVERY = 5.0
 _POLLS_A_SECOND = 500
@@ -28,12 +29,11 @@ _log = logging.getLogger(__name__)
 
 
 class _Worker(NamedTuple):
-    """A source, the thread that polls it, and how to end that."""
+    """A source, the thread that polls it, and how to end that. `how` it is read: else it is another worker's."""
 
     source: Source
     found: Found
-    options: SourceOptions
-    shard: Shard
+    how: tuple[object, SourceOptions, Shard]
     thread: threading.Thread
     stop: threading.Event
 
@@ -41,13 +41,11 @@ class _Worker(NamedTuple):
 class Supervisor:
     """Looks for databases in a thread of its own; starts a worker for each that is new, ends those of others.
 
-    `changed` is called whenever a source may show otherwise, from any thread. `settings` are in force until `reload`
+    `changed` is set whenever a source may show otherwise. `settings` are in force until `reload`
     gives others.
     """
 
-    def __init__(
-        self, settings: Settings, *, baton: Baton, clock: Clock, changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, *, baton: Baton, clock: Clock, changed: threading.Event) -> None:
         self.settings = settings
         self._baton = baton
         self._clock = clock
@@ -95,6 +93,11 @@ class Supervisor:
             return None
         seen = [(name, w.source, w.source.published) for name, w in self._workers.items()]
         return [s for name, s, now in seen if name in first and not (now.ready or now.tried)]
+
+    def conditions(self) -> Sequence[Condition]:
+        """Give each source's condition for the landing page."""
+        seen = [(source.name, source.published) for source in self.sources()]
+        return [Condition(name, *published.outcome, f"{published.rows:,}") for name, published in seen]
 
     # --- which sources there are ----------------------------------------------------------------------------
 
@@ -174,7 +177,7 @@ class Supervisor:
                     if found_now is None and not elsewhere and not self._gone_for_good(name, worker):
                         continue
                     self._unmatched.pop(name, None)
-                    if found_now is None or elsewhere or not self._same(worker, found_now):
+                    if found_now is None or elsewhere or worker.how != self._how(found_now):
                         worker.stop.set()
                         del workers[name]
                         self._files.pop(name, None)
@@ -187,7 +190,7 @@ class Supervisor:
                 self._workers = workers
             if self._first is None:
                 self._first = frozenset(workers)
-        self._changed()
+        self._changed.set()
 
     def _gone_for_good(self, name: str, worker: _Worker) -> bool:
         """Say whether a source that nothing stands for any more is to end: a glob's match may come back."""
@@ -196,20 +199,15 @@ class Supervisor:
         now = self._clock.steady()
         return now - self._unmatched.setdefault(name, now) > self.settings.retention
 
-    def _same(self, worker: _Worker, found: Found) -> bool:
+    def _how(self, found: Found) -> tuple[object, SourceOptions, Shard]:
         options = options_of(self.settings, found.settings, found.name)
-        return (worker.found.database, worker.options, worker.shard) == (
-            found.database,
-            options,
-            self.settings.shard,
-        )
+        return found.database, options, self.settings.shard
 
     # --- workers --------------------------------------------------------------------------------------------
 
     def _hire(self, found: Found) -> _Worker:
         stop = threading.Event()
-        options = options_of(self.settings, found.settings, found.name)
-        shard = self.settings.shard
+        how = _, options, shard = self._how(found)
         source = Source(
             open_reader(found, shard, close_after=self.settings.close_after),
             options,
@@ -223,7 +221,7 @@ class Supervisor:
             target=self._work, args=(source, stop), name=f"source {found.name}", daemon=True
         )
         thread.start()
-        return _Worker(source, found, options, shard, thread, stop)
+        return _Worker(source, found, how, thread, stop)
 
     def _work(self, source: Source, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -235,7 +233,7 @@ class Supervisor:
             else:
                 self._faults.ended(source, source=source.name)
             self._count_series(source, source.published.series)
-            self._changed()
+            self._changed.set()
             stop.wait(again or max(self.settings.poll_interval, len(self._workers) / _POLLS_A_SECOND))
         source.close()
         self._count_series(source, 0)

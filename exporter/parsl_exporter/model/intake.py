@@ -197,13 +197,8 @@ def take_node(runs: Taking, stamps: Stamps, rows: Sequence[Row], now: float) -> 
     for row in rows:
         place, run_id, uid, hostname, _, cpus, memory, active, workers, _, stamp, heartbeat = row
         try:
-            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
-            if heartbeat is None:
-                beat_us = us
-            elif len(heartbeat) == 26:
-                beat_us = stamps[heartbeat[:19]] + int(heartbeat[20:])
-            else:
-                beat_us = stamps.marked(heartbeat)
+            us = _us(stamps, stamp)
+            beat_us = us if heartbeat is None else _us(stamps, heartbeat)
             finite = -TOO_MUCH < cpus + memory + active + workers < TOO_MUCH
         except (ValueError, TypeError):
             if _readings(runs, stamps, NODE, row, stamp) is None:
@@ -251,6 +246,11 @@ def take_node(runs: Taking, stamps: Stamps, rows: Sequence[Row], now: float) -> 
         manager = _take_manager(runs, row, us, beat_us, newest[key], now)
         if manager is not None and key in active_rows:
             manager.take_active(*active_rows[key])
+
+
+def _us(stamps: Stamps, stamp: str) -> int:
+    """What `Stamps.marked` gives, quickly for a stamp as Parsl writes it; less than 0 for one that came twice."""
+    return stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
 
 
 def _take_manager(

@@ -16,7 +16,6 @@ from parsl_exporter.readers.base import Reader
 from parsl_exporter.source.nothing_shown import nothing_shown
 from parsl_exporter.source.options import SourceOptions
 from parsl_exporter.source.reading import Reading
-from parsl_exporter.source.turns import ReaderInTurn
 
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""
@@ -98,7 +97,7 @@ class _FirstRead:
         return not parts
 
 
-def recent_writers(reader: Reader | ReaderInTurn, options: SourceOptions, wall: float) -> set[str]:
+def recent_writers(reader: Reader, options: SourceOptions, wall: float) -> set[str]:
     """Give the runs that have written lately enough to be no abandoned ones at `wall`, and maybe some others."""
     since = datetime.fromtimestamp(wall - options.limits.abandon_after, options.zone)
     since -= _ZONES_APART if options.run_zones or options.worker_zones else _REPEATED
@@ -108,9 +107,7 @@ def recent_writers(reader: Reader | ReaderInTurn, options: SourceOptions, wall: 
     return writers
 
 
-def skip_past(
-    reader: Reader | ReaderInTurn, runs: Runs, options: SourceOptions, wall: float
-) -> frozenset[str]:
+def skip_past(reader: Reader, runs: Runs, options: SourceOptions, wall: float) -> frozenset[str]:
     """Leave out the runs that are past their time, of those whose workflow rows were taken: give their ids.
 
     Their rows need not be read.

@@ -19,7 +19,7 @@ from parsl_exporter.readers.batch import START, Batch, Position, RunColumns
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions
-from parsl_exporter.source.turns import ReaderInTurn, StepsInTurn
+from parsl_exporter.source.turns import in_turn
 
 _ASKED_AT_ONCE = 500
 """Tries whose rows are read again in one transaction."""
@@ -57,7 +57,8 @@ class _Taken(NamedTuple):
 class Reading:
     """Reads rows into a model of its own. `rows_read` is counted up by table; `backlog` is rows not read yet.
 
-    Every method may raise what a reader raises; called again, each goes on where it was.
+    `steps` are those of `runs` that take long, each in turn. Every method may raise what a reader raises; called again,
+    each goes on where it was.
     """
 
     def __init__(
@@ -70,13 +71,13 @@ class Reading:
         rows_read: Counter[str],
         stopping: Callable[[], bool],
     ) -> None:
-        self.reader = ReaderInTurn(reader, baton)
+        self.reader = reader if reader.remote else in_turn(reader, baton)
         self.options = options
         self.steady = clock.steady
         self.wall = clock.wall
         self.stopping = stopping
         self.runs = model_of(options, keyed=reader.keyed)
-        self.steps = StepsInTurn(self.runs, baton)
+        self.steps = in_turn(self.runs, baton)
         self.positions: dict[str, Position] = {table.name: START for table in TABLES}
         self.backlog: dict[str, int] = {}
         self._rows_read = rows_read

@@ -6,6 +6,7 @@ Nothing of a run is published before the source has caught up once.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.nothing_shown import nothing_shown
 from parsl_exporter.source.options import SourceOptions
 from parsl_exporter.source.patience import LOCKED_PATIENCE, RETRY_LOCKED, insist, locked
+from parsl_exporter.source.reading import Reading
 from parsl_exporter.source.reports import Reports
 from parsl_exporter.source.showing import Showing
 
@@ -71,7 +73,12 @@ class Source:
         self._started = started
         self._series_left = series_left
         self._health = Health(options.name, clock)
-        self._ingestion = Ingestion(reader, options, baton=baton, clock=clock, stopping=stopping)
+        self._rows_read: Counter[str] = Counter()
+        self._ingestion = Ingestion(
+            lambda: Reading(
+                reader, options, baton=baton, clock=clock, rows_read=self._rows_read, stopping=stopping
+            )
+        )
         self._showing = Showing(options, clock, baton)
         self._reports = Reports(options.name)
         self._unexpected = ""
@@ -126,7 +133,7 @@ class Source:
         return self._ingestion.runs
 
     def _rows(self) -> int:
-        return sum(self._ingestion.rows_read.values())
+        return sum(self._rows_read.values())
 
     # --- how a poll ends ------------------------------------------------------------------------------------
 
@@ -229,7 +236,7 @@ class Source:
             last_success=health.last_success,
             poll_duration=self._poll_duration,
             longest_read=self._longest_read,
-            rows_read=dict(ingestion.rows_read),
+            rows_read=dict(self._rows_read),
             backlog=dict(ingestion.reading.backlog),
             errors=dict(health.errors),
             rejected=counts.rejected,
