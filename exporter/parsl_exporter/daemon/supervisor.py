@@ -130,13 +130,8 @@ class Supervisor:
                 clashes.add((found.name, found.shown))
         twice = {(one.first.name, one.found.name) for one in again if one.first is wanted.get(one.first.name)}
         for first, second in sorted(twice - self._twice):
-            event(
-                _log,
-                logging.INFO,
-                "one file is named twice: it is read once, as the first",
-                source=first,
-                again=second,
-            )
+            event(_log, logging.INFO, "one file is named twice: it is read once, as the first",
+                  source=first, again=second)  # fmt: skip
         self._twice = twice
         for name, second in sorted(clashes - self._clashes):
             event(_log, logging.WARNING, "two databases of one name: the second is not read; give it another name",

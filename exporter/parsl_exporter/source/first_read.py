@@ -51,15 +51,8 @@ def read_first(reading: Reading, *, show: Callable[[], None]) -> bool:
     seconds = round(reading.steady() - begin, 3)
     why = nothing_shown(runs, reading.options.limits)
     note = {} if why is None else {"note": why}
-    event(
-        _log,
-        logging.INFO,
-        "caught up",
-        source=reading.options.name,
-        runs=len(runs.runs),
-        seconds=seconds,
-        **note,
-    )
+    about = {"source": reading.options.name, "runs": len(runs.runs), "seconds": seconds}
+    event(_log, logging.INFO, "caught up", **about, **note)
     return True
 
 

@@ -224,10 +224,4 @@ class Reading:
                     self._take(table, batch)
                     self._name()
                     after, more = batch.position.rowid, batch.more
-        event(
-            _log,
-            logging.INFO,
-            f"a run is read again: {why}",
-            source=self.options.name,
-            run_id=run_id,
-        )
+        event(_log, logging.INFO, f"a run is read again: {why}", source=self.options.name, run_id=run_id)
