@@ -46,7 +46,7 @@ def test_a_real_run_without_a_workflow_row(folder: Path) -> None:
     ] == []
 
 
-def test_a_workflow_row_that_comes_late_gives_the_names(folder: Path, log: Log) -> None:
+def test_a_workflow_row_that_comes_late_gives_the_names(folder: Path) -> None:
     path = write(folder / "a.db", ORPHAN)
     watched = Watched(path).poll()
     insert(path, [workflow(completed=5)])
@@ -121,7 +121,7 @@ def test_a_run_whose_workflow_row_could_not_be_asked_for_yet_has_no_name_instead
 @pytest.mark.parametrize("zone", ["local", "UTC", "America/Chicago", "Asia/Tokyo"])
 @pytest.mark.parametrize("written", ["9999-12-31 23:59:59.999999", "9999-12-31 23:59:59"])
 def test_a_stamp_at_the_end_of_the_calendar_is_refused_and_all_else_is_read(
-    folder: Path, log: Log, zone: str, written: str
+    folder: Path, zone: str, written: str
 ) -> None:
     odd = [status(0, "launched", 2), sample(0, 3), node("m", 4), block("0", "RUNNING", 5)]
     path = write(folder / "a.db", [workflow(), *ORPHAN, *(_stamped(one, written) for one in odd)])
@@ -134,7 +134,7 @@ def test_a_stamp_at_the_end_of_the_calendar_is_refused_and_all_else_is_read(
 
 @pytest.mark.parametrize("written", ["1970-01-01 05:00:00.000000", "1970-01-01 05:00:00"])
 def test_a_stamp_that_is_none_since_1970_in_a_zone_of_the_source_is_refused(
-    folder: Path, log: Log, written: str
+    folder: Path, written: str
 ) -> None:
     """What a host's clock tells that was never set."""
     odd = [_stamped(status(0, "running", 2), written), _stamped(sample(0, 3), written)]
