@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import timezone, tzinfo
 from typing import NamedTuple
 
-from oracle import BYTES, SECONDS, Histogram, Series
+from oracle import BYTES, SECONDS, Histogram, Series, Summary
 from oracle.page import Sheet
 from telling import EPOCH, RUN, Told, as_rows
 
@@ -21,10 +21,11 @@ from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.snapshot import Snapshot
 from parsl_exporter.metrics.source_families import SourceFacts
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
+from parsl_exporter.model.sketch import QUANTILES, Sketch
 from parsl_exporter.model.staleness import mark_gone
-from parsl_exporter.model.sums import Buckets
 
 SOURCE = "s"
 FOREVER = 1e15
@@ -173,7 +174,9 @@ def finished(story: Iterable[Told], options: Options | None = None) -> Reading:
     return Reading(options).poll(as_rows(story), first=True)
 
 
-def _plain(value: Value) -> float | Histogram:
+def _plain(value: Value) -> float | Histogram | Summary:
+    if isinstance(value, Sketch):
+        return Summary(tuple(zip(QUANTILES, value.quantiles, strict=True)))
     if not isinstance(value, Distribution):
         return float(value)
     bounds = (*value.bounds, math.inf)

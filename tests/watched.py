@@ -21,8 +21,8 @@ from oracle.page import LAST_ROW
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
@@ -37,8 +37,11 @@ SOURCE = "s"
 REASONS = Settings().failure_reasons
 COUNTERS = [family.name for family in RUN_FAMILIES if family.kind == "counter"]
 HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind == "histogram"]
+SUMMARIES = [family.name for family in RUN_FAMILIES if family.kind == "summary"]
 NOT_HISTOGRAMS = [
-    family.name for family in RUN_FAMILIES if family.kind != "histogram" and family.name != LAST_ROW
+    family.name
+    for family in RUN_FAMILIES
+    if family.kind not in ("histogram", "summary") and family.name != LAST_ROW
 ]
 """What rows tell whatever their order; when they came is for the exporter's own clock (`LAST_ROW`)."""
 PARSL_TABLES = ("workflow", "task", "try", "status", "resource", "block", "node")

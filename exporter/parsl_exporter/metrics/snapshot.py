@@ -9,6 +9,7 @@ from typing import Any
 from parsl_exporter.metrics.exposition import lines
 from parsl_exporter.metrics.family import Distribution, Family, Sample, Value
 from parsl_exporter.metrics.source_families import SOURCE_FAMILIES, SourceFacts
+from parsl_exporter.model.sketch import Sketch
 
 
 class Rendered:
@@ -20,7 +21,7 @@ class Rendered:
         self, shared: tuple[str, ...], samples: Sequence[Sequence[Sample]], created: float | None
     ) -> None:
         self.samples = samples
-        self.series = sum(_series(value) for of_family in samples for _, value in of_family)
+        self.series = sum(len(f) * _series(f[0][1]) for f in samples if f)  # alike within a family
         self._shared = shared
         self._created = created
         self._texts: dict[bool, list[str]] = {}
@@ -58,4 +59,6 @@ class Snapshot:
 
 
 def _series(value: Value) -> int:
-    return len(value.counts) + 2 if isinstance(value, Distribution) else 1
+    if isinstance(value, Distribution):
+        return len(value.counts) + 2
+    return len(value.quantiles) if isinstance(value, Sketch) else 1

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from parsl_exporter.config.settings import Settings, SourceSettings
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
-from parsl_exporter.model.sums import Buckets
 
 
 class SourceOptions(NamedTuple):

@@ -19,8 +19,8 @@ from parsl_exporter.base.errors import NoSuchRun
 from parsl_exporter.cli.dump import dump, write
 from parsl_exporter.metrics.families import FAMILIES
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.options import SourceOptions
