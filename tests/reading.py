@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from datetime import timezone, tzinfo
 from typing import NamedTuple
 
-from oracle import BYTES, SECONDS, Histogram, Series
+from oracle import BYTES, SECONDS, Histogram, Series, Summary
 from oracle.page import Sheet
 from telling import EPOCH, RUN, Told, as_rows
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TASK, TRY, Row, Table
 from parsl_exporter.metrics.family import Distribution, Value
 from parsl_exporter.metrics.page import Page
@@ -21,9 +22,10 @@ from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.snapshot import Snapshot
 from parsl_exporter.metrics.source_families import SourceFacts
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.model.sums import Buckets
+from parsl_exporter.model.sketch import QUANTILES, Sketch
 
 SOURCE = "s"
 FOREVER = 1e15
@@ -149,7 +151,7 @@ class Reading:
         """
         found = []
         for family in families:
-            chosen = self.draw().selection(frozenset({family}), openmetrics=False, gzipped=False).decode()
+            chosen = self.draw().selection(frozenset({family}), Format.TEXT).decode()
             for line in chosen.split("\n"):
                 if not line or line.startswith("#") or "_bucket{" in line:
                     continue
@@ -172,7 +174,9 @@ def finished(story: Iterable[Told], options: Options | None = None) -> Reading:
     return Reading(options).poll(as_rows(story), first=True)
 
 
-def _plain(value: Value) -> float | Histogram:
+def _plain(value: Value) -> float | Histogram | Summary:
+    if isinstance(value, Sketch):
+        return Summary(tuple(zip(QUANTILES, value.quantiles, strict=True)))
     if not isinstance(value, Distribution):
         return float(value)
     bounds = (*value.bounds, math.inf)

@@ -18,11 +18,12 @@ from zoneinfo import ZoneInfo
 from oracle import BYTES, SECONDS, Series, differences, expected, parse
 from oracle.page import LAST_ROW
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.health import Outcome
@@ -38,8 +39,11 @@ SOURCE = "s"
 REASONS = Settings().failure_reasons
 COUNTERS = [family.name for family in RUN_FAMILIES if family.kind == "counter"]
 HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind == "histogram"]
+SUMMARIES = [family.name for family in RUN_FAMILIES if family.kind == "summary"]
 NOT_HISTOGRAMS = [
-    family.name for family in RUN_FAMILIES if family.kind != "histogram" and family.name != LAST_ROW
+    family.name
+    for family in RUN_FAMILIES
+    if family.kind not in ("histogram", "summary") and family.name != LAST_ROW
 ]
 """What rows tell whatever their order; when they came is for the exporter's own clock (`LAST_ROW`)."""
 PARSL_TABLES = ("workflow", "task", "try", "status", "resource", "block", "node")
@@ -208,7 +212,7 @@ class Watched:
         return self.source.published.outcome
 
     def page(self) -> str:
-        page = Page([self.source.published.snapshot]).body(openmetrics=False, gzipped=False).decode()
+        page = Page([self.source.published.snapshot]).body(Format.TEXT).decode()
         assert not re.search(r" (NaN|[-+]Inf)$", page, re.MULTILINE), "a value that is no number"
         return page
 

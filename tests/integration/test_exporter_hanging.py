@@ -16,6 +16,7 @@ from telling import EPOCH, attempt, block, insert, stamp, status, task, workflow
 from watched import Hands, Log, Watched, execute, unpacked
 
 from parsl_exporter.base.columns import Columns
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.tables import STATUS, Row, Table
 from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.daemon import discovery
@@ -213,7 +214,7 @@ def test_the_page_is_not_late_for_having_waited_for_others(folder: Path) -> None
         names = frozenset({"parsl_tasks"})
         until(
             "shown",
-            lambda: b'state="pending"} 1' in daemon.page(openmetrics=False, names=names, gzipped=False),
+            lambda: b'state="pending"} 1' in daemon.page(Format.TEXT, names=names, gzipped=False),
         )
         assert time.monotonic() - begin < 8
 
@@ -236,7 +237,7 @@ def test_the_exporter_ends_though_a_folder_hangs(folder: Path) -> None:
     assert blocked.wait(10)
     assert daemon.ready() == (False, "looking for databases")
     assert daemon.conditions() == []
-    assert b"parsl_exporter_build_info" in daemon.page(openmetrics=False, names=frozenset(), gzipped=False)
+    assert b"parsl_exporter_build_info" in daemon.page(Format.TEXT, names=frozenset(), gzipped=False)
     begin = time.monotonic()
     daemon.stop()
     assert time.monotonic() - begin < 2

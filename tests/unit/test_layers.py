@@ -35,7 +35,7 @@ LIBRARIES = {
     "base": {"numpy", "sqlalchemy"},
     "config": {"yaml", "sqlalchemy"},
     "model": {"numpy"},
-    "metrics": {"prometheus_client"},
+    "metrics": {"google", "prometheus_client"},
     "readers": {"numpy", "sqlalchemy", "psycopg"},
     "web": {"uvicorn", "bcrypt"},
     "source": set[str](),

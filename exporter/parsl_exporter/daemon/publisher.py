@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-from prometheus_client.exposition import generate_latest as write_text
-from prometheus_client.openmetrics.exposition import generate_latest as write_openmetrics
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.logs import RepeatedFault
 from parsl_exporter.daemon.supervisor import Supervisor
+from parsl_exporter.metrics.collected import collected
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.snapshot import Rendered
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, ProcessFacts
@@ -49,11 +50,12 @@ class Publisher:
         self._changed = changed
         self._ready = False
         self._stop = threading.Event()
-        self._wanted: dict[tuple[bool, bool], float] = {}
+        self._wanted: dict[tuple[Format, bool], float] = {}
         self._faults = RepeatedFault(_log, clock.steady)
-        self._others = CollectorRegistry()
-        ProcessCollector(registry=self._others)
-        PlatformCollector(registry=self._others)
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self._others = partial(collected, registry)
         self._page = self._put_together()
         self.thread = threading.Thread(target=self._publish, name="publisher", daemon=True)
 
@@ -62,12 +64,12 @@ class Publisher:
         self._stop.set()
         self._changed.set()
 
-    def page(self, *, openmetrics: bool, names: frozenset[str], gzipped: bool) -> bytes:
+    def page(self, format: Format, *, names: frozenset[str], gzipped: bool) -> bytes:
         """Give the published page, or of it the families of these sample names."""
         if names:
-            return self._page.selection(names, openmetrics=openmetrics, gzipped=gzipped)
-        self._wanted[openmetrics, gzipped] = self._clock.steady()
-        return self._page.body(openmetrics=openmetrics, gzipped=gzipped)
+            return self._page.selection(names, format, gzipped=gzipped)
+        self._wanted[format, gzipped] = self._clock.steady()
+        return self._page.body(format, gzipped=gzipped)
 
     def ready(self) -> tuple[bool, str]:
         """Say whether the page holds every source of the start, caught up or failed once; if not, what is missing."""
@@ -91,9 +93,9 @@ class Publisher:
                 with self._baton:
                     begin = self._clock.steady()
                     page = self._put_together()
-                    for (openmetrics, gzipped), last in list(self._wanted.items()):
+                    for (format, gzipped), last in list(self._wanted.items()):
                         if begin - last < _WANTED_FOR:
-                            page.body(openmetrics=openmetrics, gzipped=gzipped)
+                            page.body(format, gzipped=gzipped)
                 self._page = page
                 self._ready = self._ready or all_tried
                 self._faults.ended("page")
@@ -106,10 +108,4 @@ class Publisher:
     def _put_together(self) -> Page:
         process = Rendered((), [list(family.draw(self.facts)) for family in PROCESS_FAMILIES], None)
         snapshots = [source.published.snapshot for source in self._supervisor.sources()]
-        return Page(snapshots, process, self._others_text)
-
-    def _others_text(self, openmetrics: bool) -> bytes:
-        if not openmetrics:
-            return bytes(write_text(self._others))
-        page: bytes = write_openmetrics(self._others)  # type: ignore[no-untyped-call]  # as it ships
-        return page.removesuffix(b"# EOF\n")
+        return Page(snapshots, process, self._others)

@@ -1,4 +1,4 @@
-"""Samples written down: the Prometheus text format 0.0.4 and OpenMetrics 1.0.
+"""Samples written down: the Prometheus text format 0.0.4 and OpenMetrics 1.0; `protobuf.py` has the third format.
 
 Sources: prometheus.io/docs/instrumenting/exposition_formats and the OpenMetrics 1.0 specification, "Text format".
 """
@@ -6,14 +6,48 @@ Sources: prometheus.io/docs/instrumenting/exposition_formats and the OpenMetrics
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 from prometheus_client import utils as prometheus
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.metrics.family import Distribution, Family, Sample
+from parsl_exporter.metrics.protobuf import family_bytes, metric_bytes
+from parsl_exporter.model.sketch import QUANTILES, Sketch
 
+_COUNTING = frozenset({"counter", "histogram"})
+"""Kinds that have counted since a moment; a summary of quantiles alone counts nothing."""
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+def family_written(family: Family[Any], parts: Iterable[bytes], format: Format) -> bytes:
+    """A family whole, out of what `samples_written` gave for each of its runs or sources."""
+    if format is Format.PROTOBUF:
+        return family_bytes(family, parts)
+    head = header(family, openmetrics=format is Format.OPENMETRICS)
+    return b"".join([head.encode(), *parts])
+
+
+def samples_written(
+    family: Family[Any],
+    shared: Sequence[str],
+    samples: Iterable[Sample],
+    format: Format,
+    *,
+    created: float | None,
+    classic: bool,
+) -> bytes:
+    """The samples of one family for the given values of its shared labels, as a part of what is written of it.
+
+    `created` (UTC epoch seconds) is since when counters and histograms count; the text format has no place for that.
+    `classic`: protobuf has classic buckets beside native ones.
+    """
+    if format is Format.PROTOBUF:
+        return metric_bytes(family, shared, samples, created=created, classic=classic)
+    text = lines(family, shared, samples, openmetrics=format is Format.OPENMETRICS, created=created)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def header(family: Family[Any], *, openmetrics: bool) -> str:
@@ -37,16 +71,18 @@ def lines(
     """
     begin = _labels(family.shared, shared)
     out: list[str] = []
-    with_created = openmetrics and created is not None and family.kind != "gauge"
+    with_created = openmetrics and created is not None and family.kind in _COUNTING
     base = family.name.removesuffix("_total")
     for values, value in samples:
         own = _labels(family.own, values)
         labels = f"{begin},{own}" if begin and own else begin or own
         braced = f"{{{labels}}}" if labels else ""
-        if isinstance(value, Distribution):
+        if isinstance(value, (float, int)):
+            out.append(f"{family.name}{braced} {number(value)}\n")
+        elif isinstance(value, Distribution):
             out.append(_distribution(family.name, labels, value))
         else:
-            out.append(f"{family.name}{braced} {number(value)}\n")
+            out.append(_summary(family.name, labels, value))
         if with_created:
             assert created is not None
             out.append(f"{base}_created{braced} {number(created)}\n")
@@ -62,6 +98,7 @@ def number(value: float) -> str:
     return _go(value)
 
 
+@lru_cache(maxsize=1_024)
 def _go(value: float) -> str:
     """The canonical text of a float, which OpenMetrics demands of `le`."""
     return str(prometheus.floatToGoString(value))  # type: ignore[no-untyped-call]  # as the library ships it
@@ -87,3 +124,11 @@ def _distribution(name: str, labels: str, value: Distribution) -> str:
     braced = f"{{{labels}}}" if labels else ""
     out.append(f"{name}_count{braced} {sum(value.counts)}\n{name}_sum{braced} {number(value.sum)}\n")
     return "".join(out)
+
+
+def _summary(name: str, labels: str, value: Sketch) -> str:
+    comma = "," if labels else ""
+    return "".join(
+        f'{name}{{{labels}{comma}quantile="{_go(q)}"}} {number(at)}\n'
+        for q, at in zip(QUANTILES, value.quantiles, strict=True)
+    )

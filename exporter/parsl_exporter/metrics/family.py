@@ -6,20 +6,27 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-Kind: TypeAlias = Literal["gauge", "counter", "histogram"]
+from parsl_exporter.model.sketch import Sketch
+
+Kind: TypeAlias = Literal["gauge", "counter", "histogram", "summary"]
 Overflow: TypeAlias = Literal["sum", "max", "min", "drop"]
 """How samples become one in `_other`, where a limit leaves no room for their own; `drop` leaves them out."""
 
 
 class Distribution(NamedTuple):
-    """A histogram's value: upper bounds without +Inf, counts of each bucket on its own (+Inf last), sum."""
+    """A histogram's value: upper bounds without +Inf, counts of each bucket on its own (+Inf last), sum.
+
+    `sketch`: the same values in finer buckets; None where there is no value.
+    """
 
     bounds: Sequence[float]
     counts: Sequence[int]
     sum: float
+    sketch: Sketch | None = None
 
 
-Value: TypeAlias = float | Distribution
+Value: TypeAlias = float | Distribution | Sketch
+"""A number, what a histogram observed, or the quantiles of a summary."""
 Sample: TypeAlias = tuple[tuple[str, ...], Value]
 """Values of the family's own labels, in order, and the value."""
 

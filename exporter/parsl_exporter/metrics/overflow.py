@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from parsl_exporter.metrics.family import Distribution, Overflow, Sample, Value
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.model.names import OTHER
+from parsl_exporter.model.sketch import Sketch
 
 _LABELS = frozenset({"app", "executor"})
 
@@ -46,8 +47,11 @@ class OtherRun:
 def _merged(overflow: Overflow, one: Value, other: Value) -> Value:
     if isinstance(one, Distribution) and isinstance(other, Distribution):
         counts = [a + b for a, b in zip(one.counts, other.counts, strict=True)]
-        return Distribution(one.bounds, counts, one.sum + other.sum)
-    assert not isinstance(one, Distribution) and not isinstance(other, Distribution)
+        sketch = one.sketch.plus(other.sketch) if one.sketch and other.sketch else one.sketch or other.sketch
+        return Distribution(one.bounds, counts, one.sum + other.sum, sketch)
+    if isinstance(one, Sketch) and isinstance(other, Sketch):
+        return one.plus(other)
+    assert not isinstance(one, Distribution | Sketch) and not isinstance(other, Distribution | Sketch)
     if overflow == "max":
         return max(one, other)
     return min(one, other) if overflow == "min" else one + other

@@ -22,6 +22,13 @@ def _family(
     return Family(name, kind, text, own, draw, overflow)
 
 
+def _quantiles(histogram: str) -> str:
+    return (
+        f"Quantiles 0.5, 0.95 and 1 of all that {histogram} has observed, over the whole run: each within 1 % of the "
+        "true one, 1 is the greatest; absent before the first."
+    )
+
+
 RUN_FAMILIES: tuple[Family[View], ...] = (
     _family(
         "parsl_workflow_info",
@@ -115,6 +122,20 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "Time from a task's first pending to its final state.",
     ),
     _family(
+        "parsl_task_state_summary_seconds",
+        "summary",
+        (*_TASK, "state"),
+        samples.state_summaries,
+        _quantiles("parsl_task_state_duration_seconds"),
+    ),
+    _family(
+        "parsl_task_summary_seconds",
+        "summary",
+        _TASK,
+        samples.summaries(lambda g: g.task_duration),
+        _quantiles("parsl_task_duration_seconds"),
+    ),
+    _family(
         "parsl_task_oldest_timestamp_seconds",
         "gauge",
         (*_TASK, "state"),
@@ -144,6 +165,13 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "CPU time, user and system, of one try with two samples or more, as parsl_task_cpu_seconds_total has it.",
     ),
     _family(
+        "parsl_task_cpu_usage_summary_seconds",
+        "summary",
+        _TASK,
+        samples.summaries(lambda g: g.cpu),
+        _quantiles("parsl_task_cpu_usage_seconds"),
+    ),
+    _family(
         "parsl_task_memory_resident_bytes",
         "gauge",
         _TASK,
@@ -163,6 +191,13 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         _TASK,
         samples.by_group(lambda g: samples.plain(g.peak)),
         "Greatest resident memory sampled of one try; Parsl's monitor of it is among it.",
+    ),
+    _family(
+        "parsl_task_memory_peak_summary_bytes",
+        "summary",
+        _TASK,
+        samples.summaries(lambda g: g.peak),
+        _quantiles("parsl_task_memory_peak_bytes"),
     ),
     _family(
         "parsl_task_io_read_bytes_total",
@@ -310,6 +345,13 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         ("executor",),
         samples.block_pending,
         "Time from a block's first PENDING to its first RUNNING.",
+    ),
+    _family(
+        "parsl_block_pending_summary_seconds",
+        "summary",
+        ("executor",),
+        samples.block_pending_summary,
+        _quantiles("parsl_block_pending_seconds"),
     ),
     _family(
         "parsl_block_worked",

@@ -28,9 +28,9 @@ from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TOO_LARGE, TRY, W
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.intake import ONE_BY_ONE, columns_of
 from parsl_exporter.model.names import OTHER, Names, name
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits, Run, Waiting
 from parsl_exporter.model.states import STATES, WORKER_STATES
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.model.take import Labels, Taken, name_tries, take
 from parsl_exporter.model.timestamps import MICROSECONDS, Readings, Stamps
 from parsl_exporter.model.worker_zones import WorkerZones

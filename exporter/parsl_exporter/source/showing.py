@@ -49,7 +49,10 @@ class Showing:
         return len(self._renderer.dropped)
 
     def _begin(self) -> None:
-        self._renderer = Renderer(self._options.name, runs=self._options.runs, created=self._options.created)
+        options = self._options
+        self._renderer = Renderer(
+            options.name, runs=options.runs, created=options.created, classic=options.classic
+        )
         self._drawn = False
 
     def begin_anew(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from one_task import RETENTION, late
 from reading import Options, Reading, finished, told
 from telling import (
@@ -89,6 +90,56 @@ def test_counters_of_folded_runs_do_not_fall_when_one_of_them_goes() -> None:
     reading.poll()
     assert of_runs(reading, "parsl_tasks")[-1] == '{run_id="_other",state="running"} 1'
     assert of_runs(reading, "parsl_task_transitions_total") == before
+
+
+def took(*seconds: float) -> list[Told]:
+    """A run for each of these, of one task that took so long."""
+    return [
+        row
+        for i, took in enumerate(seconds)
+        for row in (
+            workflow(f"r{i}", began=i, completed=None),
+            task(0, f"app {i}", f"r{i}"),
+            attempt(0, run=f"r{i}"),
+            *lifecycle(0, ("pending", i), ("exec_done", i + took), run=f"r{i}"),
+        )
+    ]
+
+
+def of_other(reading: Reading) -> list[tuple[str, float]]:
+    """What is told of how long the tasks of `_other` took: quantiles and their values."""
+    lines = [line for line in reading.lines("parsl_task_summary_seconds") if "_other" in line]
+    return [(line.split('quantile="')[1].split('"')[0], float(line.split()[-1])) for line in lines]
+
+
+def test_folded_runs_have_the_quantiles_of_all_their_values_also_when_one_of_them_has_gone() -> None:
+    options = Options(runs=1, close_after=1, retention=RETENTION)
+    reading = told(took(1, 2, 4, 8, 100), options)
+    reading.clock = 200
+    reading.poll()
+    true = [("0.5", 2), ("0.95", 8), ("1.0", 8)]  # of 1, 2, 4 and 8
+
+    assert of_other(reading) == [(q, pytest.approx(value, rel=0.01)) for q, value in true]
+    reading.poll(late(workflow("r3", began=3, completed=200)))
+    assert of_other(reading) == [(q, pytest.approx(value, rel=0.01)) for q, value in true]
+    reading.clock += RETENTION + 1
+    reading.poll()
+    assert len(reading.runs.runs) == 4
+    assert of_other(reading) == [(q, pytest.approx(value, rel=0.01)) for q, value in true]
+
+
+def test_apps_beyond_the_limit_have_the_quantiles_of_all_their_values() -> None:
+    story = [
+        row
+        for i in range(4)
+        for row in (
+            task(i, f"app {i}"),
+            attempt(i),
+            *lifecycle(i, ("pending", 0), ("exec_done", 2**i)),
+        )
+    ]
+    reading = finished([workflow(completed=100), *story], Options(apps=1))
+    assert of_other(reading) == [("0.5", pytest.approx(4, rel=0.01)), ("0.95", 8), ("1.0", 8)]
 
 
 def test_a_run_once_folded_stays_folded() -> None:

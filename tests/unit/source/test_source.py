@@ -11,6 +11,7 @@ from telling import EPOCH, RUN, Told, attempt, block, insert, node, sample, stat
 from watched import Hands, Log, Watched, unpacked
 
 from parsl_exporter.base.errors import SourceBusy
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.tables import Row
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.readers.sqlite.reader import SqliteReader
@@ -40,7 +41,7 @@ def test_a_real_run_without_a_workflow_row(folder: Path) -> None:
     watched = Watched(path).poll()
     assert watched.wrong() == []
     assert len(expected(path, source="s")["parsl_workflow_info"]) == 1
-    page = Page([watched.source.published.snapshot]).body(openmetrics=True, gzipped=False).decode()
+    page = Page([watched.source.published.snapshot]).body(Format.OPENMETRICS).decode()
     assert [
         line for line in page.splitlines() if "_created{" in line and not line.startswith("parsl_exporter")
     ] == []
