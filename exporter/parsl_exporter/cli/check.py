@@ -53,7 +53,7 @@ def check(settings: Settings, write: Callable[[str], object], clock: Clock) -> i
                 write(f"{_plain(one.name)}: {same}; it is read once, as the first\n")
                 continue
             try:
-                report = insist(partial(_attempt, settings, one, clock), clock.steady)
+                report = _patiently(settings, one, clock)
             except SourceToCome as error:
                 report = f"{_plain(one.name)}: WAITING {_plain(str(error))}{NO_RUNS}\n"
             except ExporterError as error:
@@ -75,11 +75,11 @@ def _nothing_matches(glob: str) -> tuple[str, int]:
     return f"{_plain(glob)}: matches nothing now; databases that appear later are read\n", 0
 
 
-def _attempt(settings: Settings, found: Found, clock: Clock) -> str:
-    """The report on one database, if no lock or change comes between."""
+def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
+    """The report on one database; a lock, or a change under the reading, has it begun anew."""
     reader = open_reader(found, settings.shard)
     try:
-        return _report(settings, found, reader, clock)
+        return insist(partial(_report, settings, found, reader, clock), clock.steady)
     finally:
         reader.close()
 
