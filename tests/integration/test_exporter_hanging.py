@@ -176,6 +176,7 @@ class Slow(SqliteReader):
         super().__init__(path)
         self.hands = hands
         self._in_columns.size = BatchSize(1, 3)
+        self._in_columns.few = 0
 
     def first_after(self, table: Table, after: Position) -> Row | None:
         self.hands.go_on(1.0)
@@ -248,6 +249,10 @@ class Faulty(SqliteReader):
     """Breaks off amid a batch that the model takes, as a fault of the model's own would, as often as `times` says."""
 
     times = 0
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._in_columns.few = 0
 
     def read(
         self,

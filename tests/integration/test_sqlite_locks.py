@@ -86,12 +86,16 @@ def test_a_lock_soon_after_another_fault_is_a_new_lock(folder: Path) -> None:
 
 
 class LockComes(SqliteReader):
-    """A writer locks the database while every `every`th statement lasts, or only the `at`th."""
+    """A writer locks the database while every `every`th statement lasts, or only the `at`th.
 
-    def __init__(self, path: Path, *, every: int = 0, at: int = 0) -> None:
+    No more than `few` rows of a poll come one by one.
+    """
+
+    def __init__(self, path: Path, *, every: int = 0, at: int = 0, few: int = 0) -> None:
         super().__init__(path)
         self._sizes = {name: BatchSize(3, 3) for name in self._sizes}
         self._in_columns.size = BatchSize(1, 3)
+        self._in_columns.few = few
         self._every = every
         self.at = at
         self.statements = 0
@@ -205,11 +209,14 @@ def changed_stamp(row: Told, written: str) -> Told:
     return row._replace(values={**row.values, "timestamp": written})
 
 
-def test_a_lock_at_any_statement_of_the_reading_of_an_abandoned_run_changes_nothing(folder: Path) -> None:
+@pytest.mark.parametrize("few", [0, 64])
+def test_a_lock_at_any_statement_of_the_reading_of_an_abandoned_run_changes_nothing(
+    folder: Path, few: int
+) -> None:
     def polled(at: int) -> tuple[Watched, LockComes]:
         (folder / "a.db").unlink(missing_ok=True)
         path = write(folder / "a.db", [workflow("old"), *a_life(0, "old")])
-        reader = LockComes(path)
+        reader = LockComes(path, few=few)
         watched = Watched(path, abandon_after=3600.0, reader=reader).poll()
         assert watched.runs() == {}
         insert(path, a_life(1, "old"))

@@ -86,6 +86,23 @@ class SqliteReader(SqliteFile):
         taken = self._monotonic() - begin
         self._adapt(table, taken, full=len(rows) >= limit)
         more = len(rows) > limit or taken > _CUT_OFF
+        return self._past(table, after, rows, more=more)
+
+    def few_after(self, table: Table, after: Position, most: int) -> Batch | None:
+        """Give all rows past `after`, whose rowids are no more than `most` beyond it; None when one is.
+
+        Raises SourceReplaced when the row at `after` is not there any more.
+        """
+        end = after.rowid + most
+        rows = self._rows(
+            table,
+            f'rowid BETWEEN ?1 AND CASE WHEN (SELECT max(rowid) FROM "{table.name}") <= ?2 THEN ?2 END ORDER BY rowid',
+            (after.rowid, end),
+        )
+        return self._past(table, after, rows, more=False) if rows else None
+
+    def _past(self, table: Table, after: Position, rows: list[Row], *, more: bool) -> Batch:
+        """The batch of rows from the one at `after` on, which has been read; SourceReplaced when it is not there."""
         if after.rowid:
             here = rows[0] if rows else None
             if (
@@ -95,7 +112,7 @@ class SqliteReader(SqliteFile):
             ):
                 raise self._rows_gone(table)
             del rows[0]
-        return Batch(rows, position_of(table, rows[-1]) if rows else after, more)
+        return Batch(rows, position_of(table, rows[-1]) if rows else after, more, size=len(rows))
 
     def first_after(self, table: Table, after: Position) -> Row | None:
         """Give the rowid and run_id of the next row past `after`; None when there is none.
