@@ -19,10 +19,10 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
-_WIDTH = 26
 _SHAPE = np.frombuffer(b"0000-00-00 00:00:00.000000", np.uint8)
-_DIGITS = np.flatnonzero(ord("0") == _SHAPE)
-_OTHERS = np.flatnonzero(ord("0") != _SHAPE)
+_SLACK = np.where(ord("0") == _SHAPE, 9, 0).astype(np.uint8)
+"""By how much a character of a stamp may differ from that of `_SHAPE`: in the bits in which digits differ from 0."""
+_PLACES = np.arange(len(_SHAPE))
 _MICROSECONDS = 1_000_000
 _FEW = 64
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -111,32 +111,17 @@ Columns: TypeAlias = TaskColumns | TryColumns | StatusColumns | SampleColumns
 def naive_stamps(text: str, count: int) -> Ints | None:
     """Give the naive microseconds of `count` stamps that stand end to end; None when any is not as Parsl writes it."""
     raw = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
-    if len(raw) != count * _WIDTH or not count:
+    if len(raw) != count * len(_SHAPE) or not count:
         return None
-    grid = raw.reshape(count, _WIDTH)
-    digits = (grid[:, _DIGITS] - ord("0")).astype(np.int32)
-    if (grid[:, _OTHERS] != _SHAPE[_OTHERS]).any() or (digits > 9).any():
-        return None
-    day = digits[:, :8] @ np.array([10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1], np.int32)
-    hour, minute, second = (digits[:, i] * 10 + digits[:, i + 1] for i in (8, 10, 12))
-    if (hour > 23).any() or (minute > 59).any() or (second > 59).any():
+    stamps = raw.reshape(count, -1)
+    differ = stamps[:, _PLACES]  # a copy that lies column by column, which is quicker to go through
+    differ ^= _SHAPE
+    if (differ > _SLACK).any():
         return None
     try:
-        if (day == day[0]).all():
-            days: Ints | int = _ordinal(int(day[0]))
-        else:
-            found, of_day = np.unique(day, return_inverse=True)
-            days = np.array([_ordinal(d) for d in found.tolist()], np.int64)[of_day]
-    except ValueError:
+        return stamps.view(f"S{len(_SHAPE)}")[:, 0].astype("datetime64[us]").astype(np.int64)
+    except ValueError:  # such as a 13th month
         return None
-    seconds = hour * 3_600 + minute * 60 + second
-    fraction = digits[:, 14:] @ np.array([100_000, 10_000, 1_000, 100, 10, 1], np.int32)
-    naive: Ints = (days * 86_400 + seconds.astype(np.int64)) * _MICROSECONDS + fraction
-    return naive
-
-
-def _ordinal(day: int) -> int:
-    return date(day // 10_000, day // 100 % 100, day % 100).toordinal() - _EPOCH_DAY
 
 
 def distinct(values: npt.NDArray[_Integer]) -> npt.NDArray[_Integer]:
