@@ -138,7 +138,7 @@ class Taking:
         run = self.run(run_id, now)
         if run is None:
             return
-        run.changed = True
+        run.changed = run.changed or not self.passing  # rows that go on waiting show nothing new
         if isinstance(columns, (TaskColumns, TryColumns)):
             self._took(run, columns, take(run, columns, self._labels, now, self.wall_us))
             return
@@ -146,6 +146,7 @@ class Taking:
             run.seen = now
         finished = run.finished(columns.task_ids)
         if finished.any():
+            run.changed = True
             self.aside[run_id].append(Waiting(columns.only(finished), _only(places, finished)))
             if run.published and not self.last_call:
                 self.late[TABLE_OF[type(columns)].name] += int(np.count_nonzero(finished))
@@ -158,6 +159,7 @@ class Taking:
                     self._take_stamped(run, part, of_part, stamps, now)
 
     def _took(self, run: Run, columns: Columns, taken: Taken) -> None:
+        run.changed = True
         if taken.aside.any():
             self.aside[run.run_id].append(Waiting(columns.only(taken.aside), 0))
         if run.published and not self.last_call:
