@@ -81,15 +81,13 @@ def columns_of(
         at = at[keyed] if len(at) else at
     if not rows:
         return
-    run_ids = dict.fromkeys(row[1] for row in rows)
     places = np.array([row[0] for row in rows], np.int64)
-    if len(run_ids) == 1:
-        yield PlacedColumns(rows[0][1], _columns(table, rows, at), places)
-        return
-    for run_id in run_ids:
-        of = np.array([row[1] == run_id for row in rows])
-        part = list(compress(rows, of.tolist()))
-        yield PlacedColumns(run_id, _columns(table, part, at[of] if len(at) else at), places[of])
+    runs: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        runs.setdefault(row[1], []).append(i)
+    for run_id, of in runs.items():
+        part = _columns(table, [rows[i] for i in of], at[of] if len(at) else at)
+        yield PlacedColumns(run_id, part, places[of])
 
 
 def _usable(rows: Sequence[Row]) -> Mask:
