@@ -57,7 +57,7 @@ measured = st.fixed_dictionaries(
 def samples(draw: st.DrawFn, task_id: int, try_id: int, run: str, shift: float) -> list[Told]:
     """Resource rows of one try, no two of one stamp: that is their key."""
     stamps = draw(st.lists(times, max_size=3, unique=True))
-    values = st.just({}) | measured | st.just({"user": 1.0})
+    values: st.SearchStrategy[dict[str, float]] = st.just({}) | measured | st.just({"user": 1.0})
     return [sample(task_id, shift + at, try_id, run, **draw(values)) for at in stamps]
 
 

@@ -189,7 +189,7 @@ def test_who_falls_behind_shows_how_far_and_how_much_is_left(folder: Path) -> No
     watched = Watched(path, hands=hands, reader=Slow(path, hands)).poll()
     assert watched.again == 0
     insert(path, [status(0, "pending", i) for i in range(40)])
-    counted = []
+    counted: list[float] = []
     while not counted or watched.again:
         watched.poll()
         counted.append(40 - watched.own("backlog_rows", table="status"))

@@ -106,8 +106,8 @@ def test_a_row_in_an_old_page_is_found_although_nothing_is_written_after_it(
     with server.connect("holes") as writer:
         for first, end in ((0, "COMMIT"), (10_000, "ROLLBACK"), (20_000, "COMMIT")):
             writer.execute("BEGIN")
-            writer.execute(rows.format(run) + f" FROM generate_series({first}, {first + 4_999}) n")  # type: ignore[arg-type]  # numbers
-            writer.execute(end)  # type: ignore[arg-type]  # one of the three
+            writer.execute(rows.format(run) + f" FROM generate_series({first}, {first + 4_999}) n")
+            writer.execute(end)
     server.execute("holes", "VACUUM status")
     now = 0.0
     with watching(server.url("holes", "reader"), sweep=SWEEP, monotonic=lambda: now) as watch:
