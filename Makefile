@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint unit integration nightly any-input foreign-clocks newest fresh-machines bench bench-memory \
+.PHONY: help demo test lint hooks coverage unit integration nightly mutation any-input foreign-clocks newest fresh-machines bench bench-memory \
         bench-growth bench-postgresql dashboards docs lock packages programs clean
 
 export PYTHON ?= python3
@@ -13,6 +13,7 @@ NEWEST := .venv-newest
 LOCK := .ci/lock.txt
 LOCK21 := .ci/lock-sqlalchemy21.txt
 NEXT := sqlalchemy>=2.1,<2.2
+SCRIPTS := $(sort $(shell grep -lr '^#!.*bash' .ci findings))
 TASKS ?= 1000000
 RUNS ?= 1000
 ROWS ?= 5000000
@@ -41,10 +42,17 @@ demo: $(DEMO)/.installed ## a real workflow, the exporter, Prometheus and Alertm
 test: lint unit integration ## everything that a change has to pass
 
 lint: $(READY) ## style, types, and whether what is generated is up to date
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
+	@.ci/packages promtool:prometheus shellcheck:shellcheck
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(PY) docs/build.py --check
+	$(PY) -m grafana.build --check
+	.ci/if-there promtool check rules config/rules/*.yml
+	.ci/if-there shellcheck $(SCRIPTS)
+
+hooks: $(READY) ## have git ask before each commit what `make lint` asks of what it touches (needs pre-commit)
+	pre-commit install
 
 unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with the SQLAlchemy that Parsl allows and with the next one
 	@echo "With both versions at once"; \
