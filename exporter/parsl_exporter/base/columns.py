@@ -45,9 +45,19 @@ class Named(NamedTuple):
         places = {value: place for place, value in enumerate(dict.fromkeys(column))}
         return cls(np.fromiter(map(places.__getitem__, column), np.int32, len(column)), list(places))
 
-    def only(self, rows: Mask) -> Named:
+    def only(self, rows: Mask | Ints) -> Named:
         """The same of some of the rows."""
         return Named(self.codes[rows], self.values)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Named]) -> Named:
+        """Put columns one below the other."""
+        values: list[object] = []
+        codes: list[Codes] = []
+        for part in parts:
+            codes.append(part.codes + np.int32(len(values)))
+            values += part.values
+        return cls(np.concatenate(codes), values)
 
 
 class TaskColumns(NamedTuple):
@@ -85,9 +95,16 @@ class StatusColumns(NamedTuple):
     at: Ints
     states: Named
 
-    def only(self, rows: Mask) -> StatusColumns:
+    def only(self, rows: Mask | Ints) -> StatusColumns:
         """Some of the rows."""
         return StatusColumns(self.task_ids[rows], self.try_ids[rows], self.at[rows], self.states.only(rows))
+
+    @classmethod
+    def joined(cls, parts: Sequence[StatusColumns]) -> StatusColumns:
+        """Put columns one below the other."""
+        *numbers, states = zip(*parts, strict=True)
+        task_ids, try_ids, at = map(np.concatenate, numbers)
+        return cls(task_ids, try_ids, at, Named.joined(states))
 
 
 class SampleColumns(NamedTuple):
@@ -98,9 +115,16 @@ class SampleColumns(NamedTuple):
     at: Ints
     values: Floats
 
-    def only(self, rows: Mask) -> SampleColumns:
+    def only(self, rows: Mask | Ints) -> SampleColumns:
         """Some of the rows."""
         return SampleColumns(self.task_ids[rows], self.try_ids[rows], self.at[rows], self.values[:, rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[SampleColumns]) -> SampleColumns:
+        """Put columns one below the other."""
+        *numbers, values = zip(*parts, strict=True)
+        task_ids, try_ids, at = map(np.concatenate, numbers)
+        return cls(task_ids, try_ids, at, np.concatenate(values, axis=1))
 
 
 _Integer = TypeVar("_Integer", bound=np.integer[Any])

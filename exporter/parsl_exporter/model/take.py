@@ -179,7 +179,7 @@ def _take_status(run: Run, rows: StatusColumns, labels: Labels, now: float, wall
 
 def _take_odd(run: Run, place: int, name: str, at: int) -> None:
     states = run.odd.setdefault(place, {})
-    states.setdefault(name, OddState(at)).take(at)
+    states.setdefault(name, OddState()).rows += 1
     run.tries.odd_at[place] = max(int(run.tries.odd_at[place]), at)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -260,7 +261,7 @@ class Taking:
         try:
             for run in list(self.runs.values()):
                 waiting, run.waiting = run.waiting, []
-                for columns, places in sorted(waiting, key=lambda part: int(np.min(part.places))):
+                for columns, places in _as_inserted(waiting):
                     self._take(run.run_id, columns, places, now)
         finally:
             self.last_call = self.passing = False
@@ -363,6 +364,18 @@ class Taking:
             return failure
         run.fold_class(name(failure))
         return OTHER
+
+
+def _as_inserted(waiting: Sequence[Waiting]) -> Iterator[Waiting]:
+    """Put the rows of each table together in the order of their insertion: parts of one batch lie between others."""
+    for kind in (StatusColumns, SampleColumns):
+        columns: list[Any] = [part.columns for part in waiting if isinstance(part.columns, kind)]
+        if columns:
+            given = [part.places for part in waiting if isinstance(part.columns, kind)]
+            counts = (len(part.task_ids) for part in columns)
+            places = np.concatenate([np.broadcast_to(of, n) for of, n in zip(given, counts, strict=True)])
+            order = np.argsort(places, kind="stable")
+            yield Waiting(kind.joined(columns).only(order), places[order])
 
 
 def _only(places: Ints | int, rows: Mask) -> Ints | int:

@@ -37,7 +37,7 @@ OLDEST = "parsl_tasks_waiting_oldest_timestamp_seconds"
 class Wait(NamedTuple):
     """How many tasks wait, and since when the longest-waiting does, in seconds after the story's begin."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple's own, which nobody asks for
     since: float
 
 
@@ -81,7 +81,7 @@ def ran(task_id: int = 90, executor: str = "htex", **labels: str) -> list[Told]:
     """A task that is done, and told of its start."""
     return [
         task(task_id),
-        attempt(task_id, executor=executor, **labels),
+        attempt(task_id, 0, executor=executor, **labels),
         *lifecycle(
             task_id, ("pending", 0), ("launched", 1), ("running", 2), ("running_ended", 3), ("exec_done", 4)
         ),
@@ -363,7 +363,7 @@ def tasks(draw: st.DrawFn, task_id: int) -> list[Told]:
     reached = draw(st.sampled_from([1, 2, 2, 2, 3, 5]))
     story = [task(task_id, draw(st.sampled_from(["add", "mul"])))] if draw(st.integers(0, 9)) else []
     if draw(st.integers(0, 9)):
-        story.append(attempt(task_id, executor=executor, **on))
+        story.append(attempt(task_id, 0, executor=executor, **on))
     told_starts = draw(st.integers(0, 3))
     for state in states[:reached]:
         if told_starts or not state.startswith("running"):
