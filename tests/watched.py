@@ -161,6 +161,7 @@ class Watched:
         path: Path,
         *,
         zone: str = "UTC",
+        run_zones: Mapping[str, str] = MappingProxyType({}),
         worker_zones: Mapping[str, str] = MappingProxyType({}),
         hands: Hands | None = None,
         reader: SqliteReader | None = None,
@@ -179,6 +180,7 @@ class Watched:
         options = SourceOptions(
             name=SOURCE,
             zone=None if zone == "local" else ZoneInfo(zone),
+            run_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in run_zones.items()),
             worker_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in worker_zones.items()),
             buckets=Buckets.of(SECONDS, BYTES),
             limits=Limits(close_after, retention, abandon_after, apps=1_000),
