@@ -87,7 +87,14 @@ def test_executors_of_a_host_are_told_apart() -> None:
 
 @pytest.mark.parametrize(
     ("hours", "name"),
-    [(0, "UTC"), (1, "UTC+01:00"), (-5, "UTC-05:00"), (5.75, "UTC+05:45"), (-3.5, "UTC-03:30")],
+    [
+        (0, "UTC"),
+        (1, "UTC+01:00"),
+        (-5, "UTC-05:00"),
+        (0.25, "UTC+00:15"),
+        (5.75, "UTC+05:45"),
+        (-3.5, "UTC-03:30"),
+    ],
 )
 def test_a_zone_is_named_by_how_far_it_is_ahead(hours: float, name: str) -> None:
     assert zone_name(int(hours * HOUR_US)) == name
