@@ -141,7 +141,7 @@ def test_the_text_of_a_whole_second_has_no_other_length() -> None:
 
 def test_no_more_seconds_are_remembered_than_so_many() -> None:
     stamps = Stamps(UTC)
-    for second in range(70_000):
+    for second in range(65_537):
         stamps[(datetime(2026, 1, 1) + timedelta(seconds=second)).isoformat(" ")]
     assert len(stamps) <= 65_536
 
