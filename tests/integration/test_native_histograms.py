@@ -75,7 +75,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 )
             )
         for url in urls.values():
-            until("a scrape", lambda url=url: query(url, "parsl_tasks"), 60)
+            until("a scrape", lambda url=url: query(url, "parsl_tasks"), 60)  # type: ignore[misc]  # bound at once
         yield Site(urls)
 
 

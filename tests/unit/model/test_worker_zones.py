@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from oracle import BYTES, SECONDS
 from telling import RUN
 
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits, Run
 from parsl_exporter.model.run_facts import Info
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.model.timestamps import Stamps
 from parsl_exporter.model.worker_zones import WorkerZones
 
