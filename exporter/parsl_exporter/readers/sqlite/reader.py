@@ -34,6 +34,8 @@ from parsl_exporter.readers.sqlite.file import SqliteFile
 LONGEST_READ = 0.01
 """Seconds that a read transaction should take: batches grow and shrink towards it."""
 _FEWEST, _MOST, _AT_FIRST = 10, 10_000, 500
+_GREATEST = 2**63 - 1
+"""The greatest rowid that SQLite has."""
 _CUT_OFF = 0.03
 """Seconds after which a batch ends where it is, so that rows larger than those before hold no lock for long."""
 _MOST_TRIES = 1_000
@@ -93,7 +95,7 @@ class SqliteReader(SqliteFile):
 
         Raises SourceReplaced when the row at `after` is not there any more.
         """
-        end = after.rowid + most
+        end = min(after.rowid + most, _GREATEST)
         rows = self._rows(
             table,
             f'rowid BETWEEN ?1 AND CASE WHEN (SELECT max(rowid) FROM "{table.name}") <= ?2 THEN ?2 END ORDER BY rowid',
