@@ -46,7 +46,8 @@ _FEW = 64
 """Rows past a position that cost less one by one, in one statement, than in columns."""
 _LONGEST_READ = 0.03
 """Seconds after which a read is stopped and begun again with fewer rows."""
-_LAST_ROWID = 2**63 - 1
+LAST_ROWID = 2**63 - 1
+"""The greatest that SQLite has."""
 _STAMP = 1 + NODE.columns.index("timestamp")
 _SEPARATOR = "\x1e"
 _INTEGERS = "typeof(task_id) <> 'integer' OR task_id < 0"
@@ -172,7 +173,7 @@ class SqliteColumns:
 
     def _slice(self, table: Table, first: Row, skip: frozenset[str]) -> Batch:
         rowid, run_id = first
-        position, newest = self._reader.last_upto(table, min(rowid + self.size.now - 1, _LAST_ROWID))
+        position, newest = self._reader.last_upto(table, min(rowid + self.size.now - 1, LAST_ROWID))
         more, part = position.rowid < newest, position.rowid / newest if newest > 0 else 1.0
         whole = _Slice(run_id, rowid, position.rowid, among=False)
         if position.rowid - rowid < self.size.least:

@@ -27,15 +27,13 @@ from parsl_exporter.readers.batch import (
     position_of,
 )
 from parsl_exporter.readers.pace import BatchSize
-from parsl_exporter.readers.sqlite.columns import SqliteColumns
+from parsl_exporter.readers.sqlite.columns import LAST_ROWID, SqliteColumns
 from parsl_exporter.readers.sqlite.faults import TooLarge
 from parsl_exporter.readers.sqlite.file import SqliteFile
 
 LONGEST_READ = 0.01
 """Seconds that a read transaction should take: batches grow and shrink towards it."""
 _FEWEST, _MOST, _AT_FIRST = 10, 10_000, 500
-_GREATEST = 2**63 - 1
-"""The greatest rowid that SQLite has."""
 _CUT_OFF = 0.03
 """Seconds after which a batch ends where it is, so that rows larger than those before hold no lock for long."""
 _MOST_TRIES = 1_000
@@ -95,7 +93,7 @@ class SqliteReader(SqliteFile):
 
         Raises SourceReplaced when the row at `after` is not there any more.
         """
-        end = min(after.rowid + most, _GREATEST)
+        end = min(after.rowid + most, LAST_ROWID)
         rows = self._rows(
             table,
             f'rowid BETWEEN ?1 AND CASE WHEN (SELECT max(rowid) FROM "{table.name}") <= ?2 THEN ?2 END ORDER BY rowid',
