@@ -149,6 +149,25 @@ def test_apps_of_one_executor_are_counted_together() -> None:
     assert by_cause(folded) == {"htex": {"batch_queue": Wait(3, 3)}}
 
 
+def test_runs_that_a_limit_folds_are_counted_together_since_the_longest_waiting_of_them() -> None:
+    story = [
+        row
+        for at, run in enumerate(("r1", "r2", "r3"))
+        for row in (
+            workflow(run, began=at),
+            task(0, run=run),
+            attempt(0, run=run),
+            status(0, "pending", 10 + at, run=run),
+        )
+    ]
+    reading = told(story, Options(runs=1))
+    assert reading.lines(COUNT) == [
+        '{run_id="r3",executor="htex",cause="dependencies"} 1',
+        '{run_id="_other",executor="_other",cause="dependencies"} 2',
+    ]
+    assert reading.lines(OLDEST)[1].endswith(f" {EPOCH + 10:.0f}")
+
+
 def test_executors_are_told_apart() -> None:
     story = [*launched(1, 2), *launched(3, executor="other", first=2)]
     states = [block("0", "PENDING", 0), block("0", "RUNNING", 0, "other")]
