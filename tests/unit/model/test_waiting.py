@@ -376,7 +376,7 @@ EXECUTORS = ("htex", "other", "threads")
 @st.composite
 def tasks(draw: st.DrawFn, task_id: int) -> list[Told]:
     """A task that waits more often than not."""
-    executor = draw(st.sampled_from([*EXECUTORS, None]))
+    executor = draw(st.sampled_from(["htex", *EXECUTORS, None]))
     on = draw(st.sampled_from([{}, {"block": "0", "host": "node1"}]))
     states = ("pending", "launched", "running", "running_ended", "exec_done")
     reached = draw(st.sampled_from([1, 2, 2, 2, 3, 5]))
@@ -394,10 +394,12 @@ def tasks(draw: st.DrawFn, task_id: int) -> list[Told]:
 
 @st.composite
 def runs(draw: st.DrawFn) -> list[Told]:
-    """One run that is not over."""
+    """One run that is not over, every other one with a worker pool that works."""
     story = [workflow()]
-    for task_id in range(draw(st.integers(1, 6))):
+    for task_id in range(draw(st.integers(1, 8))):
         story += draw(tasks(task_id))
+    if draw(st.booleans()):
+        story += [*ran(), block("0", "RUNNING", 0), node("m0", 1, workers=draw(st.integers(1, 3)))]
     states = st.sampled_from(["PENDING", "RUNNING", "RUNNING", "COMPLETED", "HELD"])
     for executor in draw(st.lists(st.sampled_from(EXECUTORS), max_size=3)):
         story.append(block(draw(st.sampled_from("01")), draw(states), 0, executor))
