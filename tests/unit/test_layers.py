@@ -41,7 +41,7 @@ LIBRARIES = {
     "source": set[str](),
     "daemon": {"prometheus_client"},
     "cli": {"rich"},
-    "demo": {"parsl", "prometheus_client", "rich"},
+    "demo": {"parsl", "rich"},
 }
 """Of each folder: the libraries that it may import beside the standard one."""
 
