@@ -107,7 +107,7 @@ def test_classic_buckets_come_beside_them_when_asked_for(site: Site) -> None:
 
 def test_summaries_count_nothing_falsely(site: Site) -> None:
     summary = "parsl_task_state_summary_seconds"
-    assert site.ask(f'{summary}{{state="running",quantile="1"}}') == pytest.approx(max(LENGTHS), abs=1e-5)
+    assert site.ask(f'{summary}{{state="running",quantile="1.0"}}') == pytest.approx(max(LENGTHS), abs=1e-5)
     assert site.count(f"{summary}_count") == site.count(f"{summary}_sum") == 0
 
 

@@ -5,6 +5,7 @@ Sources: prometheus.io/docs/instrumenting/exposition_formats and the OpenMetrics
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -15,10 +16,16 @@ from prometheus_client import utils as prometheus
 from parsl_exporter.base.formats import Format
 from parsl_exporter.metrics.family import Distribution, Family, Sample
 from parsl_exporter.metrics.protobuf import family_bytes, metric_bytes
+from parsl_exporter.model.exemplars import Exemplar
 from parsl_exporter.model.sketch import QUANTILES, Sketch
+from parsl_exporter.model.timestamps import MICROSECONDS
 
 _COUNTING = frozenset({"counter", "histogram"})
 """Kinds that have counted since a moment; a summary of quantiles alone counts nothing."""
+_LONGEST_EXEMPLAR = 128
+"""Characters that the names and values of an exemplar's labels may have together; here with what stands between."""
+_ORDINARY = re.compile(r"[A-Za-z0-9_.:-]+").fullmatch
+"""Parsl's run_ids are so. prometheus_client's parser refuses an exemplar whose label needs an escape."""
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
@@ -80,7 +87,7 @@ def lines(
         if isinstance(value, (float, int)):
             out.append(f"{family.name}{braced} {number(value)}\n")
         elif isinstance(value, Distribution):
-            out.append(_distribution(family.name, labels, value))
+            out.append(_distribution(family.name, labels, value, with_exemplars=openmetrics))
         else:
             out.append(_summary(family.name, labels, value))
         if with_created:
@@ -114,16 +121,28 @@ def _escaped(value: str) -> str:
     return value.translate(_ESCAPES)
 
 
-def _distribution(name: str, labels: str, value: Distribution) -> str:
+def _distribution(name: str, labels: str, value: Distribution, *, with_exemplars: bool) -> str:
     bounds = [*value.bounds, float("inf")]
     comma = "," if labels else ""
     out = [
-        f'{name}_bucket{{{labels}{comma}le="{_go(bound)}"}} {count}\n'
+        f'{name}_bucket{{{labels}{comma}le="{_go(bound)}"}} {count}'
         for bound, count in zip(bounds, accumulate(value.counts), strict=True)
     ]
+    if with_exemplars and value.exemplars is not None:
+        for bucket, exemplar in value.exemplars.by_bucket.items():
+            out[bucket] += _exemplar(exemplar)
     braced = f"{{{labels}}}" if labels else ""
     out.append(f"{name}_count{braced} {sum(value.counts)}\n{name}_sum{braced} {number(value.sum)}\n")
-    return "".join(out)
+    return "\n".join(out)
+
+
+def _exemplar(exemplar: Exemplar) -> str:
+    """What stands behind a bucket's count. Of a run_id that has no room, or is odd, the bucket's own label tells."""
+    task = f'task_id="{exemplar.task_id}",try_id="{exemplar.try_id}"'
+    run = f'run_id="{exemplar.run_id}",'
+    if len(run) + len(task) > _LONGEST_EXEMPLAR or not _ORDINARY(exemplar.run_id):
+        run = ""
+    return f" # {{{run}{task}}} {number(exemplar.value)} {number(exemplar.us / MICROSECONDS)}"
 
 
 def _summary(name: str, labels: str, value: Sketch) -> str:

@@ -5,7 +5,7 @@ repeated fields of all (protobuf.dev, "Encoding"), so what a run has of a family
 until the run changes.
 
 A summary is written as gauges with a `quantile` label: of a summary message Prometheus would make `_count` and `_sum`
-series, at 0 where it has none.
+series, at 0 where it has none. The label is spelled as in the other formats, as Prometheus 3 would spell it itself.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def metric_bytes(
         labels = [*zip(family.labels, map(_utf8, (*shared, *own)), strict=True)]
         if isinstance(value, Sketch):
             for q, at in zip(QUANTILES, value.quantiles, strict=True):
-                _add(message, [*labels, ("quantile", f"{q:g}")]).gauge.value = at
+                _add(message, [*labels, ("quantile", repr(q))]).gauge.value = at
             continue
         metric = _add(message, labels)
         if isinstance(value, Distribution):

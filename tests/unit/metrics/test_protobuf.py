@@ -69,7 +69,7 @@ def page() -> Page:
 
 def normal(found: Mapping[Key, float]) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     return {
-        (name, frozenset((n, repr(float(v)) if n in ("le", "quantile") else v) for n, v in labels)): value
+        (name, frozenset((n, repr(float(v)) if n == "le" else v) for n, v in labels)): value
         for (name, labels), value in found.items()
     }
 
