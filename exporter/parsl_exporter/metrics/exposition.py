@@ -5,7 +5,6 @@ Sources: prometheus.io/docs/instrumenting/exposition_formats and the OpenMetrics
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -14,6 +13,7 @@ from typing import Any
 from prometheus_client import utils as prometheus
 
 from parsl_exporter.base.formats import Format
+from parsl_exporter.metrics.exemplar import exemplar_labels
 from parsl_exporter.metrics.family import Distribution, Family, Sample
 from parsl_exporter.metrics.protobuf import family_bytes, metric_bytes
 from parsl_exporter.model.exemplars import Exemplar
@@ -22,10 +22,6 @@ from parsl_exporter.model.timestamps import MICROSECONDS
 
 _COUNTING = frozenset({"counter", "histogram"})
 """Kinds that have counted since a moment; a summary of quantiles alone counts nothing."""
-_LONGEST_EXEMPLAR = 128
-"""Characters that the names and values of an exemplar's labels may have together; here with what stands between."""
-_ORDINARY = re.compile(r"[A-Za-z0-9_.:-]+").fullmatch
-"""Parsl's run_ids are so. prometheus_client's parser refuses an exemplar whose label needs an escape."""
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
@@ -137,12 +133,9 @@ def _distribution(name: str, labels: str, value: Distribution, *, with_exemplars
 
 
 def _exemplar(exemplar: Exemplar) -> str:
-    """What stands behind a bucket's count. Of a run_id that has no room, or is odd, the bucket's own label tells."""
-    task = f'task_id="{exemplar.task_id}",try_id="{exemplar.try_id}"'
-    run = f'run_id="{exemplar.run_id}",'
-    if len(run) + len(task) > _LONGEST_EXEMPLAR or not _ORDINARY(exemplar.run_id):
-        run = ""
-    return f" # {{{run}{task}}} {number(exemplar.value)} {number(exemplar.us / MICROSECONDS)}"
+    """What stands behind a bucket's count."""
+    labels = _labels(*zip(*exemplar_labels(exemplar), strict=True))
+    return f" # {{{labels}}} {number(exemplar.value)} {number(exemplar.us / MICROSECONDS)}"
 
 
 def _summary(name: str, labels: str, value: Sketch) -> str:
