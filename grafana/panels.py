@@ -27,6 +27,7 @@ from grafana.style import (
     BLUE,
     COUNT,
     DATASOURCE,
+    DECIMALS,
     PLAIN,
     PLAIN_STEPS,
     Query,
@@ -44,6 +45,8 @@ _Panel = TypeVar("_Panel", timeseries.Panel, stat.Panel, bargauge.Panel, heatmap
 def _describe(
     panel: _Panel, title: str, description: str, no_data: str, *, unit: str, steps: Steps
 ) -> _Panel:
+    if unit in DECIMALS:
+        panel.decimals(DECIMALS[unit])
     return (
         panel.title(title)
         .description(description)
@@ -71,8 +74,13 @@ def number(
     steps: Steps = PLAIN_STEPS,
     words: Mapping[str, tuple[str, str]] | None = None,
     decimals: int | None = None,
+    steps_of: Mapping[str, Steps] | None = None,
+    links: Mapping[str, str] | None = None,
 ) -> stat.Panel:
-    """One number, or a few, as of the end of the time range."""
+    """One number, or a few, as of the end of the time range.
+
+    `steps_of` gives single ones, by name, colours of their own; `links` leads from all of them, by title, to URLs.
+    """
     panel = (
         _describe(stat.Panel(), title, description, no_data, unit=unit, steps=steps)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
@@ -87,6 +95,28 @@ def number(
         panel.mappings(value_map(words))
     if decimals is not None:
         panel.decimals(decimals)
+    for name, own in (steps_of or {}).items():
+        value = thresholds(own).build()
+        panel.override_by_name(name, [dm.DynamicConfigValue(id_val="thresholds", value=value)])
+    if links:
+        panel.data_links([dashboard.DashboardLink(name).url(url) for name, url in links.items()])
+    return _add(panel, queries, instant=True)
+
+
+def sentences(
+    title: str, description: str, no_data: str, *queries: Query, steps: Steps = PLAIN_STEPS
+) -> stat.Panel:
+    """The names of the queries' series, one below the other, coloured by their values: for names that say all."""
+    panel = (
+        _describe(stat.Panel(), title, description, no_data, unit=PLAIN, steps=steps)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .color_mode(cm.BigValueColorMode.VALUE)
+        .graph_mode(cm.BigValueGraphMode.NONE)
+        .text_mode(cm.BigValueTextMode.NAME)
+        .text(common.VizTextDisplayOptions().value_size(18))
+        .justify_mode(cm.BigValueJustifyMode.AUTO)
+        .orientation(cm.VizOrientation.HORIZONTAL)
+    )
     return _add(panel, queries, instant=True)
 
 
@@ -103,8 +133,13 @@ def lines(
     bars: bool = False,
     most: float | None = None,
     exemplars: bool = False,
+    calcs: Sequence[str] = ("lastNotNull", "max"),
+    beside: bool = False,
 ) -> timeseries.Panel:
-    """Values over time: lines, or areas or bars on top of each other.
+    """Values over time: lines, or areas or bars on top of each other, with a legend that has their `calcs`.
+
+    The legend stands below, or `beside` them where the panel is wide. Series that have no colour of their own get
+    different ones, in their order.
 
     `colors` gives series their colour by name; thresholds beside the base are drawn as dashed lines.
     """
@@ -124,8 +159,8 @@ def lines(
                 cm.GraphThresholdsStyleMode.DASHED if len(steps) > 1 else cm.GraphThresholdsStyleMode.OFF
             )
         )
-        .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-        .legend(_legend())
+        .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.PALETTE_CLASSIC))
+        .legend(_legend(calcs, beside))
         .tooltip(common.VizTooltipOptions().mode(cm.TooltipDisplayMode.MULTI).sort(cm.SortOrder.DESCENDING))
     )
     if most is not None:
@@ -224,11 +259,14 @@ def ranking(
 def timeline(
     title: str, description: str, no_data: str, *queries: Query, words: Mapping[str, tuple[str, str]]
 ) -> statetimeline.Panel:
-    """A lane for each series, coloured by the state that its value stands for."""
+    """A lane for each series, coloured by the state that its value stands for.
+
+    Its colour mode is not `thresholds`: Grafana would merge all states between two of them, here all there are.
+    """
     panel = (
         _describe(statetimeline.Panel(), title, description, no_data, unit=PLAIN, steps=PLAIN_STEPS)
         .mappings(value_map(words))
-        .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.THRESHOLDS))
+        .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.PALETTE_CLASSIC))
         .merge_values(True)
         .show_value(cm.VisibilityMode.AUTO)
         .align_value(cm.TimelineValueAlignment.LEFT)
@@ -247,11 +285,11 @@ def _stacking(stacked: bool) -> common.StackingConfig:
     return common.StackingConfig().mode(mode).group("A")
 
 
-def _legend() -> common.VizLegendOptions:
+def _legend(calcs: Sequence[str], beside: bool) -> common.VizLegendOptions:
     return (
         common.VizLegendOptions()
         .show_legend(True)
-        .display_mode(cm.LegendDisplayMode.LIST)
-        .placement(cm.LegendPlacement.BOTTOM)
-        .calcs([])
+        .display_mode(cm.LegendDisplayMode.TABLE)
+        .placement(cm.LegendPlacement.RIGHT if beside else cm.LegendPlacement.BOTTOM)
+        .calcs(list(calcs))
     )

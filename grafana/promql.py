@@ -60,6 +60,45 @@ def added(expr: str, by: str = "") -> str:
     return f"sum {f'by ({by}) ' if by else ''}(max without (job, instance) ({expr}))"
 
 
+def ever(series: str, by: str) -> str:
+    """The series added up as in `added`, of those only that are above 0 at any time of the range: 0 is drawn, too.
+
+    `> 0` would leave holes. What has a value at the range's end alone is the same at each step, and asked once.
+    """
+    peak = f"max by ({by}) (max_over_time({series}[$__range] @ end())) > 0"
+    return f"{added(series, by)} and on ({by}) ({peak})"
+
+
+def top(count: int, expr: str, by: str, rank: str) -> str:
+    """Of `expr`, which has the labels `by`, the series of those `count` that come first by `rank` at the range's end.
+
+    `topk` alone takes others at each step, and draws many more than `count`.
+    """
+    return f"{expr} and on ({by}) topk ({count}, {rank})"
+
+
+def top_ever(count: int, series: str, by: str) -> str:
+    """Of the series added up as in `added`, those `count` whose parts were the greatest in the time range."""
+    peak = f"max_over_time({series}[$__range] @ end())"
+    return top(count, added(series, by), by, f"{added(peak, by)} > 0")
+
+
+def top_rate(count: int, series: str, by: str, per: int = 1) -> str:
+    """As `rate`, of those `count` that gained most over the time range."""
+    gain = added(f"rate({series}[$__range] @ end())", by)
+    return top(count, rate(series, by, per), by, f"{gain} > 0")
+
+
+def or_none(expr: str, selector: str = RUN) -> str:
+    """`expr`, a number without labels, or 0 where there is none though a run of `selector` was there."""
+    return f"{expr} or 0 * max ({seen(f'parsl_workflow_info{{{selector}}}')})"
+
+
+def short_run(expr: str) -> str:
+    """`expr` with the label `run`: the start of its run_id, for legends."""
+    return f'label_replace({expr}, "run", "$1", "run_id", "(.{{0,8}}).*")'
+
+
 def _sum(series: str, by: str) -> str:
     return added(series, f"{_RUN_KEYS}, {by}" if by else _RUN_KEYS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import NamedTuple
 
 from grafana_foundation_sdk.builders import dashboard
@@ -22,11 +23,15 @@ Placed = tuple[int, builder.Builder[dm.Panel]]
 
 
 class Row(NamedTuple):
-    """A titled row of panels of one height. What does not fit beside each other goes below."""
+    """A row of panels of one height, under its title if it has one. What does not fit beside each other goes below.
+
+    A `folded` one shows its title alone, until it is opened: only then are its queries asked.
+    """
 
     title: str
     height: int
     panels: Sequence[Placed]
+    folded: bool = False
 
 
 def board(
@@ -62,20 +67,29 @@ def board(
 
 def _grid(rows: Sequence[Row]) -> list[dm.Panel | dm.RowPanel]:
     placed: list[dm.Panel | dm.RowPanel] = []
+    ids = count(1)
     y = 0
     for row in rows:
-        title = dm.RowPanel(title=row.title, id_val=len(placed) + 1, grid_pos=dm.GridPos(1, FULL_WIDTH, 0, y))
-        placed.append(title)
-        x, y = 0, y + 1
+        inside: list[dm.Panel] = []
+        if row.title:
+            place = dm.GridPos(1, FULL_WIDTH, 0, y)
+            title = dm.RowPanel(title=row.title, collapsed=row.folded, id_val=next(ids), grid_pos=place)
+            placed.append(title)
+            y += 1
+            if row.folded:
+                title.panels = inside
+        x, below = 0, y
         for width, made in row.panels:
             if x + width > FULL_WIDTH:
-                x, y = 0, y + row.height
+                x, below = 0, below + row.height
             panel = made.build()
-            panel.id_val = len(placed) + 1
-            panel.grid_pos = dm.GridPos(row.height, width, x, y)
-            placed.append(panel)
+            panel.id_val = next(ids)
+            panel.grid_pos = dm.GridPos(row.height, width, x, below)
+            inside.append(panel)
             x += width
-        y += row.height
+        if not row.folded:
+            placed += inside
+            y = below + row.height
     return placed
 
 
@@ -166,6 +180,7 @@ def visualize() -> dashboard.TextBoxVariable:
         dashboard.TextBoxVariable("visualize")
         .label("parsl-visualize")
         .description("Base URL of parsl-visualize, for links to its pages of runs, apps and tasks")
+        .hide(dm.VariableHide.HIDE_VARIABLE)
         .default_value("http://localhost:8080")
     )
 
@@ -196,7 +211,7 @@ class _PrometheusAnnotation(dm.AnnotationQuery):
 
     def __init__(self, name: str, title: str, color: str, expr: str) -> None:
         super().__init__(
-            name=name, datasource=style.DATASOURCE, icon_color=color, enable=True, hide=False, built_in=0
+            name=name, datasource=style.DATASOURCE, icon_color=color, enable=True, hide=True, built_in=0
         )
         self._title = title
         self._expr = expr
@@ -212,12 +227,12 @@ class _PrometheusAnnotation(dm.AnnotationQuery):
 
 def _other_boards() -> dashboard.DashboardLink:
     return (
-        dashboard.DashboardLink("Parsl dashboards")
+        dashboard.DashboardLink("Dashboards")
         .type(dm.DashboardLinkType.DASHBOARDS)
         .tags([TAG])
         .include_vars(True)
         .keep_time(True)
-        .as_dropdown(False)
+        .as_dropdown(True)
         .target_blank(False)
         .icon("external link")
         .tooltip("")

@@ -39,8 +39,47 @@ BLOCK_COLORS = {
 GREEN, AMBER, RED, BLUE, GREY = "#2F9A44", "#B58400", "#E02F44", "#3A86E8", "#8A8A8A"
 NEUTRAL = "text"
 
+CAUSES = {
+    "dependencies": ("tasks they depend on", "#7389A3"),
+    "batch_queue": ("the batch queue", "#B58400"),
+    "worker_start": ("workers to start", "#8F7AD6"),
+    "idle_workers": ("nothing: workers are free", "#E0641A"),
+    "busy_workers": ("busy workers", "#3A86E8"),
+    "no_block": ("a block: there is none", "#E02F44"),
+    "untold": ("workers or run: starts are not told", "#C05CB5"),
+    "unknown": ("an unknown cause", "#8A8A8A"),
+}
+"""What tasks wait for: the words for each cause of parsl_tasks_waiting, and its colour."""
+
+TROUBLES = {
+    "ParslBlockPendingTooLong": "Block waits too long in the batch queue",
+    "ParslBlockWithoutManager": "Block runs, but no worker pool connects",
+    "ParslBlockStalled": "Block has stalled: workers, waiting tasks, no sign of life",
+    "ParslBlocksFailing": "Blocks fail, one after the other",
+    "ParslBlocksEndUnused": "Blocks end before they ever work",
+    "ParslTasksWithoutBlock": "Tasks wait, and there is no block",
+    "ParslTasksNeverStarted": "No task has been seen to start",
+    "ParslManagerLost": "Worker pool lost: its block still runs",
+    "ParslTasksStuckLaunched": "Tasks are stuck beside free workers",
+    "ParslAppFailureRatioHigh": "Many tasks of an app fail",
+    "ParslNodeMemoryNearLimit": "Node's memory is nearly full",
+    "ParslTaskRunningLong": "A task runs much longer than others of its app",
+    "ParslRunSilent": "Silent: has probably crashed",
+    "ParslRunQuiet": "Quiet for long: waits, or has crashed",
+    "ParslExporterDown": "The exporter cannot be scraped",
+    "ParslExporterSourceDown": "The database cannot be read",
+    "ParslExporterSourceNotReady": "The first read of the database takes long",
+    "ParslExporterFallingBehind": "The exporter falls behind",
+    "ParslThresholdsBroken": "Thresholds of the alerts are broken",
+}
+"""What each alert says, in words that need no labels."""
+
 COUNT, PLAIN, PERCENT, TEXT = "locale", "short", "percentunit", "string"
-SECONDS, DURATION, DATE = "s", "dtdhms", "dateTimeAsIso"
+DURATION, SPAN, DATE = "dtdhms", "clocks", "dateTimeAsIso"
+"""02:27:00 for what takes hours; 300ms, 01m:40s for what may take less than a second; 2026-02-03 04:05:06."""
+SECONDS = "s"
+DECIMALS = {SPAN: 1}
+"""Digits of units that need a number of them: for SPAN the parts after the first."""
 BYTES, BYTES_PER_SECOND = "bytes", "binBps"
 
 Steps = Sequence[tuple[float | None, str]]
@@ -50,6 +89,7 @@ PLAIN_STEPS: Steps = ((None, NEUTRAL),)
 RUN_STATES = {"0": ("running", BLUE), "1": ("silent", AMBER), "2": ("ended", GREEN)}
 UP = {"0": ("down", RED), "1": ("up", GREEN)}
 SEVERITIES = {"critical": ("critical", RED), "warning": ("warning", AMBER), "info": ("info", BLUE)}
+TROUBLE_WORDS = {name: (words, NEUTRAL) for name, words in TROUBLES.items()}
 YES = {"0": ("no", AMBER), "1": ("yes", GREEN)}
 
 

@@ -12,6 +12,9 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from grafana import style
 
+NARROWEST = 90
+"""Pixels that a column without a width has at least."""
+
 
 class Link(NamedTuple):
     """A link in a cell."""
@@ -25,7 +28,8 @@ class Column(NamedTuple):
     """A column: a label of the rows, or, with `expr`, the value of an own query.
 
     `steps` colour the text; `bar` draws the value as a bar between 0 and that number; `words` show values as
-    words; a `hidden` column is there for links alone.
+    words; a `hidden` column is there for links and order alone; a `filtered` one can be filtered by its values,
+    with a button that takes some of its header.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Column(NamedTuple):
     words: Mapping[str, tuple[str, str]] | None = None
     links: Sequence[Link] = ()
     hidden: bool = False
+    filtered: bool = False
 
 
 def rows(
@@ -49,11 +54,14 @@ def rows(
     keys: Sequence[str] = (),
     sort: str = "",
     descending: bool = True,
+    ranked: str = "",
+    most: int | None = None,
 ) -> table.Panel:
     """A table of the `columns`, in that order.
 
     `keys`: queries that are there for their labels alone, when the columns' own do not have all of them.
-    `sort`: the name of the column to sort by.
+    `sort`: the name of the column to sort by. `ranked`: that of a column, hidden maybe, by which rows come, the
+    greatest first; with `most`, so many of them.
     """
     queries = [*keys]
     raw: dict[str, str] = {}
@@ -80,7 +88,8 @@ def rows(
         .align(cm.FieldTextAlignment.AUTO)
         .cell_options(cm.TableAutoCellOptions())
         .inspect(False)
-        .filterable(True)
+        .filterable(False)
+        .min_width(NARROWEST)
         .show_header(True)
         .cell_height(cm.TableCellHeight.SM)
         .override_by_regexp(".*", [dm.DynamicConfigValue(id_val="noValue", value="-")])
@@ -90,6 +99,11 @@ def rows(
         panel.with_target(style.target(query, ref, instant=True, layout=PromQueryFormat.TABLE))
     if len(queries) > 1:
         panel.with_transformation(dm.DataTransformerConfig(id_val="merge", options={}))
+    if ranked:
+        order = {"fields": {}, "sort": [{"field": raw[ranked], "desc": True}]}
+        panel.with_transformation(dm.DataTransformerConfig(id_val="sortBy", options=order))
+    if most is not None:
+        panel.with_transformation(dm.DataTransformerConfig(id_val="limit", options={"limitField": most}))
     panel.with_transformation(
         dm.DataTransformerConfig(
             id_val="organize",
@@ -112,8 +126,11 @@ def _properties(column: Column) -> list[dm.DynamicConfigValue]:
     made: dict[str, object] = {"unit": column.unit or (style.COUNT if column.expr else style.TEXT)}
     if column.width is not None:
         made["custom.width"] = column.width
-    if column.decimals is not None:
-        made["decimals"] = column.decimals
+    decimals = style.DECIMALS.get(column.unit) if column.decimals is None else column.decimals
+    if decimals is not None:
+        made["decimals"] = decimals
+    if column.filtered:
+        made["custom.filterable"] = True
     if column.words:
         made["mappings"] = style.value_map(column.words)
         made["custom.cellOptions"] = cm.TableColorTextCellOptions()

@@ -19,9 +19,9 @@ PANELS = {
     f"{uid}: {panel['title']}": panel for uid, board in BOARDS.items() for panel in inventory.panels(board)
 }
 
-UNITS = {"string", "short", "locale", "percentunit", "s", "dtdhms", "dateTimeAsIso", "bytes", "binBps"}
+UNITS = {"string", "short", "locale", "percentunit", "s", "dtdhms", "clocks", "dateTimeAsIso", "bytes", "binBps"}
 REDUCERS = {"lastNotNull"}
-TRANSFORMATIONS = {"merge", "organize"}
+TRANSFORMATIONS = {"merge", "sortBy", "limit", "organize"}
 """The house uses no others. Grafana knows these (@grafana/data 13.2.3)."""
 
 NARROWEST = {"stat": 4, "bargauge": 6, "timeseries": 8, "heatmap": 8, "state-timeline": 12, "table": 8}

@@ -56,6 +56,7 @@ interface Properties<Custom> {
   thresholds: raw.ThresholdsConfig;
   unit: string;
   'custom.cellOptions': Custom extends { cellOptions: infer C } ? C : never;
+  'custom.filterable': boolean;
   'custom.hidden': boolean; // hideFrom.viz up to Grafana 12.1
   'custom.hideFrom.viz': boolean;
   'custom.width': number;
@@ -92,6 +93,16 @@ interface Organize {
   };
 }
 
+interface SortBy {
+  id: 'sortBy';
+  options: { fields: Record<string, never>; sort: { field: string; desc: boolean }[] };
+}
+
+interface Limit {
+  id: 'limit';
+  options: { limitField: number };
+}
+
 interface PanelOf<Type extends string, Options, Custom>
   extends Omit<raw.Panel, 'type' | 'options' | 'fieldConfig' | 'targets' | 'transformations' | 'links'> {
   type: Type;
@@ -103,7 +114,7 @@ interface PanelOf<Type extends string, Options, Custom>
   options: Some<Options>;
   fieldConfig: { defaults: FieldConfig<Custom>; overrides: Override<Custom>[] };
   targets: PrometheusQuery[];
-  transformations?: (Merge | Organize)[];
+  transformations?: (Merge | Organize | SortBy | Limit)[];
   links?: DashboardLink[];
 }
 
@@ -114,6 +125,10 @@ type Panel =
   | PanelOf<'state-timeline', statetimeline.Options, statetimeline.FieldConfig>
   | PanelOf<'table', table.Options, table.FieldConfig>
   | PanelOf<'timeseries', timeseries.Options, timeseries.FieldConfig>;
+
+interface Row extends Omit<raw.RowPanel, 'panels'> {
+  panels: Panel[]; // of a folded row
+}
 
 // With the keys of the Prometheus data source, which the schema leaves open.
 interface Annotation extends Omit<raw.AnnotationQuery, 'target'> {
@@ -131,7 +146,7 @@ interface Dashboard extends Omit<raw.Dashboard, 'panels' | 'annotations' | 'temp
   uid: string;
   title: string;
   description: string;
-  panels: (Panel | raw.RowPanel)[];
+  panels: (Panel | Row)[];
   annotations: { list: Annotation[] };
   templating: { list: Variable[] };
 }
