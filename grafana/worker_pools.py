@@ -34,8 +34,8 @@ def build() -> dm.Dashboard:
         UID,
         "Parsl / Worker pools",
         "The blocks (batch jobs) of one run, the managers and workers in them, and how busy they are.",
-        variables=[shell.source(), shell.workflow(), shell.run(), shell.executor("parsl_blocks")],
-        annotations=shell.run_events(RUN),
+        variables=[*shell.of_run(), shell.executor("parsl_blocks")],
+        annotations=shell.run_events(),
         since="now-3h",
         refresh="30s",
         rows=[
