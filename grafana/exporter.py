@@ -149,7 +149,7 @@ def sources_table() -> table.Panel:
             "Last read",
             expr=f"time() - {least('source_last_success_timestamp_seconds')}",
             unit=style.SECONDS,
-            width=80,
+            width=85,
         ),
         Column("Poll", expr=most("poll_duration_seconds"), unit=style.SECONDS, width=75),
         Column("Read lock", expr=most("longest_read_seconds"), unit=style.SECONDS, width=85),
@@ -163,7 +163,7 @@ def sources_table() -> table.Panel:
         Column(
             "Rejected",
             expr=added("rows_rejected_total"),
-            width=80,
+            width=85,
             steps=((None, style.NEUTRAL), (1, style.AMBER)),
         ),
         Column("Late", expr=added("late_rows_total"), width=60),
