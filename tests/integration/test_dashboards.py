@@ -23,7 +23,6 @@ CANNOT_SHOW = {
             "parsl-overview: panel 'Firing alerts' A",
             "parsl-overview: panel 'Runs' C",
             "parsl-overview: panel 'Runs in trouble' A",
-            "parsl-overview: panel 'Runs in trouble' B",
             "parsl-task-states: panel 'What it does, and what holds it up' C",
         ),
         "nothing fires on a healthy run; the rules have tests of their own",
