@@ -15,6 +15,7 @@ from .blocks import block_families
 from .page import Histogram, Labels, Series, Sheet, Value, differences, parse
 from .rows import UNKNOWN, Run, label, load
 from .tasks import task_families
+from .waiting import waiting_families
 
 __all__ = ["Histogram", "Labels", "Series", "Value", "differences", "expected", "parse"]
 
@@ -49,6 +50,7 @@ def expected(
         _workflow_families(run, sheet, now_us)
         task_families(run, sheet, buckets_seconds, buckets_bytes, failure_reasons)
         block_families(run, sheet, buckets_seconds, now_us)
+        waiting_families(run, sheet)
     return series
 
 

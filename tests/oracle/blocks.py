@@ -38,9 +38,7 @@ def block_families(run: Run, sheet: Sheet, bounds: Sequence[float], now_us: int 
 
     `now_us`: when the rows were read, which no sign of life can come after.
     """
-    blocks: dict[Block, list[Row]] = defaultdict(list)
-    for row in run.block:
-        blocks[Block(row["executor_label"], row["block_id"])].append(row)
+    blocks = rows_by_block(run)
     tries = Tries(run)
     tried = {block for row in run.tries if (block := _block_of(row))}
 
@@ -58,6 +56,14 @@ def block_families(run: Run, sheet: Sheet, bounds: Sequence[float], now_us: int 
             newest = min(max(activity[block]), math.inf if now_us is None else now_us) / 1_000_000
             own.put("parsl_block_last_activity_timestamp_seconds", newest)
     _managers(sheet, run, blocks)
+
+
+def rows_by_block(run: Run) -> dict[Block, list[Row]]:
+    """Give the rows of each block, in the order of insertion."""
+    blocks: dict[Block, list[Row]] = defaultdict(list)
+    for row in run.block:
+        blocks[Block(row["executor_label"], row["block_id"])].append(row)
+    return blocks
 
 
 def _block_of(row: Row) -> Block | None:
@@ -110,7 +116,7 @@ def _activity(run: Run, tries: Tries, blocks: dict[Block, list[Row]]) -> dict[Bl
             stamps[block] += tries.stamps_of(one, ["running", "running_ended", *ENDS])
             stamps[block] += [sample["timestamp"] for sample in tries.samples.get(one, [])]
     for row in run.node:
-        executor = _executor(run, blocks, row)
+        executor = executor_of(run, blocks, row)
         if executor is not None:
             stamps[Block(executor, row["block_id"])].append(row["timestamp"])
     return stamps
@@ -125,11 +131,11 @@ def _dispatched_to(run: Run, blocks: dict[Block, list[Row]]) -> set[Block]:
     return {
         Block(executor, rows[0]["block_id"])
         for rows in active.values()
-        if len(rows) > 1 and (executor := _executor(run, blocks, rows[0])) is not None
+        if len(rows) > 1 and (executor := executor_of(run, blocks, rows[0])) is not None
     }
 
 
-def _executor(run: Run, blocks: dict[Block, list[Row]], node: Row) -> str | None:
+def executor_of(run: Run, blocks: dict[Block, list[Row]], node: Row) -> str | None:
     """Resolve a node row's executor: block ids repeat from executor to executor."""
     if not node["block_id"]:
         return None
@@ -148,9 +154,9 @@ def _managers(sheet: Sheet, run: Run, blocks: dict[Block, list[Row]]) -> None:
     latest: dict[str, Row] = {}
     for row in sorted(run.node, key=lambda row: row["id"]):
         latest[row["uid"]] = row
-    active = {uid: _is_active(run, blocks, row) for uid, row in latest.items()}
+    active = {uid: is_active(run, blocks, row) for uid, row in latest.items()}
     for uid, row in latest.items():
-        executor = _executor(run, blocks, row)
+        executor = executor_of(run, blocks, row)
         own = sheet.under(
             manager=label(uid),
             hostname=label(row["hostname"]),
@@ -171,8 +177,9 @@ def _managers(sheet: Sheet, run: Run, blocks: dict[Block, list[Row]]) -> None:
         own.put("parsl_node_memory_bytes", float(max(row["total_memory"] for row in counted)))
 
 
-def _is_active(run: Run, blocks: dict[Block, list[Row]], node: Row) -> bool:
-    executor = _executor(run, blocks, node)
+def is_active(run: Run, blocks: dict[Block, list[Row]], node: Row) -> bool:
+    """Whether a manager whose latest row is `node` can run tasks."""
+    executor = executor_of(run, blocks, node)
     states = [
         rows[-1]["status"]
         for block, rows in blocks.items()

@@ -141,6 +141,16 @@ def rank(row: Row) -> tuple[int, int, int, str, int]:
     return (0, row["try_id"], ORDER.get(state, UNKNOWN_STATE_ORDER), state or "", 0)
 
 
+def deciding_rows(run: Run) -> dict[int, Row]:
+    """Give of each task the status row that tells its state."""
+    deciding: dict[int, Row] = {}
+    for row in run.status:
+        best = deciding.get(row["task_id"])
+        if best is None or rank(row) > rank(best):
+            deciding[row["task_id"]] = row
+    return deciding
+
+
 def task_families(
     run: Run,
     sheet: Sheet,
@@ -150,12 +160,7 @@ def task_families(
 ) -> None:
     """Add every family of tasks, and the families of hosts that tries make."""
     tries = Tries(run)
-    deciding: dict[int, Row] = {}
-    for row in run.status:
-        best = deciding.get(row["task_id"])
-        if best is None or rank(row) > rank(best):
-            deciding[row["task_id"]] = row
-
+    deciding = deciding_rows(run)
     by_pair: dict[Pair, list[Try]] = defaultdict(list)
     for one in tries.all:
         if tries.counted(one):

@@ -65,6 +65,21 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "max",
     ),
     _family(
+        "parsl_tasks_waiting",
+        "gauge",
+        ("executor", "cause"),
+        samples.waiting,
+        "Tasks now pending or launched, by what they wait for; executor is that of the task's latest try.",
+    ),
+    _family(
+        "parsl_tasks_waiting_oldest_timestamp_seconds",
+        "gauge",
+        ("executor", "cause"),
+        samples.waiting_since,
+        "When the longest-waiting of the tasks that wait for the same entered its state; absent where there is none.",
+        "min",
+    ),
+    _family(
         "parsl_tasks",
         "gauge",
         (*_TASK, "state"),

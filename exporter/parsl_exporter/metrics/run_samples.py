@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from parsl_exporter.model.names import HIDDEN, UNKNOWN
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.timestamps import MICROSECONDS
+from parsl_exporter.model.waiting import WaitingTasks, waiting_tasks
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class View:
     def groups(self) -> Sequence[tuple[tuple[str, str], Group]]:
         """Each (app, executor) that is shown; empty ones that only stood for unknown names are not."""
         return groups_of(self.run)
+
+    @cached_property
+    def waiting(self) -> Mapping[tuple[str, str], WaitingTasks]:
+        """The tasks that wait, by executor and cause."""
+        return waiting_tasks(self.run, self.groups)
 
     def blocks(self) -> Iterator[tuple[tuple[str, str], Block]]:
         """Each block that is shown."""
@@ -114,6 +120,18 @@ def last_row(view: View) -> Iterator[Sample]:
     """When a row of the run was last taken."""
     if view.run.heard_us:
         yield (), seconds(view.run.heard_us)
+
+
+def waiting(view: View) -> Iterator[Sample]:
+    """Tasks that wait, for each executor and each cause."""
+    return ((key, tasks.count) for key, tasks in view.waiting.items())
+
+
+def waiting_since(view: View) -> Iterator[Sample]:
+    """Since when the longest-waiting of them waits, for each cause that any has."""
+    for key, tasks in view.waiting.items():
+        if tasks.oldest_us is not None:
+            yield key, seconds(tasks.oldest_us)
 
 
 def by_group(value: Callable[[Group], float | Distribution]) -> Draw:

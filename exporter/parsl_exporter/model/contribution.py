@@ -27,6 +27,7 @@ from parsl_exporter.model.states import (
 from parsl_exporter.model.sums import (
     COUNTERS,
     CPU,
+    MEASURED,
     ON_HOST,
     PROCESSES,
     RESIDENT,
@@ -122,6 +123,7 @@ def added(tasks: Tasks, tries: Tries, places: Codes, running_group: Codes, *, ov
     if running.any():
         children, virtual, resident = np.nan_to_num(tries.latest_sample[places[running]]).T
         values[running, TRIES] = 1.0
+        values[running, MEASURED] = sampled[running]
         values[running, RESIDENT] = resident
         values[running, VIRTUAL] = virtual
         values[running, PROCESSES] = np.where(sampled[running], 1.0 + children, 0.0)

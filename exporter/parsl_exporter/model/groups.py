@@ -8,11 +8,14 @@ from typing import NamedTuple
 from parsl_exporter.model.histogram import Histogram
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.states import STATES, TIMED
-from parsl_exporter.model.sums import PROCESSES, RESIDENT, TRANSITIONS, USED, VIRTUAL, WASTED
+from parsl_exporter.model.sums import MEASURED, PROCESSES, RESIDENT, TRANSITIONS, TRIES, USED, VIRTUAL, WASTED
 
 
 class Group(NamedTuple):
-    """One (app, executor). Durations and stamps are in microseconds, everything else as sampled."""
+    """One (app, executor). Durations and stamps are in microseconds, everything else as sampled.
+
+    `running` tries, `measured` ones among them that were sampled.
+    """
 
     tasks: Mapping[str, int]
     transitions: Mapping[str, int]
@@ -24,6 +27,8 @@ class Group(NamedTuple):
     oldest: Mapping[str, int]
     used: Sequence[float]
     wasted: float
+    running: int
+    measured: int
     resident: float
     virtual: float
     processes: float
@@ -57,6 +62,8 @@ def groups_of(run: Run) -> list[tuple[tuple[str, str], Group]]:
                     oldest={state: us for state, us in waiting if us is not None},
                     used=row[USED],
                     wasted=row[WASTED],
+                    running=int(row[TRIES]),
+                    measured=int(row[MEASURED]),
                     resident=row[RESIDENT],
                     virtual=row[VIRTUAL],
                     processes=row[PROCESSES],

@@ -22,7 +22,7 @@ from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.run_facts import Info, Limits, Waiting
 from parsl_exporter.model.run_sums import RunSums
 from parsl_exporter.model.standing import FIRST_ODD, standing
-from parsl_exporter.model.states import FIRST_FINAL, PENDING
+from parsl_exporter.model.states import FIRST_FINAL, PENDING, RUNNING
 from parsl_exporter.model.timestamps import MICROSECONDS
 from parsl_exporter.model.tries import NEVER, NONE, NOWHERE, joined
 
@@ -87,6 +87,8 @@ class Run(RunSums):
         """Bring the sums up to date with these tasks; give the places of their tries."""
         places, owner = self.tries.of(tasks)
         if len(places):
+            ran = places[self.tries.last[places, RUNNING] >= 0]
+            self.ran.update(distinct(self.tries.executor[ran]).tolist())
             self._place(places)
             self.offsets.note(self.tries, places, self.names.texts)
             self._count(places)

@@ -25,7 +25,8 @@ COUNTERS = slice(0, WASTED + 1)
 CPU, SAMPLED = WASTED + 1, WASTED + 2
 """What a try used, user and system, and that it was sampled, as they count for its host."""
 ON_HOST = slice(CPU, SAMPLED + 1)
-TRIES, RESIDENT, VIRTUAL, PROCESSES = range(SAMPLED + 1, SAMPLED + 5)
+TRIES, MEASURED, RESIDENT, VIRTUAL, PROCESSES = range(SAMPLED + 1, SAMPLED + 6)
+"""How many tries run, how many of them were sampled, and what they use now."""
 GAUGES = slice(TRIES, PROCESSES + 1)
 WIDTH = PROCESSES + 1
 """The columns of what a try adds (`contribution.py`); sums have those but for ON_HOST."""
