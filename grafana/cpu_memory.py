@@ -39,7 +39,7 @@ def build() -> dm.Dashboard:
         "Parsl / CPU and memory",
         "What the tasks of one run use of their nodes' CPU and memory, and what a single task needs.",
         variables=shell.for_tasks(),
-        annotations=shell.run_events(RUN),
+        annotations=shell.run_events(),
         since="now-3h",
         refresh="30s",
         rows=[

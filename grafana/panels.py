@@ -113,7 +113,7 @@ def sentences(
         .color_mode(cm.BigValueColorMode.VALUE)
         .graph_mode(cm.BigValueGraphMode.NONE)
         .text_mode(cm.BigValueTextMode.NAME)
-        .text(common.VizTextDisplayOptions().value_size(18))
+        .text(common.VizTextDisplayOptions().value_size(16))
         .justify_mode(cm.BigValueJustifyMode.AUTO)
         .orientation(cm.VizOrientation.HORIZONTAL)
     )
@@ -129,6 +129,7 @@ def lines(
     axis: str = "",
     steps: Steps = PLAIN_STEPS,
     colors: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
     stacked: bool = False,
     bars: bool = False,
     most: float | None = None,
@@ -141,13 +142,14 @@ def lines(
     The legend stands below, or `beside` them where the panel is wide. Series that have no colour of their own get
     different ones, in their order.
 
-    `colors` gives series their colour by name; thresholds beside the base are drawn as dashed lines.
+    `colors` gives series their colour by name, `names` other words for it; thresholds beside the base are drawn as
+    dashed lines.
     """
     panel = (
         _describe(timeseries.Panel(), title, description, no_data, unit=unit, steps=steps)
         .draw_style(cm.GraphDrawStyle.BARS if bars else cm.GraphDrawStyle.LINE)
-        .line_width(1)
-        .fill_opacity(70 if stacked or bars else 8)
+        .line_width(0 if stacked else 1)  # a line of a series at 0 would take the whole stack's edge
+        .fill_opacity(80 if stacked or bars else 8)
         .show_points(cm.VisibilityMode.AUTO)
         .span_nulls(False)
         .axis_label(axis)
@@ -165,9 +167,18 @@ def lines(
     )
     if most is not None:
         panel.max(most)
-    for name, color in (colors or {}).items():
-        panel.override_by_name(name, [fixed_color(color)])
+    _tell_apart(panel, colors or {}, names or {})
     return _add(panel, queries, exemplars=exemplars)
+
+
+def _tell_apart(
+    panel: timeseries.Panel | bargauge.Panel, colors: Mapping[str, str], names: Mapping[str, str]
+) -> None:
+    for name in dict.fromkeys((*colors, *names)):
+        properties = [fixed_color(colors[name])] if name in colors else []
+        if name in names:
+            properties.append(dm.DynamicConfigValue(id_val="displayName", value=names[name]))
+        panel.override_by_name(name, properties)
 
 
 def heat(title: str, description: str, no_data: str, query: Query, *, unit: str) -> heatmap.Panel:
@@ -232,9 +243,10 @@ def ranking(
     unit: str = COUNT,
     steps: Steps = ((None, BLUE),),
     colors: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
     most: float | None = None,
 ) -> bargauge.Panel:
-    """A bar for each series, as of the end of the time range."""
+    """A bar for each series, as of the end of the time range; `colors` and `names` as in `lines`."""
     panel = (
         _describe(bargauge.Panel(), title, description, no_data, unit=unit, steps=steps)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
@@ -242,17 +254,17 @@ def ranking(
         .orientation(cm.VizOrientation.HORIZONTAL)
         .value_mode(cm.BarGaugeValueMode.TEXT)
         .name_placement(cm.BarGaugeNamePlacement.LEFT)
+        .text(common.VizTextDisplayOptions().title_size(13).value_size(15))
         .show_unfilled(True)
-        .sizing(cm.BarGaugeSizing.AUTO)
+        .sizing(cm.BarGaugeSizing.MANUAL)
         .min_viz_width(8)
         .min_viz_height(16)
-        .max_viz_height(40)
+        .max_viz_height(32)
         .min(0)
     )
     if most is not None:
         panel.max(most)
-    for name, color in (colors or {}).items():
-        panel.override_by_name(name, [fixed_color(color)])
+    _tell_apart(panel, colors or {}, names or {})
     return _add(panel, queries, instant=True)
 
 

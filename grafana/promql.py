@@ -17,6 +17,12 @@ TASK = f'{RUN}, executor=~"$executor", app=~"$app"'
 DONE = "exec_done|memo_done"
 FAILED = "failed|dep_fail"
 FINAL = f"{DONE}|{FAILED}"
+OUTCOMES = {
+    "done": DONE,
+    "failed": FAILED,
+    "open": "pending|launched|running|running_ended|joining|fail_retryable",
+}
+"""The states behind each outcome that the rules record."""
 
 SILENT_AFTER = 900
 """Seconds without any new row after which a run without an end is called silent, where no rules are loaded."""
@@ -25,9 +31,15 @@ _RUN_KEYS = "source, run_id"
 _NAMED = f'parsl_workflow_info{{{SOURCE}, workflow_name=~"$workflow"}}'
 
 
-def seen(series: str) -> str:
-    """The newest value of each series within the time range."""
-    return f"last_over_time({series}[$__range])"
+LONGEST = "1|1.0"
+"""A matcher of the quantile 1 of a summary: Prometheus 3 writes it as a float."""
+
+SPAN = "$__range"
+
+
+def seen(series: str, span: str = SPAN) -> str:
+    """The newest value of each series within the time range, or another one."""
+    return f"last_over_time({series}[{span}])"
 
 
 def lasting(expr: str) -> str:
@@ -88,10 +100,13 @@ def top_ever(count: int, series: str, by: str) -> str:
     return top(count, added(series, by), by, f"{added(peak, by)} > 0")
 
 
-def top_rate(count: int, series: str, by: str, per: int = 1) -> str:
-    """As `rate`, of those `count` that gained most over the time range."""
+def top_rate(count: int, series: str, by: str, per: int = 1, always: str = "") -> str:
+    """As `rate`, of those `count` that gained most over the time range, and of those that match `always`."""
     gain = added(f"rate({series}[$__range] @ end())", by)
-    return top(count, rate(series, by, per), by, f"{gain} > 0")
+    shown = f"{gain} > 0"
+    if always:
+        shown += f" or 0 * {added(f'{series[:-1]}, {always}}}', by)}"
+    return top(count, rate(series, by, per), by, shown)
 
 
 def or_none(expr: str, selector: str = RUN) -> str:
@@ -159,36 +174,32 @@ def of_runs_seen(expr: str) -> str:
     return f"{expr} and on ({_RUN_KEYS}) {seen(_NAMED)}"
 
 
-def with_workflow(expr: str) -> str:
-    """`expr`, which has the labels source and run_id, for the chosen workflows and with their name as label.
-
-    `max by` keeps the join one-to-many when two exporters publish the same run.
-    """
-    names = f"max by ({_RUN_KEYS}, workflow_name) ({_NAMED})"
-    return f"({expr}) * on ({_RUN_KEYS}) group_left (workflow_name) {names}"
-
-
-def run_tasks(selector: str, states: str) -> str:
-    """How many tasks each run has in some states (a matcher); of gone runs, as it was last.
+def run_outcome(selector: str, outcome: str, span: str = SPAN) -> str:
+    """How many tasks of each run are done, failed or open; of gone runs, as it was last.
 
     For lists of many runs, where `total` would add up all series of all of them at hundreds of moments of a long time
     range. It is read from what the rules record; without them, gone runs have none. Both sides are aggregated to the
     same labels, for a long-term store adds external ones, and a run must not come from both.
     """
-    recorded = f"max by ({_RUN_KEYS}, state) ({seen(f'parsl:run:tasks{{{selector}, state{states}}}')})"
-    now = added(f"parsl_tasks{{{selector}, state{states}}}", f"{_RUN_KEYS}, state")
-    return f"sum by ({_RUN_KEYS}) ({recorded} or {now})"
+    recorded = seen(f'parsl:run:tasks_by_outcome{{{selector}, outcome="{outcome}"}}', span)
+    now = added(f'parsl_tasks{{{selector}, state=~"{OUTCOMES[outcome]}"}}', _RUN_KEYS)
+    return f"max by ({_RUN_KEYS}) ({recorded}) or {now}"
 
 
-def run_info(selector: str, *labels: str) -> str:
+def run_progress(selector: str) -> str:
+    """Which part of its tasks each run has brought to a final state, as the rules record it."""
+    return f"max by ({_RUN_KEYS}) ({seen(f'parsl:run:progress_ratio{{{selector}}}')})"
+
+
+def run_info(selector: str, *labels: str, span: str = SPAN) -> str:
     """One series a run, with these labels of parsl_workflow_info, which one of its exporters may hide."""
-    one = f"topk by ({_RUN_KEYS}) (1, {seen(f'parsl_workflow_info{{{selector}}}')})"
+    one = f"topk by ({_RUN_KEYS}) (1, {seen(f'parsl_workflow_info{{{selector}}}', span)})"
     return f"max by ({', '.join((_RUN_KEYS, *labels))}) ({one})"
 
 
-def run_time(event: str, selector: str) -> str:
+def run_time(event: str, selector: str, span: str = SPAN) -> str:
     """When the `event` (start, end, last_row) of each run was, in Unix seconds."""
-    return f"max by ({_RUN_KEYS}) ({seen(f'parsl_workflow_{event}_timestamp_seconds{{{selector}}}')})"
+    return f"max by ({_RUN_KEYS}) ({seen(f'parsl_workflow_{event}_timestamp_seconds{{{selector}}}', span)})"
 
 
 def run_state(selector: str) -> str:
@@ -206,13 +217,19 @@ def run_duration(selector: str) -> str:
     return f"({end} or {running} or {last}) - {run_time('start', selector)}"
 
 
-def run_window(selector: str) -> str:
+def run_begun(selector: str, span: str = SPAN) -> str:
+    """One series a run with its begin as label `since`, for links: milliseconds, a minute before."""
+    return (
+        f'count_values by ({_RUN_KEYS}) ("since", floor(1000 * ({run_time("start", selector, span)} - 60)))'
+    )
+
+
+def run_window(selector: str, span: str = SPAN) -> str:
     """One series a run with the time range of its life as labels `since` and `until`, for links.
 
     Milliseconds, a minute wider at both ends; `until` is `now` for a run without an end.
     """
-    start, end = run_time("start", selector), run_time("end", selector)
+    start, end = run_time("start", selector, span), run_time("end", selector, span)
     until = f'count_values by ({_RUN_KEYS}) ("until", ceil(1000 * ({end} + 60)))'
     now = f'label_replace({start} unless {end}, "until", "now", "", "")'
-    since = f'count_values by ({_RUN_KEYS}) ("since", floor(1000 * ({start} - 60)))'
-    return f"({until} or {now}) * on ({_RUN_KEYS}) group_left (since) {since}"
+    return f"({until} or {now}) * on ({_RUN_KEYS}) group_left (since) {run_begun(selector, span)}"

@@ -46,6 +46,10 @@ def board(
     rows: Sequence[Row],
 ) -> dm.Dashboard:
     """A dashboard of these rows, which opens on the time since `since`."""
+    data_source = _data_source()
+    if any(variable.build().name == "run" for variable in variables):
+        # One row has no place for all: what a run is chosen out of is chosen on the overview.
+        data_source.hide(dm.VariableHide.HIDE_VARIABLE)
     made = (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -56,7 +60,7 @@ def board(
         .time(since, "now")
         .refresh(refresh)
         .tooltip(dm.DashboardCursorSync.CROSSHAIR)
-        .variables([_data_source(), *variables])
+        .variables([data_source, *variables])
         .links([_other_boards()])
         .build()
     )
@@ -137,12 +141,9 @@ def workflow() -> dashboard.QueryVariable:
 
 
 def run() -> dashboard.QueryVariable:
-    """One run of the chosen workflows, the newest first, shown as its name and the start of its id."""
+    """A run, the newest first, shown as its workflow's name and the start of its id."""
     began = "last_over_time(parsl_workflow_start_timestamp_seconds[$__range])"
-    named = (
-        "max by (source, run_id, workflow_name) (last_over_time("
-        f'parsl_workflow_info{{{promql.SOURCE}, workflow_name=~"$workflow"}}[$__range]))'
-    )
+    named = "max by (source, run_id, workflow_name) (last_over_time(parsl_workflow_info[$__range]))"
     newest = f"sort_desc({named} * on (source, run_id) group_left () max by (source, run_id) ({began}))"
     short = f'label_replace({newest}, "short", "$1", "run_id", "(.{{0,8}}).*")'
     shown = f'label_join({short}, "shown", " ", "workflow_name", "short")'
@@ -162,6 +163,18 @@ def run() -> dashboard.QueryVariable:
         .refresh(dm.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(dm.VariableSort.DISABLED)
     )
+
+
+def source_of_run() -> dashboard.QueryVariable:
+    """The run's database. A link may say which, where two have the run; to choose among runs the overview is there."""
+    series = 'parsl_workflow_info{run_id="$run"}'
+    of_run = choice("source", "Source", "The monitoring database of the run", series, "source")
+    return of_run.hide(dm.VariableHide.HIDE_VARIABLE)
+
+
+def of_run() -> list[builder.Builder[dm.VariableModel]]:
+    """The variables that choose one run. One row of controls has no place for more."""
+    return [run(), source_of_run()]
 
 
 def executor(family: str) -> dashboard.QueryVariable:
@@ -185,9 +198,21 @@ def visualize() -> dashboard.TextBoxVariable:
     )
 
 
+def campaign() -> dashboard.QueryVariable:
+    """The workflow name of the chosen run, for a look at other runs of it."""
+    of_run = choice(
+        "campaign",
+        "Workflow of the run",
+        "Its other runs",
+        f"parsl_workflow_info{{{promql.RUN}}}",
+        "workflow_name",
+    )
+    return of_run.hide(dm.VariableHide.HIDE_VARIABLE)
+
+
 def for_tasks() -> list[builder.Builder[dm.VariableModel]]:
     """The variables of a dashboard about the tasks of one run."""
-    return [source(), workflow(), run(), executor("parsl_tasks"), app(), visualize()]
+    return [*of_run(), executor("parsl_tasks"), app(), visualize()]
 
 
 def event(name: str, title: str, color: str, expr: str) -> dm.AnnotationQuery:
@@ -195,15 +220,17 @@ def event(name: str, title: str, color: str, expr: str) -> dm.AnnotationQuery:
     return _PrometheusAnnotation(name, title, color, expr)
 
 
-def run_events(selector: str) -> list[dm.AnnotationQuery]:
-    """Marks for the start and the end of each run that has one of the chosen workflow names."""
-    found: list[dm.AnnotationQuery] = []
-    for name, what, color in (("start", "started", style.BLUE), ("end", "ended", style.GREEN)):
-        moment = f"1000 * parsl_workflow_{name}_timestamp_seconds{{{selector}}}"
-        found.append(
-            event(f"Run {what}", f"{{{{workflow_name}}}} {what}", color, promql.with_workflow(moment))
+def run_events() -> list[dm.AnnotationQuery]:
+    """Marks for the start and the end of the run."""
+    return [
+        event(
+            f"Run {what}",
+            f"Run {what}",
+            color,
+            f"1000 * max by (source, run_id) (parsl_workflow_{name}_timestamp_seconds{{{promql.RUN}}})",
         )
-    return found
+        for name, what, color in (("start", "started", style.BLUE), ("end", "ended", style.GREEN))
+    ]
 
 
 class _PrometheusAnnotation(dm.AnnotationQuery):
@@ -249,4 +276,4 @@ def link(uid: str, *kept: str, **values: str) -> str:
 
 def app_link(uid: str) -> str:
     """A link from a table's row to a dashboard about the tasks of the row's app."""
-    return link(uid, "source", "workflow", "run", "executor", app=ROW_APP)
+    return link(uid, "run", "source", "executor", app=ROW_APP)

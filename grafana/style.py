@@ -39,40 +39,50 @@ BLOCK_COLORS = {
 GREEN, AMBER, RED, BLUE, GREY = "#2F9A44", "#B58400", "#E02F44", "#3A86E8", "#8A8A8A"
 NEUTRAL = "text"
 
-CAUSES = {
-    "dependencies": ("tasks they depend on", "#7389A3"),
-    "batch_queue": ("the batch queue", "#B58400"),
-    "worker_start": ("workers to start", "#8F7AD6"),
-    "idle_workers": ("nothing: workers are free", "#E0641A"),
-    "busy_workers": ("busy workers", "#3A86E8"),
-    "no_block": ("a block: there is none", "#E02F44"),
-    "untold": ("workers or run: starts are not told", "#C05CB5"),
-    "unknown": ("an unknown cause", "#8A8A8A"),
+CAUSE_COLORS = {
+    "dependencies": "#7389A3",
+    "batch_queue": "#B58400",
+    "worker_start": "#8F7AD6",
+    "idle_workers": "#E0641A",
+    "busy_workers": "#3A86E8",
+    "no_block": "#E02F44",
+    "untold": "#C05CB5",
+    "unknown": "#8A8A8A",
 }
-"""What tasks wait for: the words for each cause of parsl_tasks_waiting, and its colour."""
+CAUSES = {
+    "dependencies": "other tasks",
+    "batch_queue": "batch queue",
+    "worker_start": "worker start",
+    "idle_workers": "workers are free",
+    "busy_workers": "busy workers",
+    "no_block": "no block",
+    "untold": "starts not told",
+    "unknown": "unknown",
+}
+"""What tasks wait for: short words for each cause of parsl_tasks_waiting."""
 
 TROUBLES = {
-    "ParslBlockPendingTooLong": "Block waits too long in the batch queue",
-    "ParslBlockWithoutManager": "Block runs, but no worker pool connects",
-    "ParslBlockStalled": "Block has stalled: workers, waiting tasks, no sign of life",
-    "ParslBlocksFailing": "Blocks fail, one after the other",
-    "ParslBlocksEndUnused": "Blocks end before they ever work",
-    "ParslTasksWithoutBlock": "Tasks wait, and there is no block",
-    "ParslTasksNeverStarted": "No task has been seen to start",
-    "ParslManagerLost": "Worker pool lost: its block still runs",
-    "ParslTasksStuckLaunched": "Tasks are stuck beside free workers",
+    "ParslBlockPendingTooLong": "Block waits long in the queue",
+    "ParslBlockWithoutManager": "Block has no worker pool",
+    "ParslBlockStalled": "Block has stalled",
+    "ParslBlocksFailing": "Blocks fail one after another",
+    "ParslBlocksEndUnused": "Blocks end before they work",
+    "ParslTasksWithoutBlock": "Tasks wait, there is no block",
+    "ParslTasksNeverStarted": "No task was seen to start",
+    "ParslManagerLost": "Worker pool was lost",
+    "ParslTasksStuckLaunched": "Tasks stuck, workers are free",
     "ParslAppFailureRatioHigh": "Many tasks of an app fail",
-    "ParslNodeMemoryNearLimit": "Node's memory is nearly full",
-    "ParslTaskRunningLong": "A task runs much longer than others of its app",
-    "ParslRunSilent": "Silent: has probably crashed",
-    "ParslRunQuiet": "Quiet for long: waits, or has crashed",
-    "ParslExporterDown": "The exporter cannot be scraped",
-    "ParslExporterSourceDown": "The database cannot be read",
-    "ParslExporterSourceNotReady": "The first read of the database takes long",
-    "ParslExporterFallingBehind": "The exporter falls behind",
-    "ParslThresholdsBroken": "Thresholds of the alerts are broken",
+    "ParslNodeMemoryNearLimit": "Memory of a node nearly full",
+    "ParslTaskRunningLong": "Task runs unusually long",
+    "ParslRunSilent": "Silent, has probably crashed",
+    "ParslRunQuiet": "Quiet for a long time",
+    "ParslExporterDown": "Exporter cannot be scraped",
+    "ParslExporterSourceDown": "Database cannot be read",
+    "ParslExporterSourceNotReady": "First read takes long",
+    "ParslExporterFallingBehind": "Exporter falls behind",
+    "ParslThresholdsBroken": "Alert thresholds are broken",
 }
-"""What each alert says, in words that need no labels."""
+"""What each alert says, in words that need no labels and fit a column."""
 
 COUNT, PLAIN, PERCENT, TEXT = "locale", "short", "percentunit", "string"
 DURATION, SPAN, DATE = "dtdhms", "clocks", "dateTimeAsIso"
@@ -89,6 +99,7 @@ PLAIN_STEPS: Steps = ((None, NEUTRAL),)
 RUN_STATES = {"0": ("running", BLUE), "1": ("silent", AMBER), "2": ("ended", GREEN)}
 UP = {"0": ("down", RED), "1": ("up", GREEN)}
 SEVERITIES = {"critical": ("critical", RED), "warning": ("warning", AMBER), "info": ("info", BLUE)}
+CAUSE_WORDS = {cause: (words, CAUSE_COLORS[cause]) for cause, words in CAUSES.items()}
 TROUBLE_WORDS = {name: (words, NEUTRAL) for name, words in TROUBLES.items()}
 YES = {"0": ("no", AMBER), "1": ("yes", GREEN)}
 

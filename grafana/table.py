@@ -27,7 +27,7 @@ class Link(NamedTuple):
 class Column(NamedTuple):
     """A column: a label of the rows, or, with `expr`, the value of an own query.
 
-    `steps` colour the text; `bar` draws the value as a bar between 0 and that number; `words` show values as
+    `width` in pixels; without one it takes what is left, `least` at the least. `steps` colour the text; `bar` draws the value as a bar between 0 and that number; `words` show values as
     words; a `hidden` column is there for links and order alone; a `filtered` one can be filtered by its values,
     with a button that takes some of its header.
     """
@@ -37,6 +37,7 @@ class Column(NamedTuple):
     expr: str = ""
     unit: str = ""
     width: int | None = None
+    least: int | None = None
     decimals: int | None = None
     steps: style.Steps | None = None
     bar: float | None = None
@@ -126,12 +127,15 @@ def _properties(column: Column) -> list[dm.DynamicConfigValue]:
     made: dict[str, object] = {"unit": column.unit or (style.COUNT if column.expr else style.TEXT)}
     if column.width is not None:
         made["custom.width"] = column.width
+    if column.least is not None:
+        made["custom.minWidth"] = column.least
     decimals = style.DECIMALS.get(column.unit) if column.decimals is None else column.decimals
     if decimals is not None:
         made["decimals"] = decimals
     if column.filtered:
         made["custom.filterable"] = True
     if column.words:
+        made["custom.align"] = cm.FieldTextAlignment.LEFT
         made["mappings"] = style.value_map(column.words)
         made["custom.cellOptions"] = cm.TableColorTextCellOptions()
     if column.steps:

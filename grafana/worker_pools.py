@@ -52,8 +52,8 @@ def build() -> dm.Dashboard:
         "Parsl / Worker pools",
         "What the tasks of one run wait for in its worker pools, what capacity is there and will come, and what "
         "became of its blocks (batch jobs) and managers.",
-        variables=[shell.source(), shell.workflow(), shell.run(), shell.executor("parsl_blocks")],
-        annotations=shell.run_events(RUN),
+        variables=[*shell.of_run(), shell.executor("parsl_blocks")],
+        annotations=shell.run_events(),
         since="now-3h",
         refresh="30s",
         rows=[
@@ -193,7 +193,7 @@ def executors() -> table.Panel:
         "they are like its largest block.",
         "No executor of these has a task or a block",
         Column("Executor", label="executor"),
-        Column("Waits for", label="cause", words=style.CAUSES, width=200),
+        Column("Waits for", label="cause", words=style.CAUSE_WORDS, width=140),
         Column("Waiting", expr=of(f"parsl_tasks_waiting{{{_WAITING}}}"), width=100),
         Column("Longest", expr=f"time() - {oldest}", unit=style.DURATION, width=95),
         Column("Tasks", expr=of(f'parsl_tasks{{{POOL}, state="running"}}'), width=80),
@@ -219,12 +219,9 @@ def waiting_by_cause() -> timeseries.Panel:
         "Tasks that were given to these executors and do not run yet, by what they wait for. Tasks that wait beside "
         "free workers for long point at a stalled block or manager.",
         "No task of these executors waits",
-        *(
-            Query(promql.ever(f'parsl_tasks_waiting{{{POOL}, cause="{cause}"}}', "cause"), words)
-            for cause, (words, _) in style.CAUSES.items()
-            if cause != "dependencies"
-        ),
-        colors=dict(style.CAUSES.values()),
+        Query(promql.ever(f"parsl_tasks_waiting{{{_WAITING}}}", "cause"), "{{cause}}"),
+        colors=style.CAUSE_COLORS,
+        names=style.CAUSES,
         stacked=True,
         axis="tasks",
     )
@@ -440,7 +437,7 @@ def queue_time() -> table.Panel:
         ),
         Column("p50", expr=waited("0.5"), unit=style.DURATION, width=95),
         Column("p95", expr=waited("0.95"), unit=style.DURATION, width=95),
-        Column("Longest", expr=waited("1|1.0"), unit=style.DURATION, width=95),
+        Column("Longest", expr=waited(promql.LONGEST), unit=style.DURATION, width=95),
         sort="Longest",
     )
 

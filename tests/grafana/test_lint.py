@@ -19,7 +19,18 @@ PANELS = {
     f"{uid}: {panel['title']}": panel for uid, board in BOARDS.items() for panel in inventory.panels(board)
 }
 
-UNITS = {"string", "short", "locale", "percentunit", "s", "dtdhms", "clocks", "dateTimeAsIso", "bytes", "binBps"}
+UNITS = {
+    "string",
+    "short",
+    "locale",
+    "percentunit",
+    "s",
+    "dtdhms",
+    "clocks",
+    "dateTimeAsIso",
+    "bytes",
+    "binBps",
+}
 REDUCERS = {"lastNotNull"}
 TRANSFORMATIONS = {"merge", "sortBy", "limit", "organize"}
 """The house uses no others. Grafana knows these (@grafana/data 13.2.3)."""
@@ -123,7 +134,8 @@ def test_tables_fit_a_screen_1280_wide(panel: Board) -> None:
     for override in panel["fieldConfig"]["overrides"]:
         if override["matcher"]["id"] == "byName":
             given = {one["id"]: one["value"] for one in override["properties"]}
-            needed += 0 if given.get("custom.hidden") else given.get("custom.width", NARROW_COLUMN)
+            least = given.get("custom.width", given.get("custom.minWidth", NARROW_COLUMN))
+            needed += 0 if given.get("custom.hidden") else least
     assert needed <= USABLE * panel["gridPos"]["w"] / 24
 
 

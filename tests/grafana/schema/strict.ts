@@ -55,10 +55,12 @@ interface Properties<Custom> {
   noValue: string;
   thresholds: raw.ThresholdsConfig;
   unit: string;
+  'custom.align': Custom extends { align?: infer A } ? A : never;
   'custom.cellOptions': Custom extends { cellOptions: infer C } ? C : never;
   'custom.filterable': boolean;
   'custom.hidden': boolean; // hideFrom.viz up to Grafana 12.1
   'custom.hideFrom.viz': boolean;
+  'custom.minWidth': number;
   'custom.width': number;
 }
 
