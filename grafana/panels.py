@@ -28,6 +28,7 @@ from grafana.style import (
     COUNT,
     DATASOURCE,
     DECIMALS,
+    GREY,
     PLAIN,
     PLAIN_STEPS,
     Query,
@@ -134,6 +135,7 @@ def lines(
     bars: bool = False,
     most: float | None = None,
     exemplars: bool = False,
+    over: str = "",
     calcs: Sequence[str] = ("lastNotNull", "max"),
     beside: bool = False,
 ) -> timeseries.Panel:
@@ -143,7 +145,7 @@ def lines(
     different ones, in their order.
 
     `colors` gives series their colour by name, `names` other words for it; thresholds beside the base are drawn as
-    dashed lines.
+    dashed lines. The series `over` is a dashed line of its own over those that are stacked: what there is of it.
     """
     panel = (
         _describe(timeseries.Panel(), title, description, no_data, unit=unit, steps=steps)
@@ -168,7 +170,22 @@ def lines(
     if most is not None:
         panel.max(most)
     _tell_apart(panel, colors or {}, names or {})
+    if over:
+        panel.override_by_name(over, _dashed())
     return _add(panel, queries, exemplars=exemplars)
+
+
+def _dashed() -> list[dm.DynamicConfigValue]:
+    look = {
+        "custom.stacking": {"mode": "none"},
+        "custom.fillOpacity": 0,
+        "custom.lineWidth": 2,
+        "custom.lineStyle": {"fill": "dash", "dash": [8, 6]},
+    }
+    return [
+        fixed_color(GREY),
+        *(dm.DynamicConfigValue(id_val=key, value=value) for key, value in look.items()),
+    ]
 
 
 def _tell_apart(
