@@ -243,7 +243,9 @@ def waiting_over_time() -> timeseries.Panel:
         "Tasks waiting, by cause",
         "What the tasks that do not run yet waited for, over all runs.",
         NO_RECORD,
-        Query(promql.ever(f"parsl:workflow:tasks_waiting{{{_OF_WORKFLOWS}}}", "cause"), "{{cause}}"),
+        Query(
+            promql.workflows_ever(f"parsl:workflow:tasks_waiting{{{_OF_WORKFLOWS}}}", "cause"), "{{cause}}"
+        ),
         colors=style.CAUSE_COLORS,
         names=style.CAUSES,
         unit=style.COUNT,
@@ -258,7 +260,7 @@ def throughput() -> timeseries.Panel:
         "Tasks finished a minute, by outcome",
         "How many tasks come to a final state in a minute, over all runs and five minutes.",
         NO_RECORD,
-        Query(f"60 * ({promql.ever(ends, 'state')})", "{{state}}"),
+        Query(f"60 * ({promql.workflows_ever(ends, 'state')})", "{{state}}"),
         colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks a minute",
@@ -270,7 +272,7 @@ def tasks_by_state() -> timeseries.Panel:
         "Tasks by state, all runs",
         "Tasks of all published runs by their state now. A run's tasks leave 15 minutes after it ended.",
         NO_RECORD,
-        Query(promql.ever(f"parsl:workflow:tasks{{{_OF_WORKFLOWS}}}", "state"), "{{state}}"),
+        Query(promql.workflows_ever(f"parsl:workflow:tasks{{{_OF_WORKFLOWS}}}", "state"), "{{state}}"),
         colors=style.TASK_COLORS,
         unit=style.COUNT,
         stacked=True,
@@ -283,8 +285,8 @@ def workers() -> timeseries.Panel:
         "Workers: busy and connected",
         "Workers of active managers, and how many of them run a try. The gap is paid for and idle.",
         NO_RECORD,
-        Query(promql.added(f"parsl:workflow:workers{{{_OF_WORKFLOWS}}}"), "connected"),
-        Query(promql.added(f"parsl:workflow:workers_busy{{{_OF_WORKFLOWS}}}"), "busy"),
+        Query(promql.added_workflows(f"parsl:workflow:workers{{{_OF_WORKFLOWS}}}"), "connected"),
+        Query(promql.added_workflows(f"parsl:workflow:workers_busy{{{_OF_WORKFLOWS}}}"), "busy"),
         colors={"connected": style.GREY, "busy": style.BLUE},
         axis="workers",
     )
@@ -296,7 +298,7 @@ def blocks() -> timeseries.Panel:
         "Blocks (batch jobs) by the state of their latest row. Parsl writes no row for a block whose "
         "submission raised.",
         NO_RECORD,
-        Query(promql.ever(f"parsl:workflow:blocks{{{_OF_WORKFLOWS}}}", "state"), "{{state}}"),
+        Query(promql.workflows_ever(f"parsl:workflow:blocks{{{_OF_WORKFLOWS}}}", "state"), "{{state}}"),
         colors=style.BLOCK_COLORS,
         unit=style.COUNT,
         stacked=True,
@@ -329,7 +331,7 @@ def sources() -> table.Panel:
         return f"min by (source) (parsl_exporter_{name}{{{SOURCE}}})"
 
     return rows(
-        "Sources",
+        "Condition of the sources",
         "The condition of each monitoring database, in the exporter that is worse off if several read it. Behind: rows "
         "that are there and not read yet.",
         "No exporter is scraped",

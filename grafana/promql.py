@@ -82,8 +82,22 @@ def ever(series: str, by: str) -> str:
 
     `> 0` would leave holes. What has a value at the range's end alone is the same at each step, and asked once.
     """
-    peak = f"max by ({by}) (max_over_time({series}[$__range] @ end())) > 0"
-    return f"{added(series, by)} and on ({by}) ({peak})"
+    return f"{added(series, by)} and on ({by}) ({_peak(series, by)} > 0)"
+
+
+def _peak(series: str, by: str) -> str:
+    return f"max by ({by}) (max_over_time({series}[$__range] @ end()))"
+
+
+def added_workflows(series: str, by: str = "") -> str:
+    """What the rules record of each workflow, added up by the labels in `by`."""
+    keys = ", ".join(filter(None, ("source, workflow_name", by)))
+    return f"sum {f'by ({by}) ' if by else ''}(max by ({keys}) ({series}))"
+
+
+def workflows_ever(series: str, by: str) -> str:
+    """As `ever`, of what the rules record of each workflow."""
+    return f"{added_workflows(series, by)} and on ({by}) ({_peak(series, by)} > 0)"
 
 
 def top(count: int, expr: str, by: str, rank: str) -> str:
@@ -98,6 +112,11 @@ def top_ever(count: int, series: str, by: str) -> str:
     """Of the series added up as in `added`, those `count` whose parts were the greatest in the time range."""
     peak = f"max_over_time({series}[$__range] @ end())"
     return top(count, added(series, by), by, f"{added(peak, by)} > 0")
+
+
+def top_greatest(count: int, series: str, by: str) -> str:
+    """The greatest of the series for each value of the labels in `by`, of those `count` that came highest."""
+    return top(count, f"max by ({by}) ({series})", by, _peak(series, by))
 
 
 def top_rate(count: int, series: str, by: str, per: int = 1, always: str = "") -> str:

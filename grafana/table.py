@@ -27,9 +27,9 @@ class Link(NamedTuple):
 class Column(NamedTuple):
     """A column: a label of the rows, or, with `expr`, the value of an own query.
 
-    `width` in pixels; without one it takes what is left, `least` at the least. `steps` colour the text; `bar` draws the value as a bar between 0 and that number; `words` show values as
-    words; a `hidden` column is there for links and order alone; a `filtered` one can be filtered by its values,
-    with a button that takes some of its header.
+    `width` in pixels; without one it takes what is left, `least` at the least. `steps` colour the text; `bar` draws the
+    value as a bar between 0 and that number; `words` show values as words; a `hidden` column is there for links and
+    order alone; a `filtered` one can be filtered by its values, with a button that takes some of its header.
     """
 
     name: str

@@ -208,7 +208,7 @@ def throughput() -> timeseries.Panel:
         "How many tasks come to a final state in a minute.",
         NO_TASKS,
         Query(promql.top_rate(5, ends, "state", per=60, always='state="exec_done"'), "{{state}}"),
-        colors={state: style.TASK_COLORS[state] for state in FINAL.split("|")},
+        colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks a minute",
     )
@@ -417,12 +417,11 @@ def time_heat(state: str) -> heatmap.Panel:
 
 def _slowest(title: str, description: str, summary: str) -> timeseries.Panel:
     p95 = f'{summary}, quantile="0.95"}}'
-    peak = f"max by ({_APP}) (max_over_time({p95}[$__range] @ end()))"
     return panels.lines(
         title,
         description,
         NOT_YET,
-        Query(promql.top(10, f"max by ({_APP}) ({p95})", _APP, peak), "{{app}} ({{executor}})"),
+        Query(promql.top_greatest(10, p95, _APP), "{{app}} ({{executor}})"),
         unit=style.SPAN,
     )
 
@@ -430,7 +429,7 @@ def _slowest(title: str, description: str, summary: str) -> timeseries.Panel:
 def slowest(state: str) -> timeseries.Panel:
     return _slowest(
         f"Time {state}, p95 by app",
-        f"95th percentile of how long tries were {state}, {_WAITS[state]}: of the run so far, within 1 %; of "
+        f"The 95th percentile of how long tries were {state}, {_WAITS[state]}: of the run so far, within 1 %; of "
         "the ten slowest apps.",
         f'parsl_task_state_summary_seconds{{{TASK}, state="{state}"',
     )
@@ -449,7 +448,7 @@ def task_heat() -> heatmap.Panel:
 def slowest_tasks() -> timeseries.Panel:
     return _slowest(
         "Time from first pending to end, p95 by app",
-        "95th percentile of how long tasks took in all, waiting and retries included: of the run so far, within "
+        "The 95th percentile of how long tasks took in all, waiting and retries included: of the run so far, within "
         "1 %; of the ten slowest apps.",
         f"parsl_task_summary_seconds{{{TASK}",
     )

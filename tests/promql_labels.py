@@ -32,7 +32,7 @@ def scraped(families: Iterable[Any]) -> dict[str, Labels]:
             found[f"{family.name}_bucket"] = labels | {"le"}
             found[f"{family.name}_sum"] = found[f"{family.name}_count"] = labels
         else:
-            found[family.name] = labels
+            found[family.name] = labels | {"quantile"} if family.kind == "summary" else labels
     return found
 
 
