@@ -33,7 +33,7 @@ _CONNECTED = f"on (source, run_id, hostname) (parsl_manager_active{{{RUN}}} == 1
 _CORES = promql.added(f"parsl_node_cpus{{{RUN}}} and {_CONNECTED}")
 _NODE_MEMORY = promql.added(f"parsl_node_memory_bytes{{{RUN}}} and {_CONNECTED}")
 _NODE_RESIDENT = f"parsl_node_task_memory_resident_bytes{{{RUN}}}"
-_FULL = ((None, style.BLUE), (0.8, style.AMBER), (0.95, style.RED))
+_FULL = ((None, style.NEUTRAL), (0.8, style.AMBER), (0.95, style.RED))
 _KEYS = "source, run_id"
 _ONE = "app, executor"
 _SHOWN = 10
@@ -68,10 +68,10 @@ def build() -> dm.Dashboard:
             shell.Row("", 8, [(12, cpu_by_node()), (12, memory_by_node())]),
             shell.Row(
                 "How tasks of an app differ",
-                9,
+                8,
                 [
-                    (12, cpu_distribution()),
-                    (12, memory_distribution()),
+                    (24, cpu_distribution()),
+                    (24, memory_distribution()),
                     (12, cpu_heat()),
                     (12, memory_heat()),
                 ],
@@ -120,19 +120,18 @@ def _of_a_worker_by_app(family: str) -> str:
 
 def cpu_used_part() -> stat.Panel:
     return panels.number(
-        "CPU in use",
+        "CPU used",
         "CPU time that tasks used lately, as part of all physical cores of connected nodes.",
         "no node",
         Query(f"{promql.rate(_CPU)} / {_CORES}"),
         unit=style.PERCENT,
         decimals=0,
-        steps=((None, style.BLUE),),
     )
 
 
 def memory_used_part() -> stat.Panel:
     return panels.number(
-        "Memory in use",
+        "Memory used",
         "Resident memory of running tasks, as part of the memory of connected nodes.",
         "no node",
         Query(f"{promql.added(_RESIDENT)} / {_NODE_MEMORY}"),
@@ -144,7 +143,7 @@ def memory_used_part() -> stat.Panel:
 
 def cpu_time() -> stat.Panel:
     title, description = "CPU time", "CPU time of all tries, as sampled: short-lived children are missing."
-    return panels.number(title, description, "no sample", Query(promql.total(_CPU)), unit=style.SPAN)
+    return panels.number(title, description, "no sample", Query(promql.total(_CPU)), unit=style.DURATION)
 
 
 def fullest_node() -> stat.Panel:
@@ -170,7 +169,7 @@ def efficiency() -> stat.Panel:
     asked = f"({by_executor(_RAN)}) * on ({_KEYS}, executor) {cores}"
     used = f"({by_executor(_CPU_OF_ENDED)}) and on ({_KEYS}, executor) {cores}"
     return panels.number(
-        "CPU efficiency",
+        "Efficiency",
         "CPU time of ended tries, as part of what the cores of their workers could give while they ran: a worker "
         "has its node's cores by the number of workers there. Far less than 100 %: more workers would fit on a node, "
         "if their memory does.",
@@ -189,7 +188,7 @@ def wasted_part() -> stat.Panel:
         Query(promql.ratio(_WASTED, _CPU)),
         unit=style.PERCENT,
         decimals=1,
-        steps=((None, style.GREEN), (0.05, style.AMBER), (0.2, style.RED)),
+        steps=((None, style.NEUTRAL), (0.05, style.AMBER), (0.2, style.RED)),
     )
 
 
@@ -268,7 +267,7 @@ def cpu_of_a_task() -> table.Panel:
             decimals=0,
             width=95,
         ),
-        Column("CPU time", expr=promql.total(_CPU, _ONE), unit=style.SPAN, width=95),
+        Column("CPU time", expr=promql.total(_CPU, _ONE), unit=style.DURATION, width=120),
         Column(
             "Wasted",
             expr=promql.ratio(_WASTED, _CPU, _ONE),
@@ -414,7 +413,7 @@ def cpu_wasted() -> timeseries.Panel:
         Query(
             promql.top(_SHOWN, f"({promql.gained(_WASTED, 'app')} > 0)", "app", f"{wasted} > 0"), "{{app}}"
         ),
-        unit=style.SECONDS,
+        unit=style.SPAN,
         bars=True,
         calcs=("sum", "max"),
     )

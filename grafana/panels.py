@@ -151,7 +151,7 @@ def lines(
         _describe(timeseries.Panel(), title, description, no_data, unit=unit, steps=steps)
         .draw_style(cm.GraphDrawStyle.BARS if bars else cm.GraphDrawStyle.LINE)
         .line_width(0 if stacked else 1)  # a line of a series at 0 would take the whole stack's edge
-        .fill_opacity(80 if stacked or bars else 8)
+        .fill_opacity(80 if stacked or bars else 0)
         .show_points(cm.VisibilityMode.AUTO)
         .span_nulls(False)
         .axis_label(axis)
@@ -239,6 +239,7 @@ def distribution(
         .orientation(cm.VizOrientation.VERTICAL)
         .value_mode(cm.BarGaugeValueMode.TEXT)
         .name_placement(cm.BarGaugeNamePlacement.AUTO)
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(15))
         .show_unfilled(False)
         .sizing(cm.BarGaugeSizing.AUTO)
         .min_viz_width(8)
@@ -314,6 +315,10 @@ def _stacking(stacked: bool) -> common.StackingConfig:
     return common.StackingConfig().mode(mode).group("A")
 
 
+_CALCS = {"lastNotNull": "Last *", "max": "Max", "sum": "Total"}
+"""What Grafana calls them in a legend's head, and sorts by."""
+
+
 def _legend(calcs: Sequence[str], beside: bool) -> common.VizLegendOptions:
     return (
         common.VizLegendOptions()
@@ -321,4 +326,6 @@ def _legend(calcs: Sequence[str], beside: bool) -> common.VizLegendOptions:
         .display_mode(cm.LegendDisplayMode.TABLE)
         .placement(cm.LegendPlacement.RIGHT if beside else cm.LegendPlacement.BOTTOM)
         .calcs(list(calcs))
+        .sort_by(_CALCS[calcs[-1]])
+        .sort_desc(True)
     )

@@ -133,9 +133,17 @@ def or_none(expr: str, selector: str = RUN) -> str:
     return f"{expr} or 0 * max ({seen(f'parsl_workflow_info{{{selector}}}')})"
 
 
-def otherwise(expr: str, label: str, words: str, *, value: int = 0, missing: str = "") -> str:
-    """`expr`; where it (or `missing`) has nothing though the run is there, one series that says so in a label."""
-    none = f"{value} + 0 * max (parsl_workflow_info{{{RUN}}}) unless on () ({missing or expr})"
+def otherwise(
+    expr: str,
+    label: str,
+    words: str,
+    *,
+    there: str = f"parsl_workflow_info{{{RUN}}}",
+    value: int = 0,
+    missing: str = "",
+) -> str:
+    """`expr`; where it (or `missing`) has nothing though `there` is, one series that says so in a label."""
+    none = f"{value} + 0 * max ({there}) unless on () ({missing or expr})"
     return f'{expr} or label_replace({none}, "{label}", "{words}", "", "")'
 
 
