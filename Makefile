@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint unit integration nightly any-input foreign-clocks newest fresh-machines bench bench-memory \
-        bench-postgresql dashboards docs lock packages programs clean
+        bench-growth bench-postgresql dashboards docs lock packages programs clean
 
 export PYTHON ?= python3
 VENV := .venv
@@ -82,14 +82,20 @@ bench: $(READY) ## how harmless and how cheap, as ratios, with TASKS tasks (defa
 	@folder=$$(mktemp --directory); trap 'rm -rf "$$folder"' EXIT; \
 	$(PY) tests/bench/generate.py "$$folder/large.db" --tasks $(TASKS); \
 	$(PY) tests/bench/first_read.py "$$folder/large.db"; \
+	$(PY) tests/bench/first_read.py "$$folder/large.db" --busy 6 --pairs 1; \
 	$(PY) tests/bench/served.py "$$folder/large.db"; \
 	$(PY) tests/bench/steady.py "$$folder/large.db" --tasks $(TASKS); \
+	$(PY) tests/bench/query_exporter.py "$$folder/large.db" --tasks $(TASKS); \
 	$(PY) tests/bench/harmless.py
 
 bench-memory: $(READY) ## memory while RUNS runs (default 1,000) of 1,000 tasks come and go: half an hour
 	$(PY) tests/bench/churn.py --runs $(RUNS)
 
-bench-postgresql: $(READY) packages ## what a poll of PostgreSQL costs beside ROWS rows of history (default 5,000,000)
+bench-growth: $(READY) ## first reads of 10,000 to 3,000,000 tasks: 7 GB, half an hour
+	$(PY) tests/bench/growth.py
+
+bench-postgresql: $(READY) packages ## first reads of PostgreSQL, and a poll beside ROWS rows of history (default 5,000,000)
+	PYTHONPATH=.:tests $(PY) tests/bench/first_read_postgresql.py
 	PYTHONPATH=.:tests $(PY) tests/bench/postgresql.py $(ROWS)
 
 dashboards: $(READY) ## write grafana/dashboards/ anew

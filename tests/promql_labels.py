@@ -31,6 +31,8 @@ def scraped(families: Iterable[Any]) -> dict[str, Labels]:
         if family.kind == "histogram":
             found[f"{family.name}_bucket"] = labels | {"le"}
             found[f"{family.name}_sum"] = found[f"{family.name}_count"] = labels
+        elif family.kind == "summary":
+            found[family.name] = labels | {"quantile"}
         else:
             found[family.name] = labels | {"quantile"} if family.kind == "summary" else labels
     return found

@@ -9,21 +9,23 @@ from collections.abc import Iterable
 from datetime import timezone, tzinfo
 from typing import NamedTuple
 
-from oracle import BYTES, SECONDS, Histogram, Series
+from oracle import BYTES, SECONDS, Histogram, Series, Summary
 from oracle.page import Sheet
 from telling import EPOCH, RUN, Told, as_rows
 
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TASK, TRY, Row, Table
 from parsl_exporter.metrics.family import Distribution, Value
 from parsl_exporter.metrics.page import Page
+from parsl_exporter.metrics.renderer import Renderer
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
-from parsl_exporter.metrics.snapshot import Drawing, Share
+from parsl_exporter.metrics.snapshot import Snapshot
 from parsl_exporter.metrics.source_families import SourceFacts
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
+from parsl_exporter.model.sketch import QUANTILES, Sketch
 from parsl_exporter.model.staleness import mark_gone
-from parsl_exporter.model.sums import Buckets
 
 SOURCE = "s"
 FOREVER = 1e15
@@ -63,7 +65,7 @@ class Reading:
             ),
             failure_reasons=REASONS,
         )
-        self.drawing = Drawing(SOURCE, runs=self.options.runs)
+        self.renderer = Renderer(SOURCE, runs=self.options.runs)
         self._taken: defaultdict[str, dict[int, Row]] = defaultdict(dict)
 
     @property
@@ -126,9 +128,9 @@ class Reading:
 
     def draw(self) -> Page:
         """Publish the model as it is."""
-        runs = self.drawing.runs(self.views(), self.options.series)
-        self.runs.let_go(self.drawing.dropped)
-        return Page([Share(SOURCE, runs, _FACTS, 0.0)])
+        runs = self.renderer.runs(self.views(), self.options.series)
+        self.runs.let_go(self.renderer.dropped)
+        return Page([Snapshot(SOURCE, runs, _FACTS, 0.0)])
 
     def series(self) -> Series:
         """Publish the run families as values, without the detour of a text."""
@@ -172,7 +174,9 @@ def finished(story: Iterable[Told], options: Options | None = None) -> Reading:
     return Reading(options).poll(as_rows(story), first=True)
 
 
-def _plain(value: Value) -> float | Histogram:
+def _plain(value: Value) -> float | Histogram | Summary:
+    if isinstance(value, Sketch):
+        return Summary(tuple(zip(QUANTILES, value.quantiles, strict=True)))
     if not isinstance(value, Distribution):
         return float(value)
     bounds = (*value.bounds, math.inf)
@@ -194,5 +198,5 @@ _FACTS = SourceFacts(
     rejected={},
     late={},
     series=0,
-    folded=0,
+    overflowed=0,
 )

@@ -21,12 +21,13 @@ from oracle.page import LAST_ROW
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.readers.sqlite.reader import SqliteReader
-from parsl_exporter.source.ingestion import SourceOptions
+from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
-from parsl_exporter.source.source import Clock, Condition, Source
+from parsl_exporter.source.options import SourceOptions
+from parsl_exporter.source.source import Outcome, Source
 
 DATA = Path(__file__).parent / "data"
 NOBODY = 65534
@@ -36,8 +37,11 @@ SOURCE = "s"
 REASONS = Settings().failure_reasons
 COUNTERS = [family.name for family in RUN_FAMILIES if family.kind == "counter"]
 HISTOGRAMS = [family.name for family in RUN_FAMILIES if family.kind == "histogram"]
+SUMMARIES = [family.name for family in RUN_FAMILIES if family.kind == "summary"]
 NOT_HISTOGRAMS = [
-    family.name for family in RUN_FAMILIES if family.kind != "histogram" and family.name != LAST_ROW
+    family.name
+    for family in RUN_FAMILIES
+    if family.kind not in ("histogram", "summary") and family.name != LAST_ROW
 ]
 """What rows tell whatever their order; when they came is for the exporter's own clock (`LAST_ROW`)."""
 PARSL_TABLES = ("workflow", "task", "try", "status", "resource", "block", "node")
@@ -202,11 +206,11 @@ class Watched:
         return self.poll().poll(2, every=2 * CLOSE_AFTER)
 
     @property
-    def condition(self) -> Condition:
+    def condition(self) -> Outcome:
         return self.source.condition
 
     def page(self) -> str:
-        page = Page([self.source.share]).body(openmetrics=False, gzipped=False).decode()
+        page = Page([self.source.snapshot]).body(openmetrics=False, gzipped=False).decode()
         assert not re.search(r" (NaN|[-+]Inf)$", page, re.MULTILINE), "a value that is no number"
         return page
 

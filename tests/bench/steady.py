@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from first_read import source_of
 from generate import generate
+from once import source_of
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -30,8 +30,8 @@ _NEW_TASKS, _POLLS = 91, 21
 _HERE = Path(__file__).parent
 
 
-def poll_cost(path: Path, tasks: int) -> float:
-    """Seconds of CPU that a poll of 1,001 new rows takes after `tasks` tasks of history; the median of many."""
+def poll_cost(path: Path, tasks: int, new: int = _NEW_TASKS) -> float:
+    """Seconds of CPU that a poll of `new` tasks takes after `tasks` tasks of history; the median of many."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "monitoring.db"
         shutil.copyfile(path, copy)
@@ -39,7 +39,7 @@ def poll_cost(path: Path, tasks: int) -> float:
         source.poll()
         costs = []
         for i in range(_POLLS):
-            generate(copy, _NEW_TASKS, first_task=tasks + i * _NEW_TASKS)
+            generate(copy, new, first_task=tasks + i * new)
             begin = time.thread_time()
             source.poll()
             costs.append(time.thread_time() - begin)
@@ -49,7 +49,7 @@ def poll_cost(path: Path, tasks: int) -> float:
 
 def scrape(source: Source) -> None:
     """Print what a scrape costs beside prometheus_client's generate_latest on the same series."""
-    page = Page([source.share])
+    page = Page([source.snapshot])
     text = page.body(openmetrics=False, gzipped=False).decode()
     families = list(text_string_to_metric_families(text))
     registry = CollectorRegistry()
@@ -79,7 +79,7 @@ class _Given(Collector):
 
 
 def _resident(path: Path) -> int:
-    command = [sys.executable, str(_HERE / "first_read.py"), "--once", str(path)]
+    command = [sys.executable, str(_HERE / "once.py"), str(path)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[1])
 
 

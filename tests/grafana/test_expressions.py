@@ -75,8 +75,6 @@ SERIES = scraped(FAMILIES) | {
     "process_start_time_seconds": TARGET,
     "scrape_duration_seconds": TARGET,
 }
-for _n in ("parsl_task_state_summary_seconds", "parsl_task_summary_seconds"):  # STANDIN
-    SERIES.setdefault(_n, RUN | TARGET | {"app", "executor", "state", "quantile"})  # STANDIN
 """What may be asked for: the exporter's families, what the rules record, those of every Python process, and
 Prometheus' own."""
 

@@ -20,7 +20,7 @@ from exporter_process import ROOT, environment
 from processes import required
 from watched import unpacked
 
-from parsl_exporter.base.errors import SourceFault
+from parsl_exporter.base.errors import FaultReason
 from parsl_exporter.config.load import Overrides, load
 from parsl_exporter.daemon.supervisor import _POLLS_A_SECOND
 from parsl_exporter.readers.sqlite.reader import LONGEST_READ
@@ -201,7 +201,7 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_every_reason_why_a_source_is_down_is_explained() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     table = text.partition("| reason |")[2].partition("\n\n")[0]
-    assert re.findall(r"^\| (\w+) \|", table, re.MULTILINE) == list(SourceFault.REASONS)
+    assert re.findall(r"^\| (\w+) \|", table, re.MULTILINE) == list(FaultReason)
 
 
 def test_the_service_is_one_that_systemd_accepts(tmp_path: Path) -> None:

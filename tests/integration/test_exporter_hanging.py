@@ -18,7 +18,7 @@ from watched import Hands, Log, Watched, execute, unpacked
 from parsl_exporter.base.columns import Columns
 from parsl_exporter.base.tables import STATUS, Row, Table
 from parsl_exporter.config.settings import Settings, SourceSettings
-from parsl_exporter.daemon import discovery as looking
+from parsl_exporter.daemon import discovery
 from parsl_exporter.daemon import supervisor as daemons
 from parsl_exporter.daemon.supervisor import Daemon
 from parsl_exporter.readers.batch import Batch, OfRun, Position, in_order_of_texts
@@ -119,7 +119,7 @@ def test_a_folder_that_hangs_holds_no_other_source_up_and_is_read_when_it_is_bac
 
     monkeypatch.setattr(os.path, "lexists", hangs)
     monkeypatch.setattr(daemons, "_DISCOVER_EVERY", 0.05)
-    monkeypatch.setattr(looking, "PATIENCE", 0.2)
+    monkeypatch.setattr(discovery, "PATIENCE", 0.2)
     gone.mkdir()
     paths = [
         unpacked(gone / "a.db"),

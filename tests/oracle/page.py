@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from prometheus_client import Metric
@@ -21,7 +22,14 @@ class Histogram(NamedTuple):
     count: int  # type: ignore[assignment]  # the exposition's own word, in place of tuple.count
 
 
-Value = float | Histogram
+class Summary(NamedTuple):
+    """A summary's series: the value at 0.5, 0.95 and 1."""
+
+    quantiles: tuple[tuple[float, float], ...]
+
+
+QUANTILES = (0.5, 0.95, 1.0)
+Value = float | Histogram | Summary
 Labels = frozenset[tuple[str, str]]
 Series = dict[str, dict[Labels, Value]]
 
@@ -42,22 +50,41 @@ class Sheet:
         _add(self._series, family, frozenset({**self._labels, **labels}.items()), value)
 
     def observe(self, family: str, values: Sequence[float], bounds: Sequence[float], **labels: str) -> None:
-        """Add the histogram of these observations, also of none."""
+        """Add the histogram of these observations, also of none, and the summary of some."""
         buckets = tuple((bound, sum(value <= bound for value in values)) for bound in (*bounds, math.inf))
         self.put(family, Histogram(buckets, math.fsum(values), len(values)), **labels)
+        if values:
+            self.put(summary_of(family), nearest_ranks(values), **labels)
+
+
+def summary_of(histogram: str) -> str:
+    """Give the name of the summary of what a histogram observes."""
+    name, _, unit = histogram.rpartition("_")
+    return f"{name.removesuffix('_duration')}_summary_{unit}"
+
+
+def nearest_ranks(values: Sequence[float]) -> Summary:
+    """Give the values at the nearest rank: the ceil(q n)-th smallest."""
+    ordered = sorted(values)
+    ranks = {q: math.ceil(Fraction(str(q)) * len(values)) for q in QUANTILES}
+    return Summary(tuple((q, ordered[rank - 1]) for q, rank in ranks.items()))
 
 
 def parse(page: str) -> Series:
     """Read an exposition, text or OpenMetrics, into the shape of `expected`.
 
     `_created` is ignored. Raises ValueError for a page that the format's parser refuses, a series that
-    stands twice, or a histogram without its sum, its count or its +Inf bucket.
+    stands twice, a histogram without its sum, its count or its +Inf bucket, or a summary with more than quantiles.
     """
     series: Series = {}
     for metric in (parse_openmetrics if page.endswith("# EOF\n") else parse_text)(page):
         if metric.type == "histogram":
             for key, value in _histograms(metric).items():
                 _add(series, metric.name, key, value)
+            continue
+        if metric.type == "summary" and _is_run_family(metric.name):
+            for key, quantiles in _summaries(metric).items():
+                _add(series, metric.name, key, quantiles)
             continue
         for sample in metric.samples:
             if not sample.name.endswith("_created"):
@@ -90,6 +117,16 @@ def _histograms(metric: Metric) -> dict[Labels, Histogram]:
     }
 
 
+def _summaries(metric: Metric) -> dict[Labels, Summary]:
+    found: dict[Labels, list[tuple[float, float]]] = {}
+    for sample in metric.samples:
+        key = frozenset((name, value) for name, value in sample.labels.items() if name != "quantile")
+        if sample.name != metric.name or "quantile" not in sample.labels:
+            raise ValueError(f"{metric.name}{_spell(key)}: {sample.name} is no quantile")
+        found.setdefault(key, []).append((float(sample.labels["quantile"]), float(sample.value)))
+    return {key: Summary(tuple(quantiles)) for key, quantiles in found.items()}
+
+
 def _add(series: Series, family: str, key: Labels, value: Value) -> None:
     if key in series.setdefault(family, {}):
         raise ValueError(f"{family}{_spell(key)} stands twice")
@@ -107,7 +144,7 @@ def differences(
     `families` narrows the comparison; without it every run family of either side is compared (all `parsl_*`
     but `parsl_exporter_*`; when a row was last read only where it is expected, as clocks decide it). Numbers agree
     within 1e-9 of the greater one, or 1e-9 around 0 (a max - min of floats); times since 1970 to the microsecond,
-    for 1e-9 of those would be two seconds.
+    for 1e-9 of those would be two seconds; quantiles within 1 %, but 1 is a number like any other.
     """
     if families is None:
         families = {name for name in expected.keys() | actual.keys() if _is_run_family(name)}
@@ -138,6 +175,16 @@ def _agree(one: Value, other: Value, *, is_time: bool) -> bool:
             and isinstance(other, Histogram)
             and (one.buckets, one.count) == (other.buckets, other.count)
             and _agree(one.sum, other.sum, is_time=False)
+        )
+    if isinstance(one, Summary) or isinstance(other, Summary):
+        return (
+            isinstance(one, Summary)
+            and isinstance(other, Summary)
+            and [q for q, _ in one.quantiles] == [q for q, _ in other.quantiles]
+            and all(
+                math.isclose(a, b, rel_tol=1e-9 if q == 1 else 0.01, abs_tol=1e-9)
+                for (q, a), (_, b) in zip(one.quantiles, other.quantiles, strict=True)
+            )
         )
     if is_time:
         return abs(one - other) < 0.5e-6

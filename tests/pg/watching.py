@@ -14,11 +14,12 @@ from sqlalchemy.engine import make_url
 
 from parsl_exporter.base.shard import WHOLE, Shard
 from parsl_exporter.config.settings import Settings, SourceSettings
-from parsl_exporter.daemon.supervisor import options_of
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.readers.postgresql.reader import PostgresReader
+from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
-from parsl_exporter.source.source import Clock, Source
+from parsl_exporter.source.options import options_of
+from parsl_exporter.source.source import Source
 from pg import tables
 from pg.server import Server
 
@@ -60,7 +61,7 @@ class Watch:
     def poll(self) -> str:
         """Poll once; note every counter that fell or went."""
         self.source.poll()
-        page = Page([self.source.share]).body(openmetrics=False, gzipped=False).decode()
+        page = Page([self.source.snapshot]).body(openmetrics=False, gzipped=False).decode()
         now = {name: float(value) for name, value in _COUNTER.findall(page)}
         for name, before in self._counters.items():
             if now.get(name, 0.0) < before - 1e-9:

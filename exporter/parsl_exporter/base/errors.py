@@ -16,6 +16,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable
+from enum import StrEnum
 
 
 class ExporterError(Exception):
@@ -50,30 +51,30 @@ class ReaderGone(ExporterError):
     """Standard output is a pipe that nobody reads any more, as after `| head`."""
 
 
+class FaultReason(StrEnum):
+    """Why a poll failed: the values of the label `reason` of `parsl_exporter_errors_total`."""
+
+    MISSING = "missing"
+    NOT_REGULAR = "not_regular"
+    UNREADABLE = "unreadable"
+    NOT_A_DATABASE = "not_a_database"
+    SCHEMA = "schema"
+    LOCKED = "locked"
+    HOT_JOURNAL = "hot_journal"
+    REPLACED = "replaced"
+    CORRUPT = "corrupt"
+    CONNECTION = "connection"
+    LOGIN = "login"
+    UNSUPPORTED = "unsupported"
+    TIMEOUT = "timeout"
+    IO = "io"
+    INTERNAL = "internal"
+
+
 class SourceFault(ExporterError):
-    """A poll failed. `reason` is its label value in `parsl_exporter_errors_total`, from `REASONS`."""
+    """A poll failed, for `reason`."""
 
-    REASONS = (
-        "missing",
-        "not_regular",
-        "unreadable",
-        "not_a_database",
-        "schema",
-        "locked",
-        "hot_journal",
-        "replaced",
-        "corrupt",
-        "connection",
-        "login",
-        "unsupported",
-        "timeout",
-        "io",
-        "internal",
-    )
-
-    def __init__(self, reason: str, message: str) -> None:
-        if reason not in self.REASONS:
-            raise ValueError(f"unknown reason {reason!r}")
+    def __init__(self, reason: FaultReason, message: str) -> None:
         self.reason = reason
         super().__init__(message)
 

@@ -11,20 +11,21 @@ from itertools import chain
 from parsl_exporter.base.errors import ExporterError, SourceBusy, SourceReplaced, SourceToCome
 from parsl_exporter.base.tables import BLOCK, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 from parsl_exporter.config.settings import Settings
-from parsl_exporter.daemon.supervisor import options_of
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
-from parsl_exporter.metrics.snapshot import Drawn
+from parsl_exporter.metrics.snapshot import Rendered
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.readers.base import Reader
 from parsl_exporter.readers.batch import START
 from parsl_exporter.readers.opening import open_reader
 from parsl_exporter.readers.targets import Found, discover, distinct, glob_base
+from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.first_read import recent_writers, skip_past
-from parsl_exporter.source.ingestion import SourceOptions, model_of
+from parsl_exporter.source.ingestion import model_of
 from parsl_exporter.source.nothing_shown import NO_RUNS, nothing_shown
-from parsl_exporter.source.source import LOCKED_PATIENCE, Clock, locked
+from parsl_exporter.source.options import SourceOptions, options_of
+from parsl_exporter.source.source import LOCKED_PATIENCE, locked
 from parsl_exporter.source.zone_doubt import zones_in_doubt
 
 # Parsl tries an INSERT that fails so for ever (`DatabaseManager._insert` in `parsl/monitoring/db_manager.py`).
@@ -188,4 +189,4 @@ def _drawn(run: Run) -> int:
     run.settle(0.0)
     run.show_all_groups()
     view = View(run, frozenset(), 0.0)
-    return Drawn(("", ""), [list(family.draw(view)) for family in RUN_FAMILIES], None).series
+    return Rendered(("", ""), [list(family.draw(view)) for family in RUN_FAMILIES], None).series

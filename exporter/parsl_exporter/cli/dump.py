@@ -7,13 +7,14 @@ import tempfile
 from pathlib import Path
 from stat import S_ISREG
 
-from parsl_exporter.base.errors import NoSuchRun, SourceFault
+from parsl_exporter.base.errors import FaultReason, NoSuchRun, SourceFault
 from parsl_exporter.base.signals import held
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.readers.base import Reader
-from parsl_exporter.source.ingestion import SourceOptions
+from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
-from parsl_exporter.source.source import Clock, Source
+from parsl_exporter.source.options import SourceOptions
+from parsl_exporter.source.source import Source
 
 _NAMED = 5
 """Runs that are named at most where others were asked for."""
@@ -39,7 +40,7 @@ def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Cl
         which += " other runs are" if runs.others and runs.runs else " runs are"
         newest = ", ".join(there[-_NAMED:][::-1]) or "none"
         raise NoSuchRun(f"{reader.database} has no run {', '.join(missing)}; {which} {newest}")
-    return Page([source.share]).body(openmetrics=openmetrics, gzipped=False)
+    return Page([source.snapshot]).body(openmetrics=openmetrics, gzipped=False)
 
 
 def writable(output: Path) -> Path:
@@ -50,7 +51,7 @@ def writable(output: Path) -> Path:
     try:
         if not S_ISREG(output.stat().st_mode):
             raise SourceFault(
-                "not_regular", f"{output}: is no regular file; give the name of a file to write"
+                FaultReason.NOT_REGULAR, f"{output}: is no regular file; give the name of a file to write"
             )
     except FileNotFoundError:
         pass
@@ -89,4 +90,4 @@ def _replace(page: bytes, target: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> SourceFault:
-    return SourceFault("io", f"{path}: cannot be written: {error.strerror or error}")
+    return SourceFault(FaultReason.IO, f"{path}: cannot be written: {error.strerror or error}")

@@ -237,7 +237,7 @@ def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
 
 def _check(options: argparse.Namespace, signals: Signals | None) -> int:
     from parsl_exporter.cli.check import check
-    from parsl_exporter.source.source import Clock
+    from parsl_exporter.source.clock import Clock
     from parsl_exporter.web.configuration import read_web_configuration
 
     _let_signals_end(signals)
@@ -254,9 +254,9 @@ def _web_config_file(settings: Settings) -> Path | None:
 
 def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
     from parsl_exporter.cli.dump import dump, writable, write
-    from parsl_exporter.daemon.supervisor import options_of
     from parsl_exporter.readers.opening import open_reader
-    from parsl_exporter.source.source import Clock
+    from parsl_exporter.source.clock import Clock
+    from parsl_exporter.source.options import options_of
 
     _let_signals_end(signals)
     output = None if options.output is None else writable(options.output)

@@ -15,8 +15,8 @@ from parsl_exporter.config.address import split_address
 from parsl_exporter.config.duration import duration
 from parsl_exporter.config.settings import (
     DEFAULT_TARGET,
-    Buckets,
-    Limits,
+    BucketSettings,
+    LimitSettings,
     Settings,
     SourceSettings,
     WebSettings,
@@ -33,8 +33,8 @@ from parsl_exporter.config.types import (
 from parsl_exporter.config.yaml import Node, given_list, given_text, read_file
 
 __all__ = [
-    "Buckets",
-    "Limits",
+    "BucketSettings",
+    "LimitSettings",
     "Overrides",
     "Settings",
     "SourceSettings",

@@ -17,10 +17,10 @@ from parsl_exporter.config.types import (
     COUNT,
     DATABASE_URL,
     DURATION,
+    FAILURE_REASONS,
     HIDDEN_LABELS,
     LOCAL,
     PATH,
-    REASONS,
     RUN_TIME_ZONES,
     SHARD,
     SWITCH,
@@ -28,7 +28,7 @@ from parsl_exporter.config.types import (
     TEXT,
     TIME_ZONE,
     WORKER_TIME_ZONES,
-    Kind,
+    SettingType,
 )
 from parsl_exporter.config.yaml import read_text
 
@@ -59,19 +59,19 @@ _SECONDS = "0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 86400
 _BYTES = ", ".join(str(2**exponent) for exponent in range(24, 39))
 
 
-def setting(kind: Kind[T], default: str, doc: str, flag: str = "") -> T:
+def setting(kind: SettingType[T], default: str, doc: str, flag: str = "") -> T:
     """A field of a settings class; `default` is YAML, as a user would write it."""
     about = {"kind": kind, "default": default, "doc": doc, "flag": flag}
     return field(default=kind.read(read_text(default, "default")), metadata=about)
 
 
-def optional(kind: Kind[T], doc: str, flag: str = "") -> T | None:
+def optional(kind: SettingType[T], doc: str, flag: str = "") -> T | None:
     """A field that is None unless it is given."""
     return field(default=None, metadata={"kind": kind, "default": "", "doc": doc, "flag": flag})
 
 
 @dataclass(frozen=True)
-class Buckets:
+class BucketSettings:
     """Upper bounds of the histograms' buckets, without +Inf."""
 
     seconds: tuple[float, ...] = setting(BOUNDS, f"[{_SECONDS}]", "Bounds of the histograms of seconds.")
@@ -79,7 +79,7 @@ class Buckets:
 
 
 @dataclass(frozen=True)
-class Limits:
+class LimitSettings:
     """How much is published; what is beyond is folded into `_other`, but for runs that are over: these are dropped."""
 
     apps_per_run: int = setting(COUNT, "200", "Apps of a run with series of their own.")
@@ -152,9 +152,9 @@ class Settings:
         "The part that this one of N exporters reads: of a server's runs, and of the database files.",
         "--shard",
     )
-    buckets: Buckets = field(default=Buckets())
+    buckets: BucketSettings = field(default=BucketSettings())
     failure_reasons: tuple[str, ...] = setting(
-        REASONS,
+        FAILURE_REASONS,
         f"[{_PARSL_FAILURES}, {_PYTHON_FAILURES}]",
         "Exception classes that failures are counted by, each once a run has seen it; the rest is `_other`. "
         "A list given here replaces this one.",
@@ -164,7 +164,7 @@ class Settings:
         "true",
         "`_created` samples on OpenMetrics pages, about a fifth more series; Prometheus stores them as any others.",
     )
-    limits: Limits = field(default=Limits())
+    limits: LimitSettings = field(default=LimitSettings())
     web: WebSettings = field(default=WebSettings())
     sources: tuple[SourceSettings, ...] = (SourceSettings(DEFAULT_TARGET),)
 

@@ -37,7 +37,7 @@ _WORDS: tuple[Shape, ...] = ("text", "number")
 
 
 @dataclass(frozen=True)
-class Kind(Generic[T]):
+class SettingType(Generic[T]):
     """`name` is for the documentation; `read` raises ConfigurationError with all faults of the node."""
 
     name: str
@@ -46,7 +46,7 @@ class Kind(Generic[T]):
 
 def scalar(
     name: str, expected: str, convert: Callable[[str], T], shapes: tuple[Shape, ...] = ("text",)
-) -> Kind[T]:
+) -> SettingType[T]:
     """A single value. `convert` raises ValueError with the message for the user."""
 
     def read(node: Node) -> T:
@@ -58,10 +58,12 @@ def scalar(
         except ValueError as error:
             raise node.fault(str(error)) from None
 
-    return Kind(name, read)
+    return SettingType(name, read)
 
 
-def listed(name: str, item: Kind[T], least: int = 0, increasing: bool = False) -> Kind[tuple[T, ...]]:
+def listed(
+    name: str, item: SettingType[T], least: int = 0, increasing: bool = False
+) -> SettingType[tuple[T, ...]]:
     """A list of `least` or more items, all different, in increasing order where that is asked for."""
 
     def read(node: Node) -> tuple[T, ...]:
@@ -86,17 +88,17 @@ def listed(name: str, item: Kind[T], least: int = 0, increasing: bool = False) -
             raise ConfigurationError(faults)
         return tuple(values)
 
-    return Kind(name, read)
+    return SettingType(name, read)
 
 
-def one_or_list(several: Kind[tuple[T, ...]]) -> Kind[tuple[T, ...]]:
+def one_or_list(several: SettingType[tuple[T, ...]]) -> SettingType[tuple[T, ...]]:
     """A list of texts, or a text that stands for a list of that one; a bare number counts as a text."""
 
     def read(node: Node) -> tuple[T, ...]:
         one = node.shape in _WORDS
         return several.read(replace(node, shape="list", items=(node,)) if one else node)
 
-    return Kind(several.name, read)
+    return SettingType(several.name, read)
 
 
 def collected(faults: list[str], read: Callable[[Node], T], node: Node) -> T | None:
@@ -350,8 +352,8 @@ PATH = scalar("path", "a path", _path)
 DATABASE_URL = scalar("URL", "a database URL", _database_url)
 TIME_ZONE = scalar("time zone", f"an IANA time zone such as America/Chicago, or {LOCAL}", _time_zone)
 _IANA_ZONE = scalar("time zone", "an IANA time zone such as America/Chicago", _iana_zone)
-RUN_TIME_ZONES = Kind("mapping of patterns to time zones", partial(_zones_by, "host patterns"))
-WORKER_TIME_ZONES = Kind("time zone, or mapping of patterns to time zones", _read_worker_time_zones)
+RUN_TIME_ZONES = SettingType("mapping of patterns to time zones", partial(_zones_by, "host patterns"))
+WORKER_TIME_ZONES = SettingType("time zone, or mapping of patterns to time zones", _read_worker_time_zones)
 ADDRESSES = one_or_list(
     listed("list of addresses", scalar("address", "host:port", _address, _WORDS), least=1)
 )
@@ -360,6 +362,8 @@ SHARD = scalar("I/N", "I/N, such as 1/3", _shard)
 _BOUND = scalar("number", "a finite decimal number", _bound, ("number",))
 BOUNDS = listed("list of increasing numbers", _BOUND, least=1, increasing=True)
 SWITCH = scalar("true or false", "true or false", _switch, ("other",))
-REASONS = listed("list of class names", scalar("class name", "the name of an exception class", _reason))
+FAILURE_REASONS = listed(
+    "list of class names", scalar("class name", "the name of an exception class", _reason)
+)
 _HIDDEN_LIST = listed(f"list of {', '.join(HIDEABLE)}", scalar("label", "a label", _hideable))
-HIDDEN_LABELS = Kind(_HIDDEN_LIST.name, lambda node: frozenset(_HIDDEN_LIST.read(node)))
+HIDDEN_LABELS = SettingType(_HIDDEN_LIST.name, lambda node: frozenset(_HIDDEN_LIST.read(node)))

@@ -1,4 +1,4 @@
-"""Looks for the databases of configured sources, past folders of file systems that hang."""
+"""Discovery for the databases of configured sources, past folders of file systems that hang."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATIENCE = 2.0
 """Seconds that one source may take before it is passed by."""
 
 
-class Looks:
+class Discovery:
     """A thread looks at one source after the other; where it hangs another goes on with those after that."""
 
     def __init__(self) -> None:
@@ -38,10 +38,10 @@ class Looks:
 
 
 class _Walk(threading.Thread):
-    """Looks at these sources in turn, until it has hung once."""
+    """Discovery at these sources in turn, until it has hung once."""
 
     def __init__(self, sources: Sequence[SourceSettings]) -> None:
-        super().__init__(name="looking", daemon=True)
+        super().__init__(name="discovery", daemon=True)
         self.answers: dict[SourceSettings, list[Found]] = {}
         self._sources = sources
         self._error: Exception | None = None

@@ -6,10 +6,8 @@ import logging
 import platform
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import generate_latest as write_text
@@ -19,17 +17,16 @@ from parsl_exporter.base.logs import RepeatedFault, event
 from parsl_exporter.base.release import REVISION, VERSION
 from parsl_exporter.base.shard import Shard
 from parsl_exporter.config.settings import Settings, SourceSettings
-from parsl_exporter.daemon.discovery import Looks
+from parsl_exporter.daemon.discovery import Discovery
 from parsl_exporter.metrics.page import Page
-from parsl_exporter.metrics.snapshot import Drawn
+from parsl_exporter.metrics.snapshot import Rendered
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, ProcessFacts
-from parsl_exporter.model.run import Limits
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.readers.opening import open_reader
 from parsl_exporter.readers.targets import Found, distinct
-from parsl_exporter.source.ingestion import SourceOptions
+from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
-from parsl_exporter.source.source import Clock, Source
+from parsl_exporter.source.options import SourceOptions, options_of
+from parsl_exporter.source.source import Source
 from parsl_exporter.web import Condition
 
 _DISCOVER_EVERY = 5.0
@@ -45,32 +42,6 @@ _PATIENCE_AT_END = 0.5
 _RETRY = 60.0
 
 _log = logging.getLogger(__name__)
-
-
-def options_of(settings: Settings, source: SourceSettings, name: str) -> SourceOptions:
-    """Give the options under which a source of that name is read."""
-    zone = source.timezone or settings.timezone
-    return SourceOptions(
-        name=name,
-        zone=None if zone == "local" else ZoneInfo(zone),
-        buckets=_buckets(settings.buckets.seconds, settings.buckets.bytes),
-        limits=Limits(
-            close_after=settings.close_after,
-            retention=settings.retention,
-            abandon_after=settings.abandon_after,
-            apps=settings.limits.apps_per_run,
-        ),
-        runs=settings.limits.runs_per_source,
-        failure_reasons=settings.failure_reasons,
-        hidden=source.hide_labels,
-        created=settings.created_samples,
-        run_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.run_timezones),
-        worker_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.worker_timezone),
-    )
-
-
-_buckets = lru_cache(maxsize=4)(Buckets.of)
-"""One object for all sources of the same settings: they are asked for each source at each look for databases."""
 
 
 class _Worker(NamedTuple):
@@ -100,7 +71,7 @@ class Daemon:
         self._clashes: set[tuple[str, str]] = set()
         self._twice: set[tuple[str, str]] = set()
         self._files: dict[str, tuple[int, int]] = {}
-        self._looks = Looks()
+        self._discovery = Discovery()
         self._first: frozenset[str] | None = None
         self._ready = False
         self._changing = threading.Lock()
@@ -108,7 +79,7 @@ class Daemon:
         self._series = 0
         self._series_of: dict[Source, int] = {}
         self._dirty = threading.Event()
-        self._look = threading.Event()
+        self._discover_now = threading.Event()
         self._stop = threading.Event()
         self._reload_successful = True
         self._reload_time = self._started
@@ -133,7 +104,7 @@ class Daemon:
         """End all threads, within about half a second; one that hangs in the kernel is left behind."""
         self._stop.set()
         self._dirty.set()
-        self._look.set()
+        self._discover_now.set()
         with self._changing:
             workers = list(self._workers.values())
         for worker in workers:
@@ -158,24 +129,24 @@ class Daemon:
         self._settings = settings
         self._reload_successful = True
         self._reload_time = self._clock.wall()
-        self._look.set()
+        self._discover_now.set()
         self._dirty.set()
 
     def _discover(self) -> None:
         while not self._stop.is_set():
-            self._look.clear()
+            self._discover_now.clear()
             try:
                 self._match_sources(self._settings)
                 self._faults.ended("sources")
             except Exception as error:
                 self._faults.failed("sources", f"looking for databases failed: {error}; trying on")
-            self._look.wait(_DISCOVER_EVERY)
+            self._discover_now.wait(_DISCOVER_EVERY)
 
     def _match_sources(self, settings: Settings) -> None:
         """Start and end workers so that they are those of the databases that the settings stand for now."""
         wanted: dict[str, Found] = {}
         clashes: set[tuple[str, str]] = set()
-        answers = self._looks.found(settings.sources)
+        answers = self._discovery.found(settings.sources)
         kept, again = distinct(
             one
             for configured in settings.sources
@@ -227,7 +198,7 @@ class Daemon:
 
     def _answer(self, configured: SourceSettings, found: Sequence[Found] | None) -> Sequence[Found]:
         """The databases of a configured source: while looking for them hangs, those that it had."""
-        fault = ("looking", configured)
+        fault = ("discovery", configured)
         if found is not None:
             self._faults.ended(fault, target=configured.target)
             return found
@@ -333,8 +304,8 @@ class Daemon:
             reload_successful=self._reload_successful,
             reload_success_time=self._reload_time,
         )
-        process = Drawn((), [list(family.draw(facts)) for family in PROCESS_FAMILIES], None)
-        return Page([w.source.share for w in list(self._workers.values())], process, self._others_text)
+        process = Rendered((), [list(family.draw(facts)) for family in PROCESS_FAMILIES], None)
+        return Page([w.source.snapshot for w in list(self._workers.values())], process, self._others_text)
 
     def _others_text(self, openmetrics: bool) -> bytes:
         if not openmetrics:

@@ -6,13 +6,17 @@ Sources: prometheus.io/docs/instrumenting/exposition_formats and the OpenMetrics
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 from prometheus_client import utils as prometheus
 
 from parsl_exporter.metrics.family import Distribution, Family, Sample
+from parsl_exporter.model.sketch import QUANTILES, Sketch
 
+_COUNTING = frozenset({"counter", "histogram"})
+"""Kinds that have counted since a moment; a summary of quantiles alone counts nothing."""
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
@@ -37,16 +41,18 @@ def lines(
     """
     begin = _labels(family.shared, shared)
     out: list[str] = []
-    with_created = openmetrics and created is not None and family.kind != "gauge"
+    with_created = openmetrics and created is not None and family.kind in _COUNTING
     base = family.name.removesuffix("_total")
     for values, value in samples:
         own = _labels(family.own, values)
         labels = f"{begin},{own}" if begin and own else begin or own
         braced = f"{{{labels}}}" if labels else ""
-        if isinstance(value, Distribution):
+        if isinstance(value, (float, int)):
+            out.append(f"{family.name}{braced} {number(value)}\n")
+        elif isinstance(value, Distribution):
             out.append(_distribution(family.name, labels, value))
         else:
-            out.append(f"{family.name}{braced} {number(value)}\n")
+            out.append(_summary(family.name, labels, value))
         if with_created:
             assert created is not None
             out.append(f"{base}_created{braced} {number(created)}\n")
@@ -62,6 +68,7 @@ def number(value: float) -> str:
     return _go(value)
 
 
+@lru_cache(maxsize=1_024)
 def _go(value: float) -> str:
     """The canonical text of a float, which OpenMetrics demands of `le`."""
     return str(prometheus.floatToGoString(value))  # type: ignore[no-untyped-call]  # as the library ships it
@@ -87,3 +94,11 @@ def _distribution(name: str, labels: str, value: Distribution) -> str:
     braced = f"{{{labels}}}" if labels else ""
     out.append(f"{name}_count{braced} {sum(value.counts)}\n{name}_sum{braced} {number(value.sum)}\n")
     return "".join(out)
+
+
+def _summary(name: str, labels: str, value: Sketch) -> str:
+    comma = "," if labels else ""
+    return "".join(
+        f'{name}{{{labels}{comma}quantile="{_go(q)}"}} {number(at)}\n'
+        for q, at in zip(QUANTILES, value.quantiles, strict=True)
+    )

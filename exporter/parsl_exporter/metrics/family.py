@@ -6,40 +6,47 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-Kind: TypeAlias = Literal["gauge", "counter", "histogram"]
-Fold: TypeAlias = Literal["sum", "max", "min", "drop"]
-"""How samples become one when a limit folds them into `_other`; `drop` leaves them out."""
+from parsl_exporter.model.sketch import Sketch
+
+Kind: TypeAlias = Literal["gauge", "counter", "histogram", "summary"]
+Overflow: TypeAlias = Literal["sum", "max", "min", "drop"]
+"""How samples become one in `_other`, where a limit leaves no room for their own; `drop` leaves them out."""
 
 
 class Distribution(NamedTuple):
-    """A histogram's value: upper bounds without +Inf, counts of each bucket on its own (+Inf last), sum."""
+    """A histogram's value: upper bounds without +Inf, counts of each bucket on its own (+Inf last), sum.
+
+    `sketch`: the same values in finer buckets; None where there is no value.
+    """
 
     bounds: Sequence[float]
     counts: Sequence[int]
     sum: float
+    sketch: Sketch | None = None
 
 
-Value: TypeAlias = float | Distribution
+Value: TypeAlias = float | Distribution | Sketch
+"""A number, what a histogram observed, or the quantiles of a summary."""
 Sample: TypeAlias = tuple[tuple[str, ...], Value]
 """Values of the family's own labels, in order, and the value."""
 
-Drawn = TypeVar("Drawn")
+Facts = TypeVar("Facts")
 
 
 @dataclass(frozen=True)
-class Family(Generic[Drawn]):
+class Family(Generic[Facts]):
     """One family of the contract. `name` is as exposed in text: a counter's ends in `_total`.
 
     `own` are the labels that `draw` gives values for; `shared` come before them and are the page's
-    (`source`, `run_id`). `fold` says what a limit does to its samples.
+    (`source`, `run_id`). `overflow` says what a limit does to its samples.
     """
 
     name: str
     kind: Kind
     help: str
     own: tuple[str, ...]
-    draw: Callable[[Drawn], Iterable[Sample]]
-    fold: Fold = "sum"
+    draw: Callable[[Facts], Iterable[Sample]]
+    overflow: Overflow = "sum"
     shared: tuple[str, ...] = ("source", "run_id")
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 from parsl_exporter.metrics.exposition import header
 from parsl_exporter.metrics.families import FAMILIES
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
-from parsl_exporter.metrics.snapshot import Drawn, Share
+from parsl_exporter.metrics.snapshot import Rendered, Snapshot
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, SOURCE_FAMILIES
 
 _GZIP_LEVEL = 1
@@ -28,8 +28,8 @@ class Page:
 
     def __init__(
         self,
-        shares: Sequence[Share],
-        process: Drawn | None = None,
+        shares: Sequence[Snapshot],
+        process: Rendered | None = None,
         others: Callable[[bool], bytes] = lambda openmetrics: b"",
     ) -> None:
         self._shares = shares

@@ -6,7 +6,7 @@ Names and meanings are a public interface; docs/metrics.md is generated from her
 from __future__ import annotations
 
 from parsl_exporter.metrics import run_samples as samples
-from parsl_exporter.metrics.family import Family, Fold, Kind
+from parsl_exporter.metrics.family import Family, Kind, Overflow
 from parsl_exporter.metrics.run_samples import Draw, View
 from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.usage import INVOLUNTARY, READ, SYSTEM, USER, VOLUNTARY, WRITTEN
@@ -17,9 +17,16 @@ _BLOCK = ("executor", "block_id")
 
 
 def _family(
-    name: str, kind: Kind, own: tuple[str, ...], draw: Draw, text: str, fold: Fold = "sum"
+    name: str, kind: Kind, own: tuple[str, ...], draw: Draw, text: str, overflow: Overflow = "sum"
 ) -> Family[View]:
-    return Family(name, kind, text, own, draw, fold)
+    return Family(name, kind, text, own, draw, overflow)
+
+
+def _quantiles(histogram: str) -> str:
+    return (
+        f"Quantiles 0.5, 0.95 and 1 of all that {histogram} has observed, over the whole run: each within 1 % of the "
+        "true one, 1 is the greatest; absent before the first."
+    )
 
 
 RUN_FAMILIES: tuple[Family[View], ...] = (
@@ -115,6 +122,20 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "Time from a task's first pending to its final state.",
     ),
     _family(
+        "parsl_task_state_summary_seconds",
+        "summary",
+        (*_TASK, "state"),
+        samples.state_summaries,
+        _quantiles("parsl_task_state_duration_seconds"),
+    ),
+    _family(
+        "parsl_task_summary_seconds",
+        "summary",
+        _TASK,
+        samples.summaries(lambda g: g.task_duration),
+        _quantiles("parsl_task_duration_seconds"),
+    ),
+    _family(
         "parsl_task_oldest_timestamp_seconds",
         "gauge",
         (*_TASK, "state"),
@@ -144,6 +165,13 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "CPU time, user and system, of one try with two samples or more, as parsl_task_cpu_seconds_total has it.",
     ),
     _family(
+        "parsl_task_cpu_usage_summary_seconds",
+        "summary",
+        _TASK,
+        samples.summaries(lambda g: g.cpu),
+        _quantiles("parsl_task_cpu_usage_seconds"),
+    ),
+    _family(
         "parsl_task_memory_resident_bytes",
         "gauge",
         _TASK,
@@ -163,6 +191,13 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         _TASK,
         samples.by_group(lambda g: samples.plain(g.peak)),
         "Greatest resident memory sampled of one try; Parsl's monitor of it is among it.",
+    ),
+    _family(
+        "parsl_task_memory_peak_summary_bytes",
+        "summary",
+        _TASK,
+        samples.summaries(lambda g: g.peak),
+        _quantiles("parsl_task_memory_peak_bytes"),
     ),
     _family(
         "parsl_task_io_read_bytes_total",
@@ -310,6 +345,13 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         ("executor",),
         samples.block_pending,
         "Time from a block's first PENDING to its first RUNNING.",
+    ),
+    _family(
+        "parsl_block_pending_summary_seconds",
+        "summary",
+        ("executor",),
+        samples.block_pending_summary,
+        _quantiles("parsl_block_pending_seconds"),
     ),
     _family(
         "parsl_block_worked",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from parsl_exporter.metrics.family import Distribution, Sample
 from parsl_exporter.model.blocks import BLOCK_STATES, Block, queue_times
 from parsl_exporter.model.groups import Group, groups_of
-from parsl_exporter.model.histogram import Histogram
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import HIDDEN, UNKNOWN
+from parsl_exporter.model.observations import Summed
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.timestamps import MICROSECONDS
@@ -42,6 +42,11 @@ class View:
     def waiting(self) -> Mapping[tuple[str, str], WaitingTasks]:
         """The tasks that wait, by executor and cause."""
         return waiting_tasks(self.run, self.groups)
+
+    @cached_property
+    def queued(self) -> Sequence[tuple[str, Summed]]:
+        """How long blocks were queued, in microseconds, for each executor that has blocks."""
+        return list(queue_times(self.run.blocks, self.run.buckets.durations))
 
     def blocks(self) -> Iterator[tuple[tuple[str, str], Block]]:
         """Each block that is shown."""
@@ -75,16 +80,23 @@ def seconds(us: float) -> float:
     return us / MICROSECONDS
 
 
-def durations(histogram: Histogram) -> Distribution:
-    """A histogram of microseconds as one of seconds."""
+def durations(summed: Summed) -> Distribution:
+    """Microseconds as a histogram of seconds."""
+    histogram, sketch = summed
     return Distribution(
-        [seconds(b) for b in histogram.bounds], list(histogram.counts), seconds(histogram.sum)
+        _bounds_in_seconds(histogram.bounds), histogram.counts, seconds(histogram.sum), sketch
     )
 
 
-def plain(histogram: Histogram) -> Distribution:
+@lru_cache(maxsize=16)
+def _bounds_in_seconds(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(seconds(bound) for bound in bounds)
+
+
+def plain(summed: Summed) -> Distribution:
     """A histogram in the unit of its observations."""
-    return Distribution(histogram.bounds, list(histogram.counts), histogram.sum)
+    histogram, sketch = summed
+    return Distribution(histogram.bounds, histogram.counts, histogram.sum, sketch)
 
 
 def workflow_info(view: View) -> Iterator[Sample]:
@@ -164,8 +176,23 @@ def failures(view: View) -> Iterator[Sample]:
 def state_durations(view: View) -> Iterator[Sample]:
     """A histogram for each state whose length is measured."""
     for pair, group in view.groups:
-        for state, histogram in group.durations.items():
-            yield (*pair, state), durations(histogram)
+        for state, summed in group.durations.items():
+            yield (*pair, state), durations(summed)
+
+
+def state_summaries(view: View) -> Iterator[Sample]:
+    """The quantiles of each state whose length is measured."""
+    for pair, group in view.groups:
+        for state, summed in group.durations.items():
+            if summed.sketch is not None:
+                yield (*pair, state), summed.sketch
+
+
+def summaries(value: Callable[[Group], Summed]) -> Draw:
+    """The quantiles of one kind of value, for each app and executor that has any."""
+    return lambda view: (
+        (pair, sketch) for pair, group in view.groups if (sketch := value(group).sketch) is not None
+    )
 
 
 def oldest(view: View) -> Iterator[Sample]:
@@ -245,8 +272,15 @@ def block_transitions(view: View) -> Iterator[Sample]:
 
 def block_pending(view: View) -> Iterator[Sample]:
     """A histogram for each executor of how long its blocks were queued."""
-    for executor, histogram in queue_times(view.run.blocks, view.run.buckets.durations):
-        yield (executor,), durations(histogram)
+    for executor, summed in view.queued:
+        yield (executor,), durations(summed)
+
+
+def block_pending_summary(view: View) -> Iterator[Sample]:
+    """The quantiles of how long blocks were queued, for each executor of which any was."""
+    for executor, summed in view.queued:
+        if summed.sketch is not None:
+            yield (executor,), summed.sketch
 
 
 def block_info(view: View) -> Iterator[Sample]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from parsl_exporter.base.errors import SourceFault
+from parsl_exporter.base.errors import FaultReason
 from parsl_exporter.base.tables import TABLES
-from parsl_exporter.metrics.family import Family, Fold, Kind, Sample
-from parsl_exporter.model.intake import REASONS
+from parsl_exporter.metrics.family import Family, Kind, Overflow, Sample
+from parsl_exporter.model.intake import REJECTION_REASONS
 
 
 class SourceFacts(NamedTuple):
@@ -27,7 +27,7 @@ class SourceFacts(NamedTuple):
     rejected: Mapping[tuple[str, str], int]
     late: Mapping[str, int]
     series: int
-    folded: int
+    overflowed: int
 
 
 class ProcessFacts(NamedTuple):
@@ -50,7 +50,7 @@ def _one(value: Callable[[SourceFacts], float]) -> Callable[[SourceFacts], Itera
 
 def _rejected(facts: SourceFacts) -> Iterator[Sample]:
     for table in TABLES:
-        for reason in REASONS:
+        for reason in REJECTION_REASONS:
             yield (table.name, reason), facts.rejected.get((table.name, reason), 0)
 
 
@@ -64,9 +64,9 @@ def _source(
     own: tuple[str, ...],
     draw: Callable[[SourceFacts], Iterable[Sample]],
     text: str,
-    fold: Fold = "drop",
+    overflow: Overflow = "drop",
 ) -> Family[SourceFacts]:
-    return Family(name, kind, text, own, draw, fold, shared=("source",))
+    return Family(name, kind, text, own, draw, overflow, shared=("source",))
 
 
 SOURCE_FAMILIES: tuple[Family[SourceFacts], ...] = (
@@ -130,7 +130,7 @@ SOURCE_FAMILIES: tuple[Family[SourceFacts], ...] = (
         "parsl_exporter_errors_total",
         "counter",
         ("reason",),
-        lambda facts: (((reason,), facts.errors.get(reason, 0)) for reason in SourceFault.REASONS),
+        lambda facts: (((reason,), facts.errors.get(reason, 0)) for reason in FaultReason),
         "Failed polls.",
     ),
     _source(
@@ -158,7 +158,7 @@ SOURCE_FAMILIES: tuple[Family[SourceFacts], ...] = (
         "parsl_exporter_series_folded_total",
         "counter",
         (),
-        _one(lambda f: f.folded),
+        _one(lambda f: f.overflowed),
         "Values (apps, runs) that a limit folded into _other.",
     ),
 )

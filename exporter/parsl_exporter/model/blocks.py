@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.model.histogram import Histogram, Histograms
+from parsl_exporter.model.histogram import Histograms
 from parsl_exporter.model.names import UNKNOWN
+from parsl_exporter.model.observations import Summed, shown
+from parsl_exporter.model.sketch import sketch_of
 
 BLOCK_STATES = (
     "UNKNOWN",
@@ -93,19 +95,18 @@ class Block:
 
 
 def queue_times(
-    blocks: Mapping[tuple[str, str], Block], bounds: Sequence[float]
-) -> Iterator[tuple[str, Histogram]]:
-    """Give for each executor that has blocks a histogram of the microseconds for which they were queued."""
-    executors: dict[str, int] = {}
-    queued: list[tuple[int, int]] = []
+    blocks: Mapping[tuple[str, str], Block], bounds: tuple[float, ...]
+) -> Iterator[tuple[str, Summed]]:
+    """Give for each executor that has blocks the microseconds for which they were queued."""
+    queued: dict[str, list[int]] = {}
     for (executor, _), block in blocks.items():
         if block.state is not None:
-            place = executors.setdefault(executor, len(executors))
+            of_executor = queued.setdefault(executor, [])
             us = block.queued_us()
             if us is not None:
-                queued.append((place, max(0, us)))
+                of_executor.append(max(0, us))
     histograms = Histograms(bounds, np.int64)
-    places, values = np.array(queued, np.int64).reshape(-1, 2).T
-    histograms.observe(places.astype(np.int32), values)
-    for executor, place in executors.items():
-        yield executor, histograms.at(place)
+    for place, (executor, times) in enumerate(queued.items()):
+        values = np.array(times, np.int64)
+        histograms.observe(np.full(len(values), place, np.int32), values)
+        yield executor, Summed(histograms.at(place), sketch_of(shown(values)) if times else None)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from parsl_exporter.model.histogram import Histogram
+from parsl_exporter.model.observations import (
+    CPU_USAGE,
+    MEMORY_PEAK,
+    STATE_DURATION,
+    TASK_DURATION,
+    Summed,
+)
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.states import STATES, TIMED
 from parsl_exporter.model.sums import MEASURED, PROCESSES, RESIDENT, TRANSITIONS, TRIES, USED, VIRTUAL, WASTED
@@ -20,10 +26,10 @@ class Group(NamedTuple):
     tasks: Mapping[str, int]
     transitions: Mapping[str, int]
     failures: Mapping[str, int]
-    durations: Mapping[str, Histogram]
-    task_duration: Histogram
-    cpu: Histogram
-    peak: Histogram
+    durations: Mapping[str, Summed]
+    task_duration: Summed
+    cpu: Summed
+    peak: Summed
     oldest: Mapping[str, int]
     used: Sequence[float]
     wasted: float
@@ -36,7 +42,7 @@ class Group(NamedTuple):
 
 def groups_of(run: Run) -> list[tuple[tuple[str, str], Group]]:
     """Give each pair that is shown, app and executor, in the order in which they were seen."""
-    sums = run.sums
+    sums, observed = run.sums, run.sums.observations.at
     values, tasks = sums.values.tolist(), sums.tasks.tolist()
     failures, odd_transitions = _by_group(sums.failures), _by_group(sums.odd_transitions)
     odd_tasks = _by_group({key: n for key, n in sums.odd_tasks.items() if n})
@@ -55,10 +61,10 @@ def groups_of(run: Run) -> list[tuple[tuple[str, str], Group]]:
                     tasks=counts,
                     transitions=transitions,
                     failures=failures.get(g, {}),
-                    durations={STATES[state]: sums.durations[state].at(g) for state in TIMED},
-                    task_duration=sums.task_duration.at(g),
-                    cpu=sums.cpu.at(g),
-                    peak=sums.peak.at(g),
+                    durations={STATES[state]: observed(kind, g) for state, kind in STATE_DURATION.items()},
+                    task_duration=observed(TASK_DURATION, g),
+                    cpu=observed(CPU_USAGE, g),
+                    peak=observed(MEMORY_PEAK, g),
                     oldest={state: us for state, us in waiting if us is not None},
                     used=row[USED],
                     wasted=row[WASTED],

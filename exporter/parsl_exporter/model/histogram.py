@@ -17,7 +17,7 @@ class Histogram(NamedTuple):
     `counts[i]` is the number of values above `bounds[i-1]` and at or below `bounds[i]`; the last is +Inf's.
     """
 
-    bounds: Sequence[float]
+    bounds: tuple[float, ...]
     counts: Sequence[int]
     sum: float
 
@@ -25,7 +25,7 @@ class Histogram(NamedTuple):
 class Histograms:
     """One histogram for each place; a place that was never observed is empty."""
 
-    def __init__(self, bounds: Sequence[float], kind: type[np.int64] | type[np.float64]) -> None:
+    def __init__(self, bounds: tuple[float, ...], kind: type[np.int64] | type[np.float64]) -> None:
         self.bounds = bounds
         self._edges: npt.NDArray[Any] = np.array(bounds, kind)
         self._counts: Ints = np.zeros((0, len(bounds) + 1), np.int64)

@@ -1,7 +1,7 @@
 """Rows in: what rows of each table become for the model, and which cannot be used.
 
 Rows of tasks and tries become columns (`columns.py`); workflow, block and node rows, of which there are few or of
-which few count, are taken one by one. A row that cannot be used is rejected with a reason from `REASONS`.
+which few count, are taken one by one. A row that cannot be used is rejected with a reason from `REJECTION_REASONS`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from parsl_exporter.model.writers import SUBMIT
 if TYPE_CHECKING:
     from parsl_exporter.model.taking import Taking
 
-REASONS = ("key", "timestamp", "number", "size")
+REJECTION_REASONS = ("key", "timestamp", "number", "size")
 """Why a row is rejected: NULL or no identifier where a key belongs, no time, no finite number, too much to read."""
 _GREATEST = (1 << 63) - 1
 
 Reject = Callable[[Table, str, Row], None]
 
 
-class OfRun(NamedTuple):
+class PlacedColumns(NamedTuple):
     """Rows of one run in columns, and their places in the order of insertion."""
 
     run_id: str
@@ -51,7 +51,7 @@ class OfRun(NamedTuple):
 
 def columns_of(
     table: Table, rows: Sequence[Row], stamps: Stamps, reject: Reject, others: Sequence[Stamps] = ()
-) -> Iterator[OfRun]:
+) -> Iterator[PlacedColumns]:
     """Give the rows of the task tables in columns, run by run, stamps in naive microseconds; reject what is none.
 
     `others` may read the stamps as well: one that is none for any of them is rejected.
@@ -84,12 +84,12 @@ def columns_of(
     run_ids = dict.fromkeys(row[1] for row in rows)
     places = np.array([row[0] for row in rows], np.int64)
     if len(run_ids) == 1:
-        yield OfRun(rows[0][1], _columns(table, rows, at), places)
+        yield PlacedColumns(rows[0][1], _columns(table, rows, at), places)
         return
     for run_id in run_ids:
         of = np.array([row[1] == run_id for row in rows])
         part = list(compress(rows, of.tolist()))
-        yield OfRun(run_id, _columns(table, part, at[of] if len(at) else at), places[of])
+        yield PlacedColumns(run_id, _columns(table, part, at[of] if len(at) else at), places[of])
 
 
 def _usable(rows: Sequence[Row]) -> Mask:

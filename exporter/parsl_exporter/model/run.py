@@ -18,7 +18,15 @@ import numpy as np
 from parsl_exporter.base.columns import Codes, Ints, Mask, distinct
 from parsl_exporter.base.tables import STATUS
 from parsl_exporter.model import contribution
+from parsl_exporter.model.contribution import Observed
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
+from parsl_exporter.model.observations import (
+    CPU_USAGE,
+    MEMORY_PEAK,
+    STATE_DURATION,
+    TASK_DURATION,
+    Observation,
+)
 from parsl_exporter.model.run_facts import Info, Limits, Waiting
 from parsl_exporter.model.run_sums import RunSums
 from parsl_exporter.model.standing import FIRST_ODD, standing
@@ -153,25 +161,25 @@ class Run(RunSums):
     def _observe(self, places: Codes, times: int) -> None:
         if not len(places):
             return
-        tries, sums = self.tries, self.sums
+        tries = self.tries
         groups = self.sums.groups(self.tasks.app[tries.task[places]], tries.executor[places])
-        for state, (of, values) in contribution.durations(tries, places).items():
-            sums.durations[state].observe(groups[of], values, times)
-        for histograms, (of, values) in (
-            (sums.cpu, contribution.cpu(tries, places)),
-            (sums.peak, contribution.peak(tries, places)),
-        ):
-            histograms.observe(groups[of], values, times)
-        self._observe_tasks(places, groups, times)
+        if self.published:
+            self.sums.observations.fix()
+        observed = {STATE_DURATION[s]: o for s, o in contribution.durations(tries, places).items()}
+        observed[TASK_DURATION] = self._task_durations(places, times)
+        observed[CPU_USAGE] = contribution.cpu(tries, places)
+        observed[MEMORY_PEAK] = contribution.peak(tries, places)
+        parts = [Observation(kind, groups[of], values) for kind, (of, values) in observed.items()]
+        self.sums.observations.observe(parts, times)
 
-    def _observe_tasks(self, places: Codes, groups: Codes, times: int) -> None:
-        """Observe how long tasks took, at the close of the try that ended last."""
+    def _task_durations(self, places: Codes, times: int) -> Observed:
+        """Give how long tasks took, of those whose try that ended last is among these, and note that they have it."""
         tries, tasks = self.tries, self.tasks
         final = contribution.final_at(tries, places)
-        ending = (final >= 0) & (tasks.timed[tries.task[places]] == (times < 0))
-        places, groups, final = places[ending], groups[ending], final[ending]
+        ending = np.flatnonzero((final >= 0) & (tasks.timed[tries.task[places]] == (times < 0)))
+        places, final = places[ending], final[ending]
         if not len(places):
-            return
+            return Observed(ending, final)
         owners, of = np.unique(tries.task[places], return_inverse=True)
         siblings, owner = self.tries.of(owners)
         begin = np.full(len(owners), NEVER)
@@ -184,7 +192,7 @@ class Run(RunSums):
         np.maximum.at(last, owner[greatest], tries.try_id[siblings[greatest]])
         timed = (final == latest[of]) & (tries.try_id[places] == last[of]) & (begin[of] < NEVER)
         tasks.timed[owners[of[timed]]] = times > 0
-        self.sums.task_duration.observe(groups[timed], np.maximum(0, final[timed] - begin[of[timed]]), times)
+        return Observed(ending[timed], np.maximum(0, final[timed] - begin[of[timed]]))
 
     def _retire(self, tasks: Codes) -> None:
         """Forget finished tasks: their sums stay, and a late row has them read again by key.

@@ -16,10 +16,11 @@ from parsl_exporter.model.blocks import Block
 from parsl_exporter.model.contribution import Added
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import OTHER, UNKNOWN, Codebook
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.offsets import Offsets
 from parsl_exporter.model.standing import OddStates
 from parsl_exporter.model.states import RUNNING
-from parsl_exporter.model.sums import Buckets, Sums
+from parsl_exporter.model.sums import Sums
 from parsl_exporter.model.tries import FINISHED, NONE, Tasks, Tries
 from parsl_exporter.model.writers import Writers
 

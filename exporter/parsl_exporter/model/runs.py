@@ -10,7 +10,7 @@ import numpy as np
 
 from parsl_exporter.base.columns import TaskColumns, distinct
 from parsl_exporter.base.tables import RESOURCE, STATUS, Row, Table
-from parsl_exporter.model.intake import OfRun, columns_of
+from parsl_exporter.model.intake import PlacedColumns, columns_of
 from parsl_exporter.model.offsets import Offset, zone_name
 from parsl_exporter.model.run import Run, Waiting
 from parsl_exporter.model.taking import TASK_TABLES, Taking
@@ -57,7 +57,7 @@ class Runs(Taking):
     def revive(self, history: Mapping[str, Sequence[Row]], now: float) -> None:
         """Take the earlier rows (table name -> rows) of all late tasks, then the rows that were set aside."""
         aside, self.aside = self.aside, defaultdict(list)
-        past: defaultdict[str, list[OfRun]] = defaultdict(list)
+        past: defaultdict[str, list[PlacedColumns]] = defaultdict(list)
         for table in TASK_TABLES:
             for of_run in columns_of(
                 table, history.get(table.name, ()), self._stamps, lambda *_: None, self._other_stamps
@@ -72,7 +72,7 @@ class Runs(Taking):
         finally:
             self.last_call = self.passing = False
 
-    def _revive(self, run: Run, past: Sequence[OfRun], parts: Sequence[Waiting], now: float) -> None:
+    def _revive(self, run: Run, past: Sequence[PlacedColumns], parts: Sequence[Waiting], now: float) -> None:
         task_ids = distinct(np.concatenate([part.columns.task_ids for part in parts]))
         run.tasks.take_back(task_ids)
         newest_us, newest_of, heard_us = run.newest_us, run.newest_of.copy(), run.heard_us

@@ -6,16 +6,14 @@ Durations are in microseconds, everything else as sampled.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import NamedTuple
 
 import numpy as np
 
 from parsl_exporter.base.columns import Codes, Floats, Ints
-from parsl_exporter.model.histogram import Histograms
 from parsl_exporter.model.names import UNKNOWN, Codebook
+from parsl_exporter.model.observations import Buckets, Observations
 from parsl_exporter.model.oldest import Oldest
 from parsl_exporter.model.states import STATES, TIMED
-from parsl_exporter.model.timestamps import MICROSECONDS
 from parsl_exporter.model.usage import CUMULATIVE
 
 TRANSITIONS = slice(0, len(STATES))
@@ -32,19 +30,6 @@ WIDTH = PROCESSES + 1
 """The columns of what a try adds (`contribution.py`); sums have those but for ON_HOST."""
 
 
-class Buckets(NamedTuple):
-    """Upper bounds: of durations in microseconds, of CPU seconds, of bytes."""
-
-    durations: tuple[int, ...]
-    seconds: tuple[float, ...]
-    bytes: tuple[float, ...]
-
-    @classmethod
-    def of(cls, seconds: tuple[float, ...], size: tuple[float, ...]) -> Buckets:
-        """Take both lists as configured: seconds and bytes, ascending, without +Inf."""
-        return cls(tuple(round(s * MICROSECONDS) for s in seconds), seconds, size)
-
-
 class Sums:
     """The sums of one run's (app, executor) pairs; `pairs[g]` names row g."""
 
@@ -58,10 +43,7 @@ class Sums:
         self.odd_transitions: defaultdict[tuple[int, str], int] = defaultdict(int)
         self.failures: defaultdict[tuple[int, str], int] = defaultdict(int)
         self.counted: set[int] = set()
-        self.durations = {state: Histograms(buckets.durations, np.int64) for state in TIMED}
-        self.task_duration = Histograms(buckets.durations, np.int64)
-        self.cpu = Histograms(buckets.seconds, np.float64)
-        self.peak = Histograms(buckets.bytes, np.float64)
+        self.observations = Observations(buckets)
         self.oldest = {state: Oldest() for state in TIMED}
 
     def groups(self, apps: Codes, executors: Codes) -> Codes:

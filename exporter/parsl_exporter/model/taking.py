@@ -28,9 +28,9 @@ from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TOO_LARGE, TRY, W
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.intake import ONE_BY_ONE, columns_of
 from parsl_exporter.model.names import OTHER, Names, name
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits, Run, Waiting
 from parsl_exporter.model.states import STATES, WORKER_STATES
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.model.take import Labels, Taken, name_tries, take
 from parsl_exporter.model.timestamps import MICROSECONDS, Readings, Stamps
 from parsl_exporter.model.worker_zones import WorkerZones
@@ -81,7 +81,7 @@ class Taking:
         self.late: Counter[str] = Counter()
         self.rejected: Counter[tuple[str, str]] = Counter()
         self.first_rejected: dict[tuple[str, str], Row] = {}
-        self.folded = 0
+        self.overflowed = 0
         self.aside: defaultdict[str, list[Waiting]] = defaultdict(list)
         self.ended: set[str] = set()
         self.abandoned: set[str] = set()
@@ -94,7 +94,7 @@ class Taking:
         self._limits = limits
         self._reasons = {reason.rpartition(".")[2] for reason in failure_reasons} | {DEPENDENCY_ERROR}
         self._labels = Labels(self.names, self.label, self.failure_label)
-        self._folds: set[tuple[str, str]] = set()
+        self._overflows: set[tuple[str, str]] = set()
         self._refused: set[int] = set()
 
     def take(self, table: Table, rows: Sequence[Row], now: float, wall: float) -> None:
@@ -345,15 +345,15 @@ class Taking:
         """The label under which an app of a run is counted; what a limit folds is noted."""
         label, folded = run.app_label(app)
         if folded:
-            self.fold((run.run_id, app))
+            self.overflow((run.run_id, app))
         return label
 
-    def fold(self, value: tuple[str, str]) -> None:
+    def overflow(self, value: tuple[str, str]) -> None:
         """Count a value that a limit folded into `_other`, once each as far as can be remembered."""
-        if value not in self._folds:
-            self.folded += 1
-            if len(self._folds) < _REMEMBERED:
-                self._folds.add(value)
+        if value not in self._overflows:
+            self.overflowed += 1
+            if len(self._overflows) < _REMEMBERED:
+                self._overflows.add(value)
 
     def failure_label(self, run: Run, failure: str | None) -> str | None:
         """The `reason` label of an exception class; what is folded is noted."""

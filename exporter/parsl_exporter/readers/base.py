@@ -7,7 +7,7 @@ from typing import Protocol
 
 from parsl_exporter.base.columns import Ints
 from parsl_exporter.base.tables import Row, Table
-from parsl_exporter.readers.batch import Batch, InOrder, OfRun, Position, in_order_of_texts
+from parsl_exporter.readers.batch import Batch, InOrder, Position, RunColumns, in_order_of_texts
 
 
 class Reader(Protocol):
@@ -61,7 +61,7 @@ class Reader(Protocol):
         when its position is given to any method.
         """
 
-    def places(self, table: Table, of_run: OfRun) -> Ints:
+    def places(self, table: Table, of_run: RunColumns) -> Ints:
         """Give the places in the order of insertion of rows that came in columns; 0 where a database has none."""
 
     def of_run(self, table: Table, run_id: str, after: int, upto: Position) -> Batch:

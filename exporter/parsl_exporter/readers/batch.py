@@ -19,7 +19,7 @@ class Position(NamedTuple):
 START = Position()
 
 
-class OfRun(NamedTuple):
+class RunColumns(NamedTuple):
     """Rows of one run in columns, the first and the last of them by position."""
 
     run_id: str
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
     rows: list[Row]
     position: Position
     more: bool
-    columns: Sequence[OfRun] = ()
+    columns: Sequence[RunColumns] = ()
     size: int = 0
     part: float = 1.0
 

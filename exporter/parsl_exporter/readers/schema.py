@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from parsl_exporter.base.errors import SourceFault, SourceToCome
+from parsl_exporter.base.errors import FaultReason, SourceFault, SourceToCome
 from parsl_exporter.base.tables import TABLES, TASK
 
 _BEFORE_1_1 = {
@@ -38,18 +38,18 @@ def check_schema(schema: Mapping[str, frozenset[str]], shown: str, *, put_away: 
     )
     if any(set(columns) - _BEFORE_1_1.get(name, set()) for name, columns in missing.items()):
         raise SourceFault(
-            "schema",
+            FaultReason.SCHEMA,
             f"{shown}: {faults}: no table that Parsl made; give the database that a run's monitoring writes",
         )
     if faults:
-        raise SourceFault("schema", f"{shown}: {_maker(schema)} ({faults}): {put_away}")
+        raise SourceFault(FaultReason.SCHEMA, f"{shown}: {_maker(schema)} ({faults}): {put_away}")
     if not schema:
         raise SourceToCome(
-            "schema", f"{shown}: has none of Parsl's tables yet; Parsl makes them when a run starts"
+            FaultReason.SCHEMA, f"{shown}: has none of Parsl's tables yet; Parsl makes them when a run starts"
         )
     if len(schema) < len(TABLES):
         raise SourceToCome(
-            "schema",
+            FaultReason.SCHEMA,
             f"{shown}: has {len(schema)} of Parsl's {len(TABLES)} tables yet ({', '.join(sorted(schema))});"
             " Parsl makes the others in a moment, or when the next run starts",
         )

@@ -14,8 +14,9 @@ from parsl_exporter.base.logs import event
 from parsl_exporter.base.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.readers.base import Reader
-from parsl_exporter.source.ingestion import Reading, SourceOptions
+from parsl_exporter.source.ingestion import Reading
 from parsl_exporter.source.nothing_shown import nothing_shown
+from parsl_exporter.source.options import SourceOptions
 
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""

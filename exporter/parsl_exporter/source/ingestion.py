@@ -9,19 +9,17 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import tzinfo
 from typing import NamedTuple
 
 from parsl_exporter.base.columns import Ints
 from parsl_exporter.base.errors import ExporterError
 from parsl_exporter.base.logs import event
 from parsl_exporter.base.tables import TABLES, TASK, TRY, WORKFLOW, Row, Table
-from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.readers.base import Reader
-from parsl_exporter.readers.batch import START, Batch, OfRun, Position
+from parsl_exporter.readers.batch import START, Batch, Position, RunColumns
 from parsl_exporter.source.locks import Baton
+from parsl_exporter.source.options import SourceOptions
 
 _ASKED_AT_ONCE = 500
 """Tries whose rows are read again in one transaction."""
@@ -31,29 +29,6 @@ _LONGEST = 2.0
 """Seconds of reading after which what was read is shown, though there is more: a writer may be faster."""
 
 _log = logging.getLogger(__name__)
-
-
-class SourceOptions(NamedTuple):
-    """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump.
-
-    `only`: the runs to read, all when empty. `created`: whether OpenMetrics pages have `_created` samples.
-
-    `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead; `worker_zones`: patterns
-    of executors and the zones of what their workers stamp.
-    """
-
-    name: str
-    zone: tzinfo | None
-    buckets: Buckets
-    limits: Limits
-    runs: int
-    failure_reasons: tuple[str, ...]
-    hidden: frozenset[str]
-    whole: bool = False
-    only: frozenset[str] = frozenset()
-    created: bool = True
-    run_zones: tuple[tuple[str, tzinfo], ...] = ()
-    worker_zones: tuple[tuple[str, tzinfo], ...] = ()
 
 
 def model_of(options: SourceOptions, *, keyed: bool) -> Runs:
@@ -139,7 +114,7 @@ class Reading:
                 self.runs.take_columns(of_run.run_id, of_run.columns, of_columns, self.steady(), self.wall())
         self._take_rows(table, batch.rows)
 
-    def _places(self, table: Table, of_run: OfRun) -> Ints | int:
+    def _places(self, table: Table, of_run: RunColumns) -> Ints | int:
         if not self.runs.ambiguous(of_run.run_id, of_run.columns):
             return of_run.last
         with self.turn:

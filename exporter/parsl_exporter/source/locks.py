@@ -1,4 +1,4 @@
-"""One thread at a time reads, folds or writes.
+"""One thread at a time reads, computes or writes.
 
 `sqlite3` gives the interpreter lock back at every row, so a fetch beside a busy Python thread holds its read lock
 hundreds of times longer. Whoever is about to work takes the baton, and gives it back within milliseconds. One

@@ -19,17 +19,17 @@ class Reports:
         self._rejected: set[tuple[str, str]] = set()
         self._nameless: set[str] = set()
         self._zones_told: set[tuple[str, int]] = set()
-        self._folding_told = False
+        self._overflow_told = False
         self._dropping_told = False
 
     def begin_anew(self) -> None:
         """The source is read anew: rows that cannot be used are to be said again."""
         self._rejected.clear()
 
-    def folded(self, count: int) -> None:
-        """So many apps and runs have been folded into `_other`."""
-        if count and not self._folding_told:
-            self._folding_told = True
+    def overflowed(self, count: int) -> None:
+        """So many apps and runs have no room but in `_other`."""
+        if count and not self._overflow_told:
+            self._overflow_told = True
             event(
                 _log,
                 logging.WARNING,

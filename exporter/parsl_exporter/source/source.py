@@ -11,19 +11,22 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from parsl_exporter.base.errors import ExporterError, SourceBusy, SourceFault, SourceReplaced
+from parsl_exporter.base.errors import ExporterError, FaultReason, SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.base.logs import RepeatedFault, event
+from parsl_exporter.metrics.renderer import Renderer
 from parsl_exporter.metrics.run_samples import View
-from parsl_exporter.metrics.snapshot import Drawing, Drawn, Share
+from parsl_exporter.metrics.snapshot import Rendered, Snapshot
 from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.staleness import mark_gone
 from parsl_exporter.readers.base import Reader
+from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.first_read import read_first
-from parsl_exporter.source.ingestion import Reading, SourceOptions
+from parsl_exporter.source.ingestion import Reading
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.nothing_shown import nothing_shown
+from parsl_exporter.source.options import SourceOptions
 from parsl_exporter.source.reports import Reports
 
 LOCKED_PATIENCE = 10.0
@@ -40,14 +43,7 @@ _SHOW_PROGRESS = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Clock(NamedTuple):
-    """`wall`: UTC epoch seconds, may step. `steady`: seconds that only go forward."""
-
-    wall: Callable[[], float] = time.time
-    steady: Callable[[], float] = time.monotonic
-
-
-class Condition(NamedTuple):
+class Outcome(NamedTuple):
     """The source in words: `state` is up, reading or down."""
 
     state: str
@@ -57,7 +53,7 @@ class Condition(NamedTuple):
 def locked(busy: SourceBusy, seconds: float) -> SourceFault:
     """What to say of a lock that has lasted for longer than `LOCKED_PATIENCE`."""
     return SourceFault(
-        "locked",
+        FaultReason.LOCKED,
         f"{busy} for {seconds:.0f} s, or its file system cannot lock (NFS without a lock service); trying on",
     )
 
@@ -92,7 +88,7 @@ class Source:
         self._faults = RepeatedFault(_log, clock.steady)
         self._rows_read: Counter[str] = Counter()
         self._reading = self._begin_reading()
-        self._drawing = Drawing(options.name, runs=options.runs, created=options.created)
+        self._renderer = Renderer(options.name, runs=options.runs, created=options.created)
         self._caught_up = False
         self._behind = False
         self._up = False
@@ -107,11 +103,11 @@ class Source:
         self._errors: Counter[str] = Counter()
         self._before: _Before = _Before(Counter(), Counter(), 0)
         self._reports = Reports(options.name)
-        self._drawn_runs: tuple[Drawn, ...] = ()
-        self._next_drawing = 0.0
+        self._drawn_runs: tuple[Rendered, ...] = ()
+        self._next_renderer = 0.0
         self._next_progress = 0.0
         self._drawn = False
-        self.share: Share = self._share()
+        self.snapshot: Snapshot = self._share()
 
     @property
     def series(self) -> int:
@@ -119,11 +115,11 @@ class Source:
         return sum(drawn.series for drawn in self._drawn_runs)
 
     @property
-    def condition(self) -> Condition:
+    def condition(self) -> Outcome:
         """What to tell a person of this source."""
         if self._up and not self.ready:
-            return Condition("reading", self._message)
-        return Condition("up" if self._up else "down", self._message)
+            return Outcome("reading", self._message)
+        return Outcome("up" if self._up else "down", self._message)
 
     @property
     def longest_read(self) -> float:
@@ -189,7 +185,7 @@ class Source:
             except SourceReplaced as again:
                 replaced += 1
                 if replaced > _REPLACED_AT_MOST:
-                    raise SourceFault("replaced", str(again)) from None
+                    raise SourceFault(FaultReason.REPLACED, str(again)) from None
                 self._begin_anew()
             else:
                 break
@@ -200,7 +196,7 @@ class Source:
     def _publish(self, begin: float) -> None:
         self._longest = self._reader.longest
         self._poll_duration = self._clock.steady() - begin
-        self.share = self._share()
+        self.snapshot = self._share()
 
     # --- how a poll ends ------------------------------------------------------------------------------------
 
@@ -212,7 +208,7 @@ class Source:
         if self._behind:
             self._message = f"behind: {sum(self._reading.backlog.values()):,} rows to read"
         self._last_success = self._clock.wall()
-        for reason in SourceFault.REASONS:
+        for reason in FaultReason:
             self._faults.ended(reason, source=self.name)
 
     def _locked(self, now: float, busy: SourceBusy) -> float:
@@ -220,7 +216,7 @@ class Source:
         if self._locked_for(now) < LOCKED_PATIENCE:
             return _RETRY_LOCKED
         since = self._busy_since
-        self._fail("locked", str(locked(busy, self._locked_for(now))))
+        self._fail(FaultReason.LOCKED, str(locked(busy, self._locked_for(now))))
         self._busy_since = since
         return 0.0
 
@@ -239,7 +235,7 @@ class Source:
             event(_log, logging.WARNING, str(replaced), source=self.name)
         if caught_up or untouched:
             return _RETRY_LOCKED
-        self._fail("replaced", str(replaced))
+        self._fail(FaultReason.REPLACED, str(replaced))
         return 0.0
 
     def _failed_unexpectedly(self, error: Exception) -> float:
@@ -249,10 +245,10 @@ class Source:
         if what != self._unexpected:
             self._unexpected = what
             _log.error("source %s: unexpected error", self.name, exc_info=error)
-        self._fail("internal", f"{what}; please report it with the log")
+        self._fail(FaultReason.INTERNAL, f"{what}; please report it with the log")
         return _RETRY_INTERNAL
 
-    def _fail(self, reason: str, message: str) -> None:
+    def _fail(self, reason: FaultReason, message: str) -> None:
         self._busy_since = None
         self._reader.look_again()
         self._errors[reason] += 1
@@ -274,9 +270,9 @@ class Source:
 
     def _begin_anew(self) -> None:
         runs = self._reading.runs
-        self._before = self._before.plus(runs, self._drawing)
+        self._before = self._before.plus(runs, self._renderer)
         self._reading = self._begin_reading()
-        self._drawing = Drawing(self._options.name, runs=self._options.runs, created=self._options.created)
+        self._renderer = Renderer(self._options.name, runs=self._options.runs, created=self._options.created)
         self._caught_up = self._drawn = self._behind = False
         self._stale_at = self._clock.steady() + self._options.limits.retention
         self._reports.begin_anew()
@@ -330,10 +326,10 @@ class Source:
         done = sum(position.rowid for position in reading.positions.values())
         self._up = True
         self._message = f"first read: {done} of {done + left} rows"
-        self.share = self._share()
+        self.snapshot = self._share()
 
     def _draw(self, reading: Reading, now: float) -> None:
-        if now < self._next_drawing or (self._drawn and not reading.runs.shows_otherwise(now)):
+        if now < self._next_renderer or (self._drawn and not reading.runs.shows_otherwise(now)):
             return
         begin = self._clock.steady()
         wall = self._clock.wall()
@@ -343,20 +339,20 @@ class Source:
                 reading.runs.expire(now)
             runs = [run for run in reading.runs.runs.values() if run.info is not None or run.sought]
             views = [self._view(run, now, wall, retention) for run in runs]
-            self._drawn_runs = self._drawing.runs(views, self._series_left() + self.series)
-            reading.runs.let_go(self._drawing.dropped)
+            self._drawn_runs = self._renderer.runs(views, self._series_left() + self.series)
+            reading.runs.let_go(self._renderer.dropped)
         self._drawn = True
-        self._reports.folded(self._folded)
-        self._reports.dropped(len(self._drawing.dropped), whole=self._options.whole)
+        self._reports.overflowed(self._overflowed)
+        self._reports.dropped(len(self._renderer.dropped), whole=self._options.whole)
         self._reports.runs(reading.runs)
-        self._next_drawing = now + (self._clock.steady() - begin) / _DRAWING_SHARE
+        self._next_renderer = now + (self._clock.steady() - begin) / _DRAWING_SHARE
 
     def _view(self, run: Run, now: float, wall: float, retention: float) -> View:
         if run.changed or run.forget_at <= now:
             mark_gone(run, now, retention, None if run.published else wall)
         return View(run, self._options.hidden, now - retention)
 
-    def _share(self) -> Share:
+    def _share(self) -> Snapshot:
         runs, before = self._reading.runs, self._before
         facts = SourceFacts(
             dialect=self._reader.dialect,
@@ -372,13 +368,13 @@ class Source:
             rejected=before.rejected + runs.rejected,
             late=before.late + runs.late,
             series=self.series,
-            folded=self._folded,
+            overflowed=self._overflowed,
         )
-        return Share(self.name, self._drawn_runs, facts, self._started if self._options.created else None)
+        return Snapshot(self.name, self._drawn_runs, facts, self._started if self._options.created else None)
 
     @property
-    def _folded(self) -> int:
-        return self._before.folded + self._reading.runs.folded + self._drawing.folds
+    def _overflowed(self) -> int:
+        return self._before.overflowed + self._reading.runs.overflowed + self._renderer.overflowed
 
 
 class _Before(NamedTuple):
@@ -386,12 +382,14 @@ class _Before(NamedTuple):
 
     rejected: Counter[tuple[str, str]]
     late: Counter[str]
-    folded: int
+    overflowed: int
 
-    def plus(self, runs: Runs, drawing: Drawing) -> _Before:
+    def plus(self, runs: Runs, renderer: Renderer) -> _Before:
         return _Before(
-            self.rejected + runs.rejected, self.late + runs.late, self.folded + runs.folded + drawing.folds
+            self.rejected + runs.rejected,
+            self.late + runs.late,
+            self.overflowed + runs.overflowed + renderer.overflowed,
         )
 
 
-__all__ = ["Clock", "Condition", "Source", "SourceOptions"]
+__all__ = ["Source"]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from parsl_exporter.base.errors import ConfigurationError, to_install
 from parsl_exporter.base.redaction import shown
-from parsl_exporter.config.types import TEXT, Kind, collected, listed, plain_text, read_mapping, scalar
+from parsl_exporter.config.types import TEXT, SettingType, collected, listed, plain_text, read_mapping, scalar
 from parsl_exporter.config.yaml import Node, read_file
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
@@ -104,7 +104,7 @@ def read_web_configuration(path: Path) -> WebConfiguration:
     )
 
 
-def _one_of(choices: Mapping[str, Any]) -> Kind[str]:
+def _one_of(choices: Mapping[str, Any]) -> SettingType[str]:
     expected = f"one of {', '.join(choices)}"
 
     def convert(text: str) -> str:

@@ -15,7 +15,7 @@ log = logging.getLogger("parsl_exporter.web")
 
 _EVERY = 1.0
 
-Stamps = tuple[tuple[int, ...] | None, ...]
+Versions = tuple[tuple[int, ...] | None, ...]
 
 
 class Security:
@@ -31,7 +31,7 @@ class Security:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._current = read_web_configuration(path)
-        self._stamps: Stamps = ()
+        self._versions: Versions = ()
         self._faults = RepeatedFault(log)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="web-config", daemon=True)
@@ -52,11 +52,11 @@ class Security:
     def _watch(self) -> None:
         while not self._stopping.wait(_EVERY):
             # Before reading: what changes meanwhile is seen the next time.
-            stamps = _stamps(self._current.files)
-            if stamps != self._stamps:
-                self._read(stamps)
+            versions = _versions(self._current.files)
+            if versions != self._versions:
+                self._read(versions)
 
-    def _read(self, stamps: Stamps) -> None:
+    def _read(self, versions: Versions) -> None:
         old = self._current
         try:
             new = read_web_configuration(self._path)
@@ -67,12 +67,12 @@ class Security:
             return
         self._faults.ended("file")
         self._current = new
-        if self._stamps:
+        if self._versions:
             event(log, logging.INFO, "web configuration read again", file=str(self._path))
-        self._stamps = stamps if new.files == old.files else ()
+        self._versions = versions if new.files == old.files else ()
 
 
-def _stamps(files: Sequence[Path]) -> Stamps:
+def _versions(files: Sequence[Path]) -> Versions:
     return tuple(_stamp(file) for file in files)
 
 

@@ -18,10 +18,11 @@ from pg.server import PASSWORD, Server, folder, free_port, running
 from pg.watching import SWEEP, Watch, settle, watching
 
 from parsl_exporter.config.settings import Settings, SourceSettings
-from parsl_exporter.daemon.supervisor import options_of
 from parsl_exporter.readers.sqlite.reader import SqliteReader
+from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
-from parsl_exporter.source.source import Clock, Source
+from parsl_exporter.source.options import options_of
+from parsl_exporter.source.source import Source
 
 DATA = Path(__file__).parents[2] / "data"
 WRITTEN = gzip.decompress((DATA / "pg-2026.10.26.dump.sql.gz").read_bytes()).decode()

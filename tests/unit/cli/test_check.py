@@ -9,7 +9,7 @@ from telling import EPOCH, Told, attempt, node, status, task, workflow, write
 from watched import Hands, unpacked
 
 from parsl_exporter.cli.check import check
-from parsl_exporter.config.settings import Limits, Settings, SourceSettings
+from parsl_exporter.config.settings import LimitSettings, Settings, SourceSettings
 
 DAY = 86_400.0
 
@@ -18,7 +18,7 @@ def report(path: Path, *, wall: float = EPOCH, runs: int = 200) -> list[str]:
     """The lines on runs."""
     said: list[str] = []
     settings = Settings(
-        timezone="UTC", limits=Limits(runs_per_source=runs), sources=(SourceSettings(str(path)),)
+        timezone="UTC", limits=LimitSettings(runs_per_source=runs), sources=(SourceSettings(str(path)),)
     )
     assert check(settings, said.append, Hands(wall).clock) == 0
     return [line for line in "".join(said).splitlines() if line.startswith(("  runs", "  nameless"))]

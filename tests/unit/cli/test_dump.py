@@ -19,10 +19,11 @@ from parsl_exporter.base.errors import NoSuchRun
 from parsl_exporter.cli.dump import dump, write
 from parsl_exporter.metrics.families import FAMILIES
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.readers.sqlite.reader import SqliteReader
-from parsl_exporter.source.source import Clock, SourceOptions
+from parsl_exporter.source.clock import Clock
+from parsl_exporter.source.options import SourceOptions
 
 NAMES = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))
 CONTRACT = Path(__file__).parents[2] / "contract.json"

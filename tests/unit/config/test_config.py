@@ -14,8 +14,8 @@ import pytest
 from config_reading import faults, faults_of, loaded
 
 from parsl_exporter.config.load import (
-    Buckets,
-    Limits,
+    BucketSettings,
+    LimitSettings,
     Overrides,
     Settings,
     SourceSettings,
@@ -24,9 +24,9 @@ from parsl_exporter.config.load import (
     reference,
 )
 from parsl_exporter.config.settings import table
-from parsl_exporter.daemon.supervisor import options_of
 from parsl_exporter.model.failures import failure_class
 from parsl_exporter.readers.targets import discover
+from parsl_exporter.source.options import options_of
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "exporter.yml"
 
@@ -56,7 +56,7 @@ class TestDefaults:
             30,
         )
         assert plain.timezone == "local"
-        assert plain.limits == Limits(apps_per_run=200, runs_per_source=200, series=200_000)
+        assert plain.limits == LimitSettings(apps_per_run=200, runs_per_source=200, series=200_000)
         assert plain.web == WebSettings(("127.0.0.1:9678",), "/metrics", None)
         assert plain.buckets.seconds[0] == 0.1
         assert plain.buckets.seconds[-1] == 86400
@@ -111,10 +111,10 @@ sources:
             abandon_after=604800,
             close_after=5,
             timezone="America/Chicago",
-            buckets=Buckets(seconds=(0, 0.1, 5), bytes=(1024,)),
+            buckets=BucketSettings(seconds=(0, 0.1, 5), bytes=(1024,)),
             failure_reasons=("ValueError", "concurrent.futures.BrokenExecutor"),
             created_samples=False,
-            limits=Limits(1, 2, 3),
+            limits=LimitSettings(1, 2, 3),
             web=WebSettings((":80", "[::1]:9678"), "/parsl/metrics", f"{folder}/web.yml"),
             sources=(
                 SourceSettings(

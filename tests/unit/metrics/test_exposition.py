@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from prometheus_client.samples import Sample
 
 from parsl_exporter.metrics.exposition import header, lines, number
 from parsl_exporter.metrics.family import Distribution, Family, Kind, Value
+from parsl_exporter.model.sketch import sketch_of
 
 DISTRIBUTION = Distribution((0.5, 20.0), (2, 0, 1), 21.25)
 
@@ -68,6 +70,18 @@ def test_openmetrics_names_a_counter_without_total_and_says_since_when_it_counts
         'parsl_thing_sum{source="s",app="a"} 21.25\nparsl_thing_created{source="s",app="a"} 1.5\n'
     )
     assert "_created" not in written("gauge", 2, openmetrics=True)
+
+
+@pytest.mark.parametrize("openmetrics", [False, True], ids=["text", "openmetrics"])
+def test_a_summary_is_quantiles_and_nothing_else(openmetrics: bool) -> None:
+    assert written("summary", sketch_of(np.array([1.0, 2.0, 4.0])), openmetrics=openmetrics) == (
+        "# HELP parsl_thing What it is.\n# TYPE parsl_thing summary\n"
+        'parsl_thing{source="s",app="a",quantile="0.5"} 2\n'
+        'parsl_thing{source="s",app="a",quantile="0.95"} 4\n'
+        'parsl_thing{source="s",app="a",quantile="1.0"} 4\n'
+    )
+    samples = read("summary", sketch_of(np.array([1.0])), openmetrics=openmetrics)
+    assert [sample.labels["quantile"] for sample in samples] == ["0.5", "0.95", "1.0"]
 
 
 def test_a_family_without_labels() -> None:

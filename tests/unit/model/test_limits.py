@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from one_task import RETENTION, late
 from reading import Options, Reading, finished, told
 from telling import (
@@ -30,7 +31,7 @@ def test_apps_beyond_the_limit_are_folded_in_the_order_of_their_tasks() -> None:
         '{app="b",executor="htex",state="pending"} 1',
         '{app="_other",executor="htex",state="pending"} 3',
     ]
-    assert reading.runs.folded == 2
+    assert reading.runs.overflowed == 2
 
 
 def runs(*names: str) -> list[Told]:
@@ -75,7 +76,7 @@ def test_runs_beyond_the_limit_are_folded_and_say_so() -> None:
         f'{{run_id="_other"}} {EPOCH + 2:.0f}',
     ]
     assert not any("_other" in line for line in reading.lines("parsl_workflow_info", "parsl_block_info"))
-    assert reading.drawing.folds == 2
+    assert reading.renderer.overflowed == 2
 
 
 def test_counters_of_folded_runs_do_not_fall_when_one_of_them_goes() -> None:
@@ -91,6 +92,56 @@ def test_counters_of_folded_runs_do_not_fall_when_one_of_them_goes() -> None:
     assert of_runs(reading, "parsl_task_transitions_total") == before
 
 
+def took(*seconds: float) -> list[Told]:
+    """A run for each of these, of one task that took so long."""
+    return [
+        row
+        for i, took in enumerate(seconds)
+        for row in (
+            workflow(f"r{i}", began=i, completed=None),
+            task(0, f"app {i}", f"r{i}"),
+            attempt(0, run=f"r{i}"),
+            *lifecycle(0, ("pending", i), ("exec_done", i + took), run=f"r{i}"),
+        )
+    ]
+
+
+def of_other(reading: Reading) -> list[tuple[str, float]]:
+    """What is told of how long the tasks of `_other` took: quantiles and their values."""
+    lines = [line for line in reading.lines("parsl_task_summary_seconds") if "_other" in line]
+    return [(line.split('quantile="')[1].split('"')[0], float(line.split()[-1])) for line in lines]
+
+
+def test_folded_runs_have_the_quantiles_of_all_their_values_also_when_one_of_them_has_gone() -> None:
+    options = Options(runs=1, close_after=1, retention=RETENTION)
+    reading = told(took(1, 2, 4, 8, 100), options)
+    reading.clock = 200
+    reading.poll()
+    true = [("0.5", 2), ("0.95", 8), ("1.0", 8)]  # of 1, 2, 4 and 8
+
+    assert of_other(reading) == [(q, pytest.approx(value, rel=0.01)) for q, value in true]
+    reading.poll(late(workflow("r3", began=3, completed=200)))
+    assert of_other(reading) == [(q, pytest.approx(value, rel=0.01)) for q, value in true]
+    reading.clock += RETENTION + 1
+    reading.poll()
+    assert len(reading.runs.runs) == 4
+    assert of_other(reading) == [(q, pytest.approx(value, rel=0.01)) for q, value in true]
+
+
+def test_apps_beyond_the_limit_have_the_quantiles_of_all_their_values() -> None:
+    story = [
+        row
+        for i in range(4)
+        for row in (
+            task(i, f"app {i}"),
+            attempt(i),
+            *lifecycle(i, ("pending", 0), ("exec_done", 2**i)),
+        )
+    ]
+    reading = finished([workflow(completed=100), *story], Options(apps=1))
+    assert of_other(reading) == [("0.5", pytest.approx(4, rel=0.01)), ("0.95", 8), ("1.0", 8)]
+
+
 def test_a_run_once_folded_stays_folded() -> None:
     reading = told(runs("r1", "r2"), Options(runs=1, retention=RETENTION))
     reading.lines("parsl_tasks")
@@ -101,7 +152,7 @@ def test_a_run_once_folded_stays_folded() -> None:
 
 
 def test_a_run_that_would_go_beyond_the_limit_of_series_is_folded() -> None:
-    one_run = told(runs("r1")).drawing.runs(told(runs("r1")).views(), 1_000_000)[0].series
+    one_run = told(runs("r1")).renderer.runs(told(runs("r1")).views(), 1_000_000)[0].series
     reading = told(runs("r1", "r2", "r3"), Options(series=2 * one_run))
     assert of_runs(reading, "parsl_tasks") == [
         '{run_id="r2",state="running"} 1',
@@ -123,7 +174,7 @@ def kept(reading: Reading) -> list[str]:
 def test_live_runs_are_kept_and_then_the_newest_and_one_that_is_over_is_dropped() -> None:
     reading = told([*runs("r0"), *over("r1", "r2", "r3", "r4")], Options(runs=3))
     assert kept(reading) == ["r0", "r3", "r4", "-r1", "-r2"]
-    assert reading.drawing.folds == 0
+    assert reading.renderer.overflowed == 0
     assert not any("_other" in line for line in reading.lines("parsl_tasks", zeros=True))
     reading.poll(late(workflow("r5", began=5)))
     assert kept(reading) == ["r0", "r4", "r5", "-r1", "-r2", "-r3"]
@@ -153,7 +204,7 @@ def test_a_live_run_once_kept_stays_when_newer_ones_come() -> None:
     assert kept(reading) == ["r1", "r2"]
     reading.poll(late(workflow("r3", began=3), task(0, "add", "r3"), attempt(0, run="r3")))
     assert kept(reading) == ["r1", "r2"]
-    assert reading.drawing.folds == 1
+    assert reading.renderer.overflowed == 1
 
 
 def test_a_kept_run_that_ends_stays_until_a_live_one_needs_its_place() -> None:
@@ -163,7 +214,7 @@ def test_a_kept_run_that_ends_stays_until_a_live_one_needs_its_place() -> None:
     assert kept(reading) == ["r1", "r2"]
     reading.poll(late(workflow("r3", began=3)))
     assert kept(reading) == ["r2", "r3", "-r1"]
-    assert reading.drawing.folds == 0
+    assert reading.renderer.overflowed == 0
     reading.poll(late(status(1, "pending", 200, run="r1")))
     assert kept(reading) == ["r2", "r3", "-r1"]
 

@@ -12,9 +12,9 @@ from telling import EPOCH, RUN, Told, as_rows, attempt, lifecycle, sample, statu
 from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 from parsl_exporter.model import run
 from parsl_exporter.model.groups import groups_of
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.model.sums import Buckets
 from parsl_exporter.model.taking import TASK_TABLES
 
 CLOSE_AFTER = 30.0

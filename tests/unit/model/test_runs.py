@@ -21,9 +21,9 @@ from telling import (
 )
 
 from parsl_exporter.model.failures import failure_class
+from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.model.sums import Buckets
 
 
 def test_a_finished_task() -> None:

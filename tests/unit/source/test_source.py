@@ -40,7 +40,7 @@ def test_a_real_run_without_a_workflow_row(folder: Path) -> None:
     watched = Watched(path).poll()
     assert watched.wrong() == []
     assert len(expected(path, source="s")["parsl_workflow_info"]) == 1
-    page = Page([watched.source.share]).body(openmetrics=True, gzipped=False).decode()
+    page = Page([watched.source.snapshot]).body(openmetrics=True, gzipped=False).decode()
     assert [
         line for line in page.splitlines() if "_created{" in line and not line.startswith("parsl_exporter")
     ] == []

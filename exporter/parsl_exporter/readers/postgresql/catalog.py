@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from parsl_exporter.base.errors import SourceFault, SourceReplaced
+from parsl_exporter.base.errors import FaultReason, SourceFault, SourceReplaced
 from parsl_exporter.base.tables import BLOCK, BY_NAME, NODE, RESOURCE, STATUS, TABLES, Table
 from parsl_exporter.readers.postgresql import statements
 from parsl_exporter.readers.postgresql.session import Session
@@ -91,10 +91,14 @@ class Catalog:
     def _introspect(self, states: Mapping[str, _State]) -> None:
         strange = sorted(name for name, state in states.items() if not state.plain)
         if strange:
-            raise SourceFault("schema", f"{self._shown}: {', '.join(strange)}: no table that Parsl made")
+            raise SourceFault(
+                FaultReason.SCHEMA, f"{self._shown}: {', '.join(strange)}: no table that Parsl made"
+            )
         hidden = sorted(name for name, state in states.items() if not state.readable)
         if hidden:
-            raise SourceFault("unreadable", f"{self._shown}: grant this role SELECT on {', '.join(hidden)}")
+            raise SourceFault(
+                FaultReason.UNREADABLE, f"{self._shown}: grant this role SELECT on {', '.join(hidden)}"
+            )
         described = self._session.fetch(statements.COLUMNS, ([state.oid for state in states.values()],))
         schema = {row[0]: frozenset(row[1]) for row in described}
         check_schema(schema, self._shown, put_away=_PUT_AWAY)

@@ -29,7 +29,7 @@ from parsl_exporter.base.columns import (
     TryColumns,
 )
 from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TRY, Row, Table
-from parsl_exporter.readers.batch import InOrder, OfRun, in_order_of_texts, stand_in
+from parsl_exporter.readers.batch import InOrder, RunColumns, in_order_of_texts, stand_in
 from parsl_exporter.readers.postgresql import statements
 from parsl_exporter.readers.postgresql.catalog import Catalog
 from parsl_exporter.readers.postgresql.heap import NO_PLACES, Places
@@ -42,7 +42,7 @@ _EPOCH_OF_SERVER_US = (datetime(2000, 1, 1) - _EPOCH) // timedelta(microseconds=
 class Found(NamedTuple):
     """What a visit found: rows in columns and others, how many rows those are or stand for, and where all are."""
 
-    columns: list[OfRun]
+    columns: list[RunColumns]
     rows: list[Row]
     size: int
     places: Places
@@ -128,7 +128,7 @@ class PostgresColumns:
         if table is NODE:
             return Found([], _managers([row[2] for row in taken], groups, in_order), size, places)
         parse = _PARSERS[table.name]
-        columns = [OfRun(row[5], parse(row[2], row[6:])) for row in taken]
+        columns = [RunColumns(row[5], parse(row[2], row[6:])) for row in taken]
         return Found(columns, [], size, places)
 
 

@@ -18,11 +18,11 @@ import numpy as np
 from sqlalchemy.engine import URL
 
 from parsl_exporter.base.columns import Ints
-from parsl_exporter.base.errors import SourceFault, SourceReplaced
+from parsl_exporter.base.errors import FaultReason, SourceFault, SourceReplaced
 from parsl_exporter.base.redaction import public
 from parsl_exporter.base.shard import WHOLE, Shard
 from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
-from parsl_exporter.readers.batch import START, Batch, InOrder, OfRun, Position, in_order_of_texts
+from parsl_exporter.readers.batch import START, Batch, InOrder, Position, RunColumns, in_order_of_texts
 from parsl_exporter.readers.postgresql import statements
 from parsl_exporter.readers.postgresql.catalog import APPENDED, Catalog
 from parsl_exporter.readers.postgresql.columns import Found, PostgresColumns
@@ -161,7 +161,7 @@ class PostgresReader:
 
     # --- new rows -------------------------------------------------------------------------------------------
 
-    def places(self, table: Table, of_run: OfRun) -> Ints:
+    def places(self, table: Table, of_run: RunColumns) -> Ints:
         """Give no places: rows of PostgreSQL have no order."""
         del table
         return np.zeros(len(of_run.columns.task_ids), np.int64)
@@ -210,7 +210,7 @@ class PostgresReader:
         try:
             found = self._columns.read(table, ranges, list(skip), in_order)
         except SourceFault as fault:
-            if fault.reason == "timeout":
+            if fault.reason == FaultReason.TIMEOUT:
                 self._pages = max(_FEWEST_PAGES, self._pages // 4)
             raise
         self._pages = min(_PAGES, self._pages + self._pages // 8)

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.types.string import TextBinaryLoader, TextLoader
 from sqlalchemy.engine import URL
 
-from parsl_exporter.base.errors import ExporterError, SourceBusy, SourceFault
+from parsl_exporter.base.errors import ExporterError, FaultReason, SourceBusy, SourceFault
 from parsl_exporter.base.redaction import hide_passwords
 from parsl_exporter.base.tables import Row
 from parsl_exporter.readers.postgresql.deadline import DEADLINES
@@ -103,7 +103,7 @@ class Session:
         version = connection.info.server_version // 10_000
         if version < _OLDEST:
             raise SourceFault(
-                "unsupported", f"{self._shown}: PostgreSQL {version}; {_OLDEST} or later is needed"
+                FaultReason.UNSUPPORTED, f"{self._shown}: PostgreSQL {version}; {_OLDEST} or later is needed"
             )
         connection.adapters.register_loader("timestamp", TextLoader)
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
@@ -118,7 +118,7 @@ class Session:
         )[0]
         if found[0]:
             raise SourceFault(
-                "unsupported",
+                FaultReason.UNSUPPORTED,
                 f"{self._shown}: is a standby, which does not tell when rows were deleted; give the primary",
             )
         return Server(found[1:])
@@ -135,7 +135,7 @@ class Session:
         """Run one statement in a transaction of its own. Raises SourceBusy and SourceFault."""
         connection = self._connection
         if connection is None:
-            raise SourceFault("connection", f"{self._shown}: not connected")
+            raise SourceFault(FaultReason.CONNECTION, f"{self._shown}: not connected")
         begin = self._monotonic()
         try:
             with DEADLINES.within(DEADLINE + _GRACE, connection.fileno()):
@@ -153,34 +153,39 @@ class Session:
         """What a failed connection means. libpq gives no error codes then: the texts are the server's."""
         text = _line(error)
         if "does not exist" in text and "database" in text:
-            return SourceFault("missing", f"{self._shown}: {text}")
+            return SourceFault(FaultReason.MISSING, f"{self._shown}: {text}")
         if "connection" in text and ("too many" in text or "slots" in text):
-            return SourceFault("connection", f"{self._shown}: {text}")
+            return SourceFault(FaultReason.CONNECTION, f"{self._shown}: {text}")
         login = ("authentication", "password", "pg_hba", "role", "not permitted", "permission denied")
         if any(word in text for word in login):
             return SourceFault(
-                "login", f"{self._shown}: {text}; check the role, its password and the server's pg_hba.conf"
+                FaultReason.LOGIN,
+                f"{self._shown}: {text}; check the role, its password and the server's pg_hba.conf",
             )
-        return SourceFault("connection", f"{self._shown}: {text}")
+        return SourceFault(FaultReason.CONNECTION, f"{self._shown}: {text}")
 
     def _fault(self, error: Exception, taken: float) -> ExporterError:
         text, state = _line(error), getattr(error, "sqlstate", None) or ""
         if state == "55P03":
             return SourceBusy(f"{self._shown}: a table is locked (VACUUM FULL, TRUNCATE or ALTER TABLE)")
         if state == "57014":
-            return SourceFault("timeout", f"{self._shown}: {text}")
+            return SourceFault(FaultReason.TIMEOUT, f"{self._shown}: {text}")
         self.close()
         if taken > DEADLINE:
-            return SourceFault("timeout", f"{self._shown}: no answer for {taken:.0f} s; connecting anew")
+            return SourceFault(
+                FaultReason.TIMEOUT, f"{self._shown}: no answer for {taken:.0f} s; connecting anew"
+            )
         if state == "42501":
             return SourceFault(
-                "unreadable", f"{self._shown}: {text}; grant this role SELECT on Parsl's tables"
+                FaultReason.UNREADABLE, f"{self._shown}: {text}; grant this role SELECT on Parsl's tables"
             )
         if state[:2] in ("42", "0A"):
-            return SourceFault("schema", f"{self._shown}: {text}; its tables changed while they were read")
+            return SourceFault(
+                FaultReason.SCHEMA, f"{self._shown}: {text}; its tables changed while they were read"
+            )
         if state[:2] == "XX":
-            return SourceFault("corrupt", f"{self._shown}: {text}")
-        return SourceFault("connection", f"{self._shown}: {text}; connecting anew")
+            return SourceFault(FaultReason.CORRUPT, f"{self._shown}: {text}")
+        return SourceFault(FaultReason.CONNECTION, f"{self._shown}: {text}; connecting anew")
 
 
 class _LenientLoader(TextLoader):

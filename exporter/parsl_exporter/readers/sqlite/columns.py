@@ -34,7 +34,7 @@ from parsl_exporter.base.columns import (
     naive_stamps,
 )
 from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TOO_LARGE, TRY, Row, Table
-from parsl_exporter.readers.batch import Batch, InOrder, OfRun, Position, stand_in
+from parsl_exporter.readers.batch import Batch, InOrder, Position, RunColumns, stand_in
 from parsl_exporter.readers.sqlite.faults import TooLarge
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class _Slice(NamedTuple):
 class _Found(NamedTuple):
     """What a read brings."""
 
-    columns: list[OfRun]
+    columns: list[RunColumns]
     rows: list[Row]
     size: int
 
@@ -195,7 +195,7 @@ class SqliteColumns:
         return found
 
     def _found_of(self, table: Table, parts: Sequence[_Slice]) -> _Found:
-        columns: list[OfRun] = []
+        columns: list[RunColumns] = []
         rows: list[Row] = []
         size = 0
         for part in parts:
@@ -204,7 +204,7 @@ class SqliteColumns:
             else:
                 count, fitting, others = self._columns(table, part)
                 if fitting is not None and isinstance(part.run_id, str):
-                    columns.append(OfRun(part.run_id, fitting, part.first, part.last))
+                    columns.append(RunColumns(part.run_id, fitting, part.first, part.last))
                 count += len(others)
             rows += others
             size += count
@@ -287,7 +287,7 @@ class SqliteColumns:
         where, parameters = part.where()
         return self._reader.rows_where(table, f"{where} AND ({condition}) ORDER BY rowid", parameters)
 
-    def places(self, table: Table, of_run: OfRun) -> Ints:
+    def places(self, table: Table, of_run: RunColumns) -> Ints:
         """Give the rowids of rows that were read in columns, in their order."""
         alone = _TEXTS[table.name].alone
         where, parameters = _Slice(of_run.run_id, of_run.first, of_run.last).where()

@@ -11,7 +11,7 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
-from parsl_exporter.base.errors import ExporterError, SourceBusy, SourceFault
+from parsl_exporter.base.errors import ExporterError, FaultReason, SourceBusy, SourceFault
 
 _CLOSED_WAL = (
     "in WAL mode, which needs -wal and -shm files beside it that this user may not make; it can be read while a"
@@ -28,7 +28,8 @@ class TooLarge(SourceFault):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            "corrupt", f"{path}: a value of more than {LONGEST_VALUE:,} bytes, which nothing in Parsl writes"
+            FaultReason.CORRUPT,
+            f"{path}: a value of more than {LONGEST_VALUE:,} bytes, which nothing in Parsl writes",
         )
 
 
@@ -57,31 +58,31 @@ def refuse_closed_wal(path: Path) -> None:
     with suppress(OSError), path.open("rb") as file:
         file.seek(_MODE_AT)
         if file.read(1) == _WAL:
-            raise SourceFault("unreadable", f"{path}: {_CLOSED_WAL}")
+            raise SourceFault(FaultReason.UNREADABLE, f"{path}: {_CLOSED_WAL}")
 
 
-def _meaning(text: str, path: Path, deadline: float) -> tuple[str, str]:
+def _meaning(text: str, path: Path, deadline: float) -> tuple[FaultReason, str]:
     if "interrupted" in text:
-        return "timeout", f"a read took longer than {deadline:g} s; trying shorter ones"
+        return FaultReason.TIMEOUT, f"a read took longer than {deadline:g} s; trying shorter ones"
     if "readonly database" in text and _beside(path, "-journal"):
-        return "hot_journal", (
+        return FaultReason.HOT_JOURNAL, (
             "a writer was killed or failed midway and left a journal that only a writer may roll back;"
             " the next Parsl run does so, or open the database once with write access"
             " (sqlite3 FILE 'SELECT count(*) FROM workflow')"
         )
     if "readonly database" in text or ("unable to open" in text and _beside(path, "-wal")):
-        return "unreadable", _CLOSED_WAL
+        return FaultReason.UNREADABLE, _CLOSED_WAL
     if "not a database" in text or "encrypted" in text:
-        return "not_a_database", "not an SQLite database; give the path of a monitoring.db"
+        return FaultReason.NOT_A_DATABASE, "not an SQLite database; give the path of a monitoring.db"
     if "malformed" in text or "corrupt" in text:
-        return "corrupt", f"{text}; check it with sqlite3 FILE 'PRAGMA integrity_check'"
+        return FaultReason.CORRUPT, f"{text}; check it with sqlite3 FILE 'PRAGMA integrity_check'"
     if "no such table" in text or "no such column" in text:
-        return "schema", f"{text}; its tables changed while it was read"
+        return FaultReason.SCHEMA, f"{text}; its tables changed while it was read"
     if "unable to open" in text:
         return _cannot_open()
     if "disk I/O error" in text:
-        return "io", f"{text}; check the file system that it is on"
-    return "io", text
+        return FaultReason.IO, f"{text}; check the file system that it is on"
+    return FaultReason.IO, text
 
 
 def _beside(path: Path, suffix: str) -> bool:
@@ -92,14 +93,14 @@ def refuse_last_descriptors(path: Path) -> None:
     """Raise SourceFault when opening the database would leave too few file descriptors to tell a client so."""
     missing = _missing_descriptors(_FOR_CLIENTS)
     if missing is not None:
-        raise SourceFault("io", f"{path}: {missing}")
+        raise SourceFault(FaultReason.IO, f"{path}: {missing}")
 
 
-def _cannot_open() -> tuple[str, str]:
+def _cannot_open() -> tuple[FaultReason, str]:
     missing = _missing_descriptors(0)
     if missing is not None:
-        return "io", missing
-    return "unreadable", "cannot be opened; check the permissions of the file and its folder"
+        return FaultReason.IO, missing
+    return FaultReason.UNREADABLE, "cannot be opened; check the permissions of the file and its folder"
 
 
 def _missing_descriptors(kept: int) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from parsl_exporter.base.errors import ExporterError, SourceFault, SourceReplaced
+from parsl_exporter.base.errors import ExporterError, FaultReason, SourceFault, SourceReplaced
 from parsl_exporter.base.tables import BY_NAME, TABLES, Row
 from parsl_exporter.readers.absent import absence
 from parsl_exporter.readers.schema import check_schema
@@ -110,19 +110,21 @@ class SqliteFile:
         except OSError as error:
             self.close()
             raise SourceFault(
-                "unreadable",
+                FaultReason.UNREADABLE,
                 f"{self.path}: {error.strerror or error}; check the path and this user's access to it",
             ) from None
         if not stat.S_ISREG(found.st_mode):
             self.close()
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-            raise SourceFault("not_regular", f"{self.path}: {kind}; give the path of a monitoring.db")
+            raise SourceFault(
+                FaultReason.NOT_REGULAR, f"{self.path}: {kind}; give the path of a monitoring.db"
+            )
         return found
 
     def _open(self, owner: int) -> None:
         if not os.access(self.path, os.R_OK, effective_ids=True):
             raise SourceFault(
-                "unreadable", f"{self.path}: permission denied; give this user read access to it"
+                FaultReason.UNREADABLE, f"{self.path}: permission denied; give this user read access to it"
             )
         if os.geteuid() not in (0, owner):
             refuse_closed_wal(self.path)
@@ -165,7 +167,7 @@ class SqliteFile:
             else:
                 schema[name] = columns
                 continue
-            raise SourceFault("schema", f"{self.path}: {name} {found}, no table that Parsl made")
+            raise SourceFault(FaultReason.SCHEMA, f"{self.path}: {name} {found}, no table that Parsl made")
         check_schema(schema, self.database, put_away="move the file away and start the run again")
         self._columns = {
             table.name: ", ".join(
@@ -200,7 +202,7 @@ class SqliteFile:
         """
         connection = self._connection
         if connection is None:
-            raise SourceFault("io", f"{self.path}: not open")
+            raise SourceFault(FaultReason.IO, f"{self.path}: not open")
         begin = self._monotonic()
         self._deadline = begin + DEADLINE
         try:
@@ -244,7 +246,7 @@ class SqliteFile:
     def _fault(self, error: Exception) -> ExporterError:
         fault = fault_of(error, self.path, deadline=DEADLINE)
         if isinstance(fault, SourceFault) and not isinstance(fault, TooLarge):
-            if fault.reason == "timeout":
+            if fault.reason == FaultReason.TIMEOUT:
                 self._timed_out()
             else:
                 self.close()

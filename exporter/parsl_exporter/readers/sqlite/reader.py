@@ -21,8 +21,8 @@ from parsl_exporter.readers.batch import (
     START,
     Batch,
     InOrder,
-    OfRun,
     Position,
+    RunColumns,
     in_order_of_texts,
     position_of,
 )
@@ -68,7 +68,7 @@ class SqliteReader(SqliteFile):
         """Give the next rows past `after`, in columns where they fit."""
         return self._in_columns.read(table, after, skip, in_order)
 
-    def places(self, table: Table, of_run: OfRun) -> Ints:
+    def places(self, table: Table, of_run: RunColumns) -> Ints:
         """Give the rowids of rows that were read in columns, in their order."""
         return self._in_columns.places(table, of_run)
 

@@ -1,0 +1,71 @@
+"""The greatest of entries that are taken back."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parsl_exporter.model.greatest import Greatest
+
+Entry = tuple[int, int, int]
+
+
+def enter(greatest: Greatest, *entries: Entry, times: int = 1) -> None:
+    greatest.enter(np.array(entries, np.int64).reshape(-1, 3), times)
+
+
+def known(greatest: Greatest) -> list[list[int]]:
+    found: list[list[int]] = greatest.known().tolist()
+    return found
+
+
+entries = st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 4))
+
+
+@settings(deadline=None)
+@given(st.data(), st.lists(entries), st.lists(entries, max_size=15))
+def test_it_is_the_greatest_of_those_that_were_not_taken_back(
+    data: st.DataObject, stay: list[Entry], go: list[Entry]
+) -> None:
+    greatest = Greatest(2)
+    for entry in data.draw(st.permutations([*stay, *go])):
+        enter(greatest, entry)
+        if data.draw(st.booleans()):
+            known(greatest)
+    for entry in data.draw(st.permutations(go)):
+        enter(greatest, entry, times=-1)
+    for fixed in (False, True):
+        if fixed:
+            greatest.fix()
+        assert known(greatest) == [
+            list(max(entry for entry in stay if entry[0] == row)) for row in sorted({row for row, *_ in stay})
+        ]
+
+
+def test_of_many_entries_a_few_are_kept() -> None:
+    greatest = Greatest(2)
+    for value in range(0, 1_000_000, 50_000):
+        enter(greatest, *((0, value + i, 0) for i in range(50_000)))
+    assert len(greatest) < 100_000
+    assert known(greatest) == [[0, 999_999, 0]]
+    assert len(greatest) < 20
+
+
+def test_it_says_when_it_does_not_know_any_more() -> None:
+    greatest = Greatest(2)
+    enter(greatest, *((0, value, 0) for value in range(100)), (1, 5, 5))
+    known(greatest)
+    enter(greatest, *((0, value, 0) for value in range(80, 100)), times=-1)
+    assert known(greatest) == [[1, 5, 5]]
+    enter(greatest, (0, 90, 0))
+    assert known(greatest) == [[0, 90, 0], [1, 5, 5]]
+
+
+def test_once_nothing_is_taken_back_one_entry_is_kept() -> None:
+    greatest = Greatest(2)
+    enter(greatest, *((0, value, 0) for value in range(10)))
+    greatest.fix()
+    enter(greatest, (0, 4, 0), (0, 12, 0), (0, 11, 0))
+    assert known(greatest) == [[0, 12, 0]]
+    assert len(greatest) == 1
