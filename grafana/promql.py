@@ -143,7 +143,7 @@ def otherwise(
     missing: str = "",
 ) -> str:
     """`expr`; where it (or `missing`) has nothing though `there` is, one series that says so in a label."""
-    none = f"{value} + 0 * max ({there}) unless on () ({missing or expr})"
+    none = f"{value} + 0 * max ({there}) unless count ({missing or expr})"
     return f'{expr} or label_replace({none}, "{label}", "{words}", "", "")'
 
 
