@@ -163,7 +163,7 @@ def sources_table() -> table.Panel:
         Column("Read lock", expr=most("longest_read_seconds"), unit=style.SECONDS, width=85),
         Column("Behind", expr=added("backlog_rows"), width=70),
         Column("Failed polls", expr=added("errors_total"), width=95, steps=bad(style.RED)),
-        Column("Rejected", expr=added("rows_rejected_total"), width=80, steps=bad(style.AMBER)),
+        Column("Rejected", expr=added("rows_rejected_total"), width=85, steps=bad(style.AMBER)),
         Column("Late", expr=added("late_rows_total"), width=60),
         Column("Series", expr=most("series"), width=75),
         Column("Folded", expr=added("series_folded_total"), width=70, steps=bad(style.AMBER)),

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.models import dashboard as dm
 
 from grafana import alerting, panels, promql, shell, style
-from grafana.promql import FINAL, SOURCE
+from grafana.promql import SOURCE
 from grafana.style import Query
 from grafana.table import Column, Link, rows
 
@@ -255,12 +255,13 @@ def waiting_over_time() -> timeseries.Panel:
 
 
 def throughput() -> timeseries.Panel:
-    ends = f'parsl:workflow:tasks_finished:rate5m{{{_OF_WORKFLOWS}, state=~"{FINAL}"}}'
+    ends = f"parsl:workflow:tasks_finished:rate5m{{{_OF_WORKFLOWS}}}"
+    shown = promql.workflows_ever(ends, "state", always='state="exec_done"')
     return panels.lines(
         "Tasks finished a minute, by outcome",
         "How many tasks come to a final state in a minute, over all runs and five minutes.",
         NO_RECORD,
-        Query(f"60 * ({promql.workflows_ever(ends, 'state')})", "{{state}}"),
+        Query(f"60 * ({shown})", "{{state}}"),
         colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks a minute",

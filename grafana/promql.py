@@ -95,9 +95,12 @@ def added_workflows(series: str, by: str = "") -> str:
     return f"sum {f'by ({by}) ' if by else ''}(max by ({keys}) ({series}))"
 
 
-def workflows_ever(series: str, by: str) -> str:
-    """As `ever`, of what the rules record of each workflow."""
-    return f"{added_workflows(series, by)} and on ({by}) ({_peak(series, by)} > 0)"
+def workflows_ever(series: str, by: str, always: str = "") -> str:
+    """As `ever`, of what the rules record of each workflow, and of series that match `always`."""
+    shown = f"{_peak(series, by)} > 0"
+    if always:
+        shown += f" or {_peak(f'{series[:-1]}, {always}}}', by)}"
+    return f"{added_workflows(series, by)} and on ({by}) ({shown})"
 
 
 def top(count: int, expr: str, by: str, rank: str) -> str:

@@ -250,7 +250,7 @@ def apps() -> table.Panel:
             expr=promql.ratio(_tasks(FAILED), _tasks(FINAL), _APP),
             unit=style.PERCENT,
             decimals=1,
-            width=95,
+            width=100,
             steps=((None, style.NEUTRAL), (0.01, style.AMBER), (0.1, style.RED)),
         ),
         Column("Retries", expr=promql.total(_transitions("fail_retryable"), _APP), width=75),

@@ -38,6 +38,9 @@ TRANSFORMATIONS = {"merge", "sortBy", "limit", "organize"}
 NARROWEST = {"stat": 4, "bargauge": 6, "timeseries": 8, "heatmap": 8, "state-timeline": 12, "table": 8}
 """Columns of 24 that a kind of panel needs to be read on a screen 1280 wide."""
 
+PADDING, LETTER, BUTTON = 14, 7.5, 20
+"""Pixels of a header: around its text, for a letter of it, for a button beside it."""
+
 USABLE, NARROW_COLUMN = 1216, 100
 """Of a screen 1280 wide, pixels that panels have; pixels for a column that takes what is left."""
 
@@ -143,6 +146,44 @@ def test_tables_fit_a_screen_1280_wide(panel: Board) -> None:
             least = given.get("custom.width", given.get("custom.minWidth", NARROW_COLUMN))
             needed += 0 if given.get("custom.hidden") else least
     assert needed <= USABLE * panel["gridPos"]["w"] / 24
+
+
+@each_panel()
+def test_headers_of_columns_fit(panel: Board) -> None:
+    """Their text, the button of a filter, and the arrow of the column that rows are sorted by."""
+    sorted_by = {one["displayName"] for one in panel["options"].get("sortBy", [])}
+    for override in panel["fieldConfig"]["overrides"]:
+        given = {one["id"]: one["value"] for one in override["properties"]}
+        if "custom.width" in given and not given.get("custom.hidden"):
+            name = override["matcher"]["options"]
+            buttons = given.get("custom.filterable", False) + (name in sorted_by)
+            needed = PADDING + LETTER * len(name) + BUTTON * buttons
+            assert given["custom.width"] >= needed, (name, needed)
+
+
+@each_panel()
+def test_series_have_a_legend_of_last_and_most_and_no_long_ids(panel: Board) -> None:
+    if panel["type"] == "timeseries":
+        legend = panel["options"]["legend"]
+        assert legend["displayMode"] == "table"
+        assert legend["calcs"] in (["lastNotNull", "max"], ["sum"])
+    assert not [query["legendFormat"] for query in panel["targets"] if "run_id" in query["legendFormat"]]
+
+
+@each_panel()
+def test_ranks_are_over_the_whole_range(panel: Board) -> None:
+    """`topk` of a graph takes others at each step: it draws many more lines than it counts."""
+    for query in panel["targets"]:
+        if not query.get("instant"):
+            ranks = query["expr"].count("topk")
+            assert min(query["expr"].count("and on"), query["expr"].count("@ end()")) >= ranks
+
+
+@each_panel()
+def test_timelines_colour_states_and_not_thresholds(panel: Board) -> None:
+    """Between two thresholds Grafana merges all states into one bar, which is called -∞+ here."""
+    if panel["type"] == "state-timeline":
+        assert panel["fieldConfig"]["defaults"]["color"]["mode"] != "thresholds"
 
 
 @each_panel()
