@@ -415,7 +415,7 @@ def cpu_wasted() -> timeseries.Panel:
         ),
         unit=style.SPAN,
         bars=True,
-        calcs=("sum", "max"),
+        calcs=("sum",),
     )
 
 

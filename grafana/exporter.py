@@ -152,7 +152,7 @@ def sources_table() -> table.Panel:
         NO_EXPORTER,
         Column("Source", label="source"),
         Column("Reads", expr=least("source_up"), words=style.UP, width=85),
-        Column("Caught up", expr=least("source_ready"), words=style.YES, width=90),
+        Column("Caught up", expr=least("source_ready"), words=style.YES, width=85),
         Column(
             "Last read",
             expr=f"time() - {least('source_last_success_timestamp_seconds')}",
@@ -162,7 +162,7 @@ def sources_table() -> table.Panel:
         Column("Poll", expr=most("poll_duration_seconds"), unit=style.SECONDS, width=75),
         Column("Read lock", expr=most("longest_read_seconds"), unit=style.SECONDS, width=85),
         Column("Behind", expr=added("backlog_rows"), width=70),
-        Column("Failed polls", expr=added("errors_total"), width=95, steps=bad(style.RED)),
+        Column("Failed polls", expr=added("errors_total"), width=105, steps=bad(style.RED)),
         Column("Rejected", expr=added("rows_rejected_total"), width=85, steps=bad(style.AMBER)),
         Column("Late", expr=added("late_rows_total"), width=60),
         Column("Series", expr=most("series"), width=75),
