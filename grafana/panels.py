@@ -28,6 +28,7 @@ from grafana.style import (
     COUNT,
     DATASOURCE,
     DECIMALS,
+    GREY,
     PLAIN,
     PLAIN_STEPS,
     Query,
@@ -134,6 +135,7 @@ def lines(
     bars: bool = False,
     most: float | None = None,
     exemplars: bool = False,
+    over: str = "",
     calcs: Sequence[str] = ("lastNotNull", "max"),
     beside: bool = False,
 ) -> timeseries.Panel:
@@ -143,13 +145,13 @@ def lines(
     different ones, in their order.
 
     `colors` gives series their colour by name, `names` other words for it; thresholds beside the base are drawn as
-    dashed lines.
+    dashed lines. The series `over` is a dashed line of its own over those that are stacked: what there is of it.
     """
     panel = (
         _describe(timeseries.Panel(), title, description, no_data, unit=unit, steps=steps)
         .draw_style(cm.GraphDrawStyle.BARS if bars else cm.GraphDrawStyle.LINE)
         .line_width(0 if stacked else 1)  # a line of a series at 0 would take the whole stack's edge
-        .fill_opacity(80 if stacked or bars else 8)
+        .fill_opacity(80 if stacked or bars else 0)
         .show_points(cm.VisibilityMode.AUTO)
         .span_nulls(False)
         .axis_label(axis)
@@ -168,7 +170,22 @@ def lines(
     if most is not None:
         panel.max(most)
     _tell_apart(panel, colors or {}, names or {})
+    if over:
+        panel.override_by_name(over, _dashed())
     return _add(panel, queries, exemplars=exemplars)
+
+
+def _dashed() -> list[dm.DynamicConfigValue]:
+    look = {
+        "custom.stacking": {"mode": "none"},
+        "custom.fillOpacity": 0,
+        "custom.lineWidth": 2,
+        "custom.lineStyle": {"fill": "dash", "dash": [8, 6]},
+    }
+    return [
+        fixed_color(GREY),
+        *(dm.DynamicConfigValue(id_val=key, value=value) for key, value in look.items()),
+    ]
 
 
 def _tell_apart(
@@ -222,6 +239,7 @@ def distribution(
         .orientation(cm.VizOrientation.VERTICAL)
         .value_mode(cm.BarGaugeValueMode.TEXT)
         .name_placement(cm.BarGaugeNamePlacement.AUTO)
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(15))
         .show_unfilled(False)
         .sizing(cm.BarGaugeSizing.AUTO)
         .min_viz_width(8)
@@ -297,6 +315,10 @@ def _stacking(stacked: bool) -> common.StackingConfig:
     return common.StackingConfig().mode(mode).group("A")
 
 
+_CALCS = {"lastNotNull": "Last *", "max": "Max", "sum": "Total"}
+"""What Grafana calls them in a legend's head, and sorts by."""
+
+
 def _legend(calcs: Sequence[str], beside: bool) -> common.VizLegendOptions:
     return (
         common.VizLegendOptions()
@@ -304,4 +326,6 @@ def _legend(calcs: Sequence[str], beside: bool) -> common.VizLegendOptions:
         .display_mode(cm.LegendDisplayMode.TABLE)
         .placement(cm.LegendPlacement.RIGHT if beside else cm.LegendPlacement.BOTTOM)
         .calcs(list(calcs))
+        .sort_by(_CALCS[calcs[-1]])
+        .sort_desc(True)
     )

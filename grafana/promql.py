@@ -62,6 +62,11 @@ def ratio(part: str, whole: str, by: str = "") -> str:
     return lasting(_if_any(f"{_sum(part, by)} / {_sum(whole, by)}"))
 
 
+def greatest(series: str, by: str) -> str:
+    """The greatest value of the series by the labels in `by`, in each run; of gone runs, what it was last."""
+    return lasting(f"max by ({_RUN_KEYS}, {by}) ({series})")
+
+
 def _if_any(expr: str) -> str:
     """Without the NaN that a ratio or a quantile of nothing is."""
     return f"({expr} >= 0)"
@@ -129,6 +134,20 @@ def top_rate(count: int, series: str, by: str, per: int = 1, always: str = "") -
 def or_none(expr: str, selector: str = RUN) -> str:
     """`expr`, a number without labels, or 0 where there is none though a run of `selector` was there."""
     return f"{expr} or 0 * max ({seen(f'parsl_workflow_info{{{selector}}}')})"
+
+
+def otherwise(
+    expr: str,
+    label: str,
+    words: str,
+    *,
+    there: str = f"parsl_workflow_info{{{RUN}}}",
+    value: int = 0,
+    missing: str = "",
+) -> str:
+    """`expr`; where it (or `missing`) has nothing though `there` is, one series that says so in a label."""
+    none = f"{value} + 0 * max ({there}) unless count ({missing or expr})"
+    return f'{expr} or label_replace({none}, "{label}", "{words}", "", "")'
 
 
 def short_run(expr: str) -> str:

@@ -99,6 +99,7 @@ PLAIN_STEPS: Steps = ((None, NEUTRAL),)
 RUN_STATES = {"0": ("running", BLUE), "1": ("silent", AMBER), "2": ("ended", GREEN)}
 UP = {"0": ("down", RED), "1": ("up", GREEN)}
 SEVERITIES = {"critical": ("critical", RED), "warning": ("warning", AMBER), "info": ("info", BLUE)}
+CAUSE_WORDS = {cause: (words, CAUSE_COLORS[cause]) for cause, words in CAUSES.items()}
 TROUBLE_WORDS = {name: (words, NEUTRAL) for name, words in TROUBLES.items()}
 YES = {"0": ("no", AMBER), "1": ("yes", GREEN)}
 

@@ -1,8 +1,8 @@
-"""Worker pools of one run: its batch jobs (blocks), the managers and workers in them, and what they do."""
+"""Worker pools of one run: what its tasks wait for there, the batch jobs (blocks), and the managers in them."""
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import bargauge, heatmap, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import heatmap, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.models import dashboard as dm
 
 from grafana import panels, promql, shell, style
@@ -12,11 +12,25 @@ from grafana.table import Column, rows
 
 UID = "parsl-worker-pools"
 NO_BLOCKS = "No block in this time range: only executors with a provider have blocks"
-NO_MANAGERS = "No manager is connected: only HTEX and MPI executors have managers"
-NO_NODES = "No node is connected"
+NO_MANAGERS = "No manager in this time range: only HTEX and MPI executors have managers"
+NO_NODES = "No node is connected: only HTEX and MPI executors tell of their nodes"
+NO_QUEUE = "No block has come to run yet"
 
+_LIVING = "PENDING|HELD|RUNNING|UNKNOWN"
 _BROKEN = "FAILED|MISSING|TIMEOUT"
 _STATES = {str(i): (state, color) for i, (state, color) in enumerate(style.BLOCK_COLORS.items())}
+_NO_LANE = -1
+_LANES = 48
+
+_LOST_AFTER = 60
+"""Seconds from a manager's last heartbeat to its last row that tell of a loss: HTEX ends one without a heartbeat after
+its heartbeat_threshold (120 s), and one that says goodbye within its heartbeat_period (30 s)."""
+
+_MANAGER_STATES = {
+    "1": ("connected", style.GREEN),
+    "2": ("drained, ended", style.GREY),
+    "3": ("lost", style.RED),
+}
 
 _ACTIVE = f"(parsl_manager_active{{{POOL}}} == 1)"
 _CONNECTED = f"parsl_manager_workers{{{POOL}}} and {_ACTIVE}"
@@ -26,6 +40,9 @@ _UNKNOWN = f'{POOL}, executor="unknown"'
 _BUSY_UNKNOWN = f"{_RUNNING} and on (block_id) (parsl_manager_active{{{_UNKNOWN}}} == 1)"
 _BUSY = f"{_RUNNING} and on (executor, block_id) {_ACTIVE} or {_BUSY_UNKNOWN}"
 _BLOCK = "executor, block_id"
+_MANAGER = "manager, hostname, executor, block_id"
+# Tasks that wait for others are no concern of a worker pool.
+_WAITING = f'{POOL}, cause!="dependencies"'
 
 
 def build() -> dm.Dashboard:
@@ -33,80 +50,70 @@ def build() -> dm.Dashboard:
     return shell.board(
         UID,
         "Parsl / Worker pools",
-        "The blocks (batch jobs) of one run, the managers and workers in them, and how busy they are.",
+        "What the tasks of one run wait for in its worker pools, what capacity is there and will come, and what "
+        "became of its blocks (batch jobs) and managers.",
         variables=[*shell.of_run(), shell.executor("parsl_blocks")],
         annotations=shell.run_events(),
         since="now-3h",
         refresh="30s",
         rows=[
             shell.Row(
-                "Now",
+                "",
                 4,
                 [
-                    (4, blocks_running()),
-                    (4, blocks_pending()),
-                    (4, blocks_broken()),
-                    (4, workers_connected()),
+                    (4, waiting_now()),
                     (4, workers_busy()),
-                    (4, tasks_queued()),
+                    (4, workers_now()),
+                    (4, blocks_now()),
+                    (4, blocks_broken()),
+                    (4, managers_lost()),
                 ],
             ),
-            shell.Row("Blocks", 10, [(10, blocks_by_state()), (14, block_timeline()), (24, blocks())]),
-            shell.Row("Queue", 8, [(8, queue_quantiles()), (8, queue_heat()), (8, block_failures())]),
+            shell.Row("", 6, [(24, executors())]),
+            shell.Row("", 9, [(12, waiting_by_cause()), (12, capacity())]),
+            shell.Row("Blocks", 8, [(24, living_timeline()), (24, living())]),
+            shell.Row("Managers", 8, [(16, managers()), (8, managers_over_time())]),
             shell.Row(
-                "Workers",
+                "Ended blocks",
                 9,
-                [(12, workers()), (12, demand()), (12, idle_by_executor()), (12, tasks_by_block())],
+                [(24, ended_timeline()), (24, ended()), (12, blocks_by_state()), (12, block_failures())],
+                folded=True,
             ),
+            shell.Row("Batch queue", 8, [(12, queue_time()), (12, queue_heat())], folded=True),
             shell.Row(
-                "Managers and nodes",
+                "By executor, block and node",
                 9,
-                [(24, managers()), (8, managers_connected()), (8, node_tasks()), (8, node_cpu())],
+                [(12, idle_by_executor()), (12, tasks_by_block()), (12, node_tasks()), (12, node_cpu())],
+                folded=True,
             ),
         ],
     )
 
 
-def _blocks_in(states: str) -> str:
-    return promql.added(f'parsl_blocks{{{POOL}, state=~"{states}"}}')
+def _blocks_in(states: str, by: str = "") -> str:
+    return promql.added(f'parsl_blocks{{{POOL}, state=~"{states}"}}', by)
 
 
-def blocks_running() -> stat.Panel:
+def _workers(by: str = "") -> str:
+    """Worker slots of active managers; 0 where there are blocks and no manager."""
+    group = f"by ({by}) " if by else ""
+    return f"{promql.added(_CONNECTED, by)} or 0 * max {group}(parsl_blocks{{{POOL}}})"
+
+
+def _to_come(by: str = "") -> str:
+    """Worker slots that the blocks in the queue will bring, if they are like the largest block seen so far."""
+    managers = f"max by ({_MANAGER}) (max_over_time(parsl_manager_workers{{{POOL}}}[$__range] @ end()))"
+    size = f"max by (executor) (sum by ({_BLOCK}) ({managers}))"
+    group = f"by ({by}) " if by else ""
+    return f"sum {group}({_blocks_in('PENDING|HELD', 'executor')} * on (executor) {size})"
+
+
+def waiting_now() -> stat.Panel:
     return panels.number(
-        "Blocks running",
-        "Batch jobs that run.",
-        "no block",
-        Query(_blocks_in("RUNNING")),
-        steps=((None, style.NEUTRAL), (1, style.BLUE)),
-    )
-
-
-def blocks_pending() -> stat.Panel:
-    return panels.number(
-        "Blocks pending",
-        "Batch jobs that wait in the scheduler's queue, or are held there.",
-        "no block",
-        Query(_blocks_in("PENDING|HELD")),
-    )
-
-
-def blocks_broken() -> stat.Panel:
-    return panels.number(
-        "Blocks broken",
-        "Blocks that failed, timed out, or went missing (ended without any worker having connected), in the "
-        "whole run. A block whose submission raised is not among them: Parsl records nothing of it.",
-        "no block",
-        Query(promql.total(f'parsl_blocks{{{POOL}, state=~"{_BROKEN}"}}')),
-        steps=((None, style.GREEN), (1, style.RED)),
-    )
-
-
-def workers_connected() -> stat.Panel:
-    return panels.number(
-        "Workers connected",
-        "Worker slots of active managers.",
-        "no worker",
-        Query(promql.added(_CONNECTED)),
+        "Tasks waiting",
+        "Tasks that were given to an executor (launched) and do not run yet.",
+        "no task",
+        Query(promql.added(f"parsl_tasks_waiting{{{_WAITING}}}")),
     )
 
 
@@ -121,24 +128,118 @@ def workers_busy() -> stat.Panel:
     )
 
 
-def tasks_queued() -> stat.Panel:
+def workers_now() -> stat.Panel:
     return panels.number(
-        "Tasks waiting for a worker",
-        "Tasks that were given to an executor (launched) and do not run yet.",
-        "no task",
-        Query(promql.added(f'parsl_tasks{{{POOL}, state="launched"}}')),
+        "Workers",
+        "Worker slots of active managers, and those that blocks in the batch queue will bring.",
+        "no block",
+        Query(_workers(), "connected"),
+        Query(f"{_to_come()} or 0 * ({_blocks_in('PENDING|HELD')} == 0)", "to come"),
     )
 
 
-def blocks_by_state() -> timeseries.Panel:
+def blocks_now() -> stat.Panel:
+    return panels.number(
+        "Blocks",
+        "Batch jobs that run, and those that wait in the scheduler's queue or are held there.",
+        "no block",
+        Query(_blocks_in("RUNNING"), "running"),
+        Query(_blocks_in("PENDING|HELD"), "pending"),
+    )
+
+
+def blocks_broken() -> stat.Panel:
+    return panels.number(
+        "Blocks broken",
+        "Blocks that failed, timed out, or went missing (ended without any worker having connected), in the "
+        "whole run. A block whose submission raised is not among them: Parsl records nothing of it.",
+        "no block",
+        Query(promql.total(f'parsl_blocks{{{POOL}, state=~"{_BROKEN}"}}')),
+        steps=((None, style.NEUTRAL), (1, style.RED)),
+    )
+
+
+def _manager(name: str) -> str:
+    return f"max by ({_MANAGER}) (parsl_manager_{name}{{{POOL}}})"
+
+
+def _manager_state() -> str:
+    """1 connected, 2 drained, held or ended, 3 lost."""
+    silence = f"{_manager('last_row_timestamp_seconds')} - {_manager('last_heartbeat_timestamp_seconds')}"
+    return f"{_manager('active')} == 1 or 2 + ({silence} > bool {_LOST_AFTER})"
+
+
+def managers_lost() -> stat.Panel:
+    return panels.number(
+        "Managers lost",
+        "Managers that were lost in the last 15 minutes: they went without a word, their last heartbeat lies more "
+        f"than {_LOST_AFTER} seconds before their last row.",
+        "no manager",
+        Query(f"count (({_manager_state()}) == 3) or 0 * max ({_manager('active')})"),
+        steps=((None, style.NEUTRAL), (1, style.RED)),
+    )
+
+
+def executors() -> table.Panel:
+    def of(expr: str) -> str:
+        return promql.added(expr, "executor")
+
+    cause = f"max by (executor, cause) (parsl_tasks_waiting{{{_WAITING}}}) > 0"
+    oldest = f"min by (executor) (parsl_tasks_waiting_oldest_timestamp_seconds{{{_WAITING}}})"
+    return rows(
+        "Executors",
+        "What most of the tasks that were given to an executor wait for, how long the first of them has waited, and "
+        "what the executor has: connected workers, blocks, and the workers that its pending blocks will bring if "
+        "they are like its largest block.",
+        "No executor of these has a task or a block",
+        Column("Executor", label="executor"),
+        Column("Waits for", label="cause", words=style.CAUSE_WORDS, width=140),
+        Column("Waiting", expr=of(f"parsl_tasks_waiting{{{_WAITING}}}"), width=100),
+        Column("Longest", expr=f"time() - {oldest}", unit=style.DURATION, width=95),
+        Column("Tasks", expr=of(f'parsl_tasks{{{POOL}, state="running"}}'), width=80),
+        Column("Workers", expr=_workers("executor"), width=85),
+        Column("Busy", expr=f"{of(_BUSY)} or 0 * ({_workers('executor')})", width=65),
+        Column("To come", expr=_to_come("executor"), width=85),
+        Column("Running", expr=_blocks_in("RUNNING", "executor"), width=85),
+        Column("Pending", expr=_blocks_in("PENDING|HELD", "executor"), width=85),
+        Column(
+            "Broken",
+            expr=_blocks_in(_BROKEN, "executor"),
+            steps=((None, style.NEUTRAL), (1, style.RED)),
+            width=80,
+        ),
+        keys=[f"topk by (executor) (1, {cause})"],
+        sort="Waiting",
+    )
+
+
+def waiting_by_cause() -> timeseries.Panel:
     return panels.lines(
-        "Blocks by state",
-        "Blocks of the run by the state of their latest row; ended ones stay counted.",
-        NO_BLOCKS,
-        Query(f"{promql.added(f'parsl_blocks{{{POOL}}}', 'state')} > 0", "{{state}}"),
-        colors=style.BLOCK_COLORS,
+        "Tasks waiting for a worker, by cause",
+        "Tasks that were given to these executors and do not run yet, by what they wait for. Tasks that wait beside "
+        "free workers for long point at a stalled block or manager.",
+        "No task of these executors waits",
+        Query(promql.ever(f"parsl_tasks_waiting{{{_WAITING}}}", "cause"), "{{cause}}"),
+        colors=style.CAUSE_COLORS,
+        names=style.CAUSES,
         stacked=True,
-        axis="blocks",
+        axis="tasks",
+    )
+
+
+def capacity() -> timeseries.Panel:
+    busy = f"{promql.added(_BUSY)} or 0 * max (parsl_blocks{{{POOL}}})"
+    return panels.lines(
+        "Workers: busy, idle and to come",
+        "Workers of active managers, and how many of them run a try. On top of them the workers that blocks in the "
+        "batch queue will bring, if they are like the largest block so far; nothing where none has run yet.",
+        NO_BLOCKS,
+        Query(busy, "busy"),
+        Query(f"clamp_min(({_workers()}) - ({busy}), 0)", "idle"),
+        Query(_to_come(), "to come"),
+        colors={"busy": style.BLUE, "idle": style.GREY, "to come": style.AMBER},
+        stacked=True,
+        axis="workers",
     )
 
 
@@ -150,65 +251,158 @@ def _state_number() -> str:
     return " or ".join(states)
 
 
-def block_timeline() -> statetimeline.Panel:
+def _alive(at: str = "") -> str:
+    return f'max by ({_BLOCK}) (parsl_block_state{{{POOL}, state=~"{_LIVING}"}}{at}) == 1'
+
+
+def _lanes(title: str, description: str, chosen: str, none: str) -> statetimeline.Panel:
+    """The states of blocks that are alive at the range's end (`and`) or not (`unless`), the newest first.
+
+    Prometheus sorts series by their labels, so each gets one that falls with the time of its first row. Grafana has no
+    words of ours for a timeline without lanes, so that `none` stands in one.
+    """
+    seen = f"min_over_time(parsl_block_state_timestamp_seconds{{{POOL}}}[$__range] @ end())"
+    mine = f"min by ({_BLOCK}) ({seen}) {chosen} on ({_BLOCK}) ({_alive(' @ end()')})"
+    order = f'count_values by ({_BLOCK}) ("age", 9999999999 - round(topk ({_LANES}, {mine})))'
+    states = f"({_state_number()}) * on ({_BLOCK}) group_left (age) {order}"
     return panels.timeline(
-        "State of each block",
-        "A lane for each block. Ended blocks leave after 15 minutes.",
-        NO_BLOCKS,
-        Query(_state_number(), "{{executor}} {{block_id}}"),
-        words=_STATES,
+        title,
+        description,
+        none,
+        Query(
+            promql.otherwise(states, "executor", " ", value=_NO_LANE, missing=mine),
+            "{{executor}} {{block_id}}",
+        ),
+        words=_STATES | {str(_NO_LANE): (none, "transparent")},
     )
 
 
-def blocks() -> table.Panel:
-    def by_block(expr: str) -> str:
-        return promql.added(expr, _BLOCK)
+def living_timeline() -> statetimeline.Panel:
+    return _lanes(
+        "Living blocks over time",
+        f"A lane for each block that is alive at the end of the time range, the newest on top; {_LANES} at most.",
+        "and",
+        "No block is alive. Those that ended are in the row Ended blocks",
+    )
 
-    state = f"max by ({_BLOCK}) (parsl_block_state_timestamp_seconds{{{POOL}}})"
+
+def ended_timeline() -> statetimeline.Panel:
+    return _lanes(
+        "Ended blocks over time",
+        "A lane for each block that is over, the one that began last on top; "
+        f"{_LANES} at most. A lane ends 15 minutes after its block.",
+        "unless",
+        "No block has ended in this time range",
+    )
+
+
+def _entered() -> str:
+    return f"time() - max by ({_BLOCK}) (parsl_block_state_timestamp_seconds{{{POOL}}})"
+
+
+def living() -> table.Panel:
     activity = f"max by ({_BLOCK}) (parsl_block_last_activity_timestamp_seconds{{{POOL}}})"
+
+    def alive(expr: str) -> str:
+        return f"({expr}) and on ({_BLOCK}) ({_alive()})"
+
+    def of_running(expr: str) -> str:
+        nothing = f'0 * max by ({_BLOCK}) (parsl_block_state{{{POOL}, state="RUNNING"}})'
+        return alive(f"{promql.added(expr, _BLOCK)} or {nothing}")
+
+    known = alive(f"max by ({_BLOCK}, job_id) (parsl_block_info{{{POOL}}})")
+    none = ((None, style.NEUTRAL), (0, style.AMBER), (1, style.NEUTRAL))
+
     return rows(
-        "Blocks",
-        "Blocks that are alive, or ended in the last 15 minutes. A running block with workers, no task and "
-        "no sign of life while tasks wait is stalled: look at its job in the batch system.",
-        NO_BLOCKS,
-        Column("Executor", label="executor", width=150),
-        Column("Block", label="block_id", width=80),
-        Column("Job", label="job_id"),
-        Column("State", expr=_state_number(), words=_STATES, width=120),
-        Column("In it for", expr=f"time() - {state}", unit=style.DURATION, width=150),
-        Column("Managers", expr=by_block(f"parsl_manager_active{{{POOL}}}"), width=100),
-        Column("Workers", expr=by_block(_CONNECTED), width=100),
-        Column("Running tasks", expr=by_block(_RUNNING), width=130),
-        Column("Last sign of life", expr=f"time() - {activity}", unit=style.DURATION, width=160),
-        keys=[f"max by ({_BLOCK}, job_id) (parsl_block_info{{{POOL}}})"],
-        sort="In it for",
+        "Living blocks",
+        "Blocks that wait or run, the newest on top. A running block with workers, no task and no sign of life "
+        "while tasks wait is stalled: look at its job in the batch system.",
+        "No block is alive",
+        Column("Executor", label="executor"),
+        Column("Block", label="block_id", width=75),
+        Column("Job", label="job_id", width=150),
+        Column("State", expr=alive(_state_number()), words=_STATES, width=110),
+        Column("For", expr=alive(_entered()), unit=style.DURATION, width=110),
+        Column("Managers", expr=of_running(f"parsl_manager_active{{{POOL}}}"), steps=none, width=95),
+        Column("Workers", expr=of_running(_CONNECTED), steps=none, width=85),
+        Column("Tasks", expr=of_running(_RUNNING), width=75),
+        Column("Sign of life", expr=alive(f"time() - {activity}"), unit=style.DURATION, width=115),
+        keys=[promql.otherwise(known, "executor", "No block is alive")],
+        sort="For",
         descending=False,
     )
 
 
-_WAITED = f"parsl_block_pending_seconds_bucket{{{POOL}}}"
+def ended() -> table.Panel:
+    def over(expr: str) -> str:
+        return f"({expr}) unless on ({_BLOCK}) ({_alive()})"
 
+    known = over(f"max by ({_BLOCK}, job_id) (parsl_block_info{{{POOL}}})")
 
-def queue_quantiles() -> bargauge.Panel:
-    return panels.ranking(
-        "Queue time",
-        "How long blocks waited from PENDING to RUNNING, over the whole run, by executor.",
-        "No block has come to run yet",
-        *(
-            Query(promql.quantile_so_far(q, _WAITED, "executor"), f"{{{{executor}}}} {name}")
-            for name, q in (("p50", 0.5), ("p95", 0.95))
+    return rows(
+        "Ended blocks",
+        "Blocks that ended in the last 15 minutes, and whether a try or a manager ever came of them.",
+        "No block has ended in the last 15 minutes",
+        Column("Executor", label="executor"),
+        Column("Block", label="block_id", width=75),
+        Column("Job", label="job_id", width=150),
+        Column("State", expr=over(_state_number()), words=_STATES, width=110),
+        Column("For", expr=over(_entered()), unit=style.DURATION, width=110),
+        Column(
+            "Worked",
+            expr=over(f"max by ({_BLOCK}) (parsl_block_worked{{{POOL}}})"),
+            words=style.YES,
+            width=90,
         ),
-        unit=style.SECONDS,
+        keys=[promql.otherwise(known, "executor", "No block has ended in the last 15 minutes")],
+        sort="For",
+        descending=False,
     )
 
 
-def queue_heat() -> heatmap.Panel:
-    return panels.heat(
-        "Queue time, over time",
-        "How long the blocks that came to run had waited.",
-        "No block has come to run yet",
-        Query(promql.gained(_WAITED, "le"), "{{le}}"),
-        unit=style.SECONDS,
+def managers() -> table.Panel:
+    known = f"max by ({_MANAGER}, python_version) (parsl_manager_info{{{POOL}}})"
+    beat = _manager("last_heartbeat_timestamp_seconds")
+    return rows(
+        "Managers",
+        "Worker pools that are connected, or went in the last 15 minutes: lost ones first. Parsl writes a "
+        "manager's heartbeat only when it does something: an old one alone is no fault.",
+        NO_MANAGERS,
+        Column("Executor", label="executor", width=105),
+        Column("Block", label="block_id", width=70),
+        Column("Host", label="hostname"),
+        Column("State", expr=_manager_state(), words=_MANAGER_STATES, width=120),
+        Column("Workers", expr=_manager("workers"), width=85),
+        Column("Heartbeat", expr=f"time() - {beat}", unit=style.DURATION, width=100),
+        Column("Manager", label="manager"),
+        Column("Python", label="python_version", width=80),
+        keys=[promql.otherwise(known, "hostname", "No manager has connected")],
+        sort="State",
+    )
+
+
+def managers_over_time() -> timeseries.Panel:
+    there = f"0 * max ({_manager('active')})"
+    return panels.lines(
+        "Managers connected and lost",
+        "Active managers, and managers that were lost within the last 15 minutes.",
+        NO_MANAGERS,
+        Query(promql.added(f"parsl_manager_active{{{POOL}}}"), "connected"),
+        Query(f"count (({_manager_state()}) == 3) or {there}", "lost"),
+        colors={"connected": style.BLUE, "lost": style.RED},
+        axis="managers",
+    )
+
+
+def blocks_by_state() -> timeseries.Panel:
+    return panels.lines(
+        "Blocks by state",
+        "Blocks of the run by the state of their latest row; ended ones stay counted.",
+        NO_BLOCKS,
+        Query(promql.ever(f"parsl_blocks{{{POOL}}}", "state"), "{{state}}"),
+        colors=style.BLOCK_COLORS,
+        stacked=True,
+        axis="blocks",
     )
 
 
@@ -219,32 +413,42 @@ def block_failures() -> timeseries.Panel:
         "When blocks failed, timed out, were cancelled, or went missing (ended without any worker having "
         "connected).",
         "No block broke in this time range",
-        Query(f"{promql.gained(broken, 'executor, state')} > 0", "{{executor}} {{state}}"),
+        Query(f"{promql.gained(broken, 'state')} > 0", "{{state}}"),
+        colors=style.BLOCK_COLORS,
         bars=True,
         axis="blocks",
+        calcs=("sum",),
     )
 
 
-def workers() -> timeseries.Panel:
-    return panels.lines(
-        "Workers: busy and connected",
-        "Workers of active managers, and how many of them run a try.",
-        NO_MANAGERS,
-        Query(promql.added(_CONNECTED), "connected"),
-        Query(promql.added(_BUSY), "busy"),
-        colors={"connected": style.GREY, "busy": style.BLUE},
-        axis="workers",
+def queue_time() -> table.Panel:
+    def waited(q: str) -> str:
+        summary = f'parsl_block_pending_summary_seconds{{{POOL}, quantile=~"{q}"}}'
+        return promql.greatest(summary, "executor")
+
+    return rows(
+        "Queue time",
+        "How long the blocks of each executor waited from PENDING to RUNNING, over the whole run: half of them no "
+        "longer than p50, 95 % no longer than p95, within 1 %.",
+        NO_QUEUE,
+        Column("Executor", label="executor"),
+        Column(
+            "Blocks", expr=promql.total(f"parsl_block_pending_seconds_count{{{POOL}}}", "executor"), width=80
+        ),
+        Column("p50", expr=waited("0.5"), unit=style.DURATION, width=95),
+        Column("p95", expr=waited("0.95"), unit=style.DURATION, width=95),
+        Column("Longest", expr=waited(promql.LONGEST), unit=style.DURATION, width=95),
+        sort="Longest",
     )
 
 
-def demand() -> timeseries.Panel:
-    return panels.lines(
-        "Tasks waiting for a worker, by executor",
-        "Tasks that were given to each executor and do not run yet. Waiting tasks beside idle workers point "
-        "at a stalled block or manager.",
-        "No task of these executors",
-        Query(promql.added(f'parsl_tasks{{{POOL}, state="launched"}}', "executor"), "{{executor}}"),
-        axis="tasks",
+def queue_heat() -> heatmap.Panel:
+    return panels.heat(
+        "Queue time, over time",
+        "How long the blocks that came to run had waited.",
+        NO_QUEUE,
+        Query(promql.gained(f"parsl_block_pending_seconds_bucket{{{POOL}}}", "le"), "{{le}}"),
+        unit=style.SECONDS,
     )
 
 
@@ -266,69 +470,30 @@ def idle_by_executor() -> timeseries.Panel:
 def tasks_by_block() -> timeseries.Panel:
     return panels.lines(
         "Running tasks by block",
-        "How many tries run in each block. A block that falls to zero while others work is idle or stalled.",
+        "How many tries run in each of the ten blocks that had most. A block that falls to zero while others work is "
+        "idle or stalled.",
         NO_BLOCKS,
-        Query(promql.added(_RUNNING, _BLOCK), "{{executor}} {{block_id}}"),
+        Query(promql.top_ever(10, _RUNNING, _BLOCK), "{{executor}} {{block_id}}"),
         axis="tries",
-    )
-
-
-def managers() -> table.Panel:
-    labels = "manager, hostname, executor, block_id"
-
-    def of(name: str) -> str:
-        return f"max by ({labels}) (parsl_manager_{name}{{{POOL}}})"
-
-    return rows(
-        "Managers",
-        "Worker pools that are connected, or went in the last 15 minutes. Parsl writes a manager's "
-        "heartbeat only when it does something: an old one alone is no fault.",
-        NO_MANAGERS,
-        Column("Executor", label="executor", width=150),
-        Column("Block", label="block_id", width=80),
-        Column("Host", label="hostname", width=200),
-        Column("Active", expr=of("active"), words=style.YES, width=90),
-        Column("Workers", expr=of("workers"), width=100),
-        Column(
-            "Heartbeat before",
-            expr=f"time() - {of('last_heartbeat_timestamp_seconds')}",
-            unit=style.DURATION,
-            width=160,
-        ),
-        Column("Python", label="python_version", width=110),
-        Column("Manager", label="manager"),
-        keys=[f"max by ({labels}, python_version) (parsl_manager_info{{{POOL}}})"],
-        sort="Executor",
-        descending=False,
-    )
-
-
-def managers_connected() -> timeseries.Panel:
-    return panels.lines(
-        "Managers connected",
-        "Active managers by executor.",
-        NO_MANAGERS,
-        Query(promql.added(f"parsl_manager_active{{{POOL}}}", "executor"), "{{executor}}"),
-        axis="managers",
     )
 
 
 def node_tasks() -> timeseries.Panel:
     return panels.lines(
         "Running tasks by node",
-        "How many tries of the run are on each node, of all its executors.",
+        "How many tries of the run are on each of the ten nodes that had most, of all its executors.",
         NO_NODES,
-        Query(promql.added(f"parsl_node_tasks_running{{{RUN}}}", "hostname"), "{{hostname}}"),
+        Query(promql.top_ever(10, f"parsl_node_tasks_running{{{RUN}}}", "hostname"), "{{hostname}}"),
         axis="tries",
     )
 
 
 def node_cpu() -> timeseries.Panel:
-    used = promql.rate(f"parsl_node_task_cpu_seconds_total{{{RUN}}}", "hostname")
+    used = promql.top_rate(10, f"parsl_node_task_cpu_seconds_total{{{RUN}}}", "hostname")
     return panels.lines(
         "CPU by node",
-        "The part of each node's cores that the run's tasks keep busy.",
+        "The part of its cores that the run's tasks keep busy on each of the ten nodes that worked most.",
         NO_NODES,
-        Query(f"{used} / max by (hostname) (parsl_node_cpus{{{RUN}}})", "{{hostname}}"),
+        Query(f"({used}) / max by (hostname) (parsl_node_cpus{{{RUN}}})", "{{hostname}}"),
         unit=style.PERCENT,
     )

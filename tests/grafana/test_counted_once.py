@@ -33,7 +33,8 @@ def test_workers_of_an_unknown_executor_are_busy_with_the_tasks_of_blocks_of_the
         series[f"parsl_block_tasks_running{{{labels}}}"] = f"{tasks}x60"
     shown: dict[tuple[str, str, str], dict[str, float]] = {
         ("parsl-worker-pools", "Workers busy", "A"): {"{}": 6 / 16},
-        ("parsl-worker-pools", "Workers: busy and connected", "B"): {"{}": 6},
+        ("parsl-worker-pools", "Workers: busy, idle and to come", "A"): {"{}": 6},
+        ("parsl-worker-pools", "Workers: busy, idle and to come", "B"): {"{}": 10},
         ("parsl-worker-pools", "Idle workers by executor", "A"): {
             '{executor="unknown"}': 4,
             '{executor="c"}': 6,
@@ -108,17 +109,17 @@ def test_nodes_count_while_a_manager_on_them_is_connected(tmp_path: Path, export
         series[f'parsl_manager_active{{{RUN}, manager="{host}", hostname="{host}"}}'] = active
     series[f'parsl_task_memory_resident_bytes{{{RUN}, app="a", executor="x"}}'] = "5e8x60"
     shown = {
-        "CPU: used and there": (128, 64),
-        "Memory: used and there": (2e9, 1e9),
-        "Memory in use": (0.25, 0.5),
+        ("CPU: used and there", "B"): (128, 64),
+        ("Memory: used and there", "B"): (2e9, 1e9),
+        ("Memory used", "A"): (0.25, 0.5),
     }
     checks = [
         {
-            "expr": expression("parsl-cpu-memory", title),
+            "expr": expression("parsl-cpu-memory", *panel),
             "eval_time": at,
             "exp_samples": [{"labels": "{}", "value": value}],
         }
-        for title, values in shown.items()
+        for panel, values in shown.items()
         for at, value in zip(("9m", "10m"), values, strict=True)
     ]
     promtool(tmp_path, series, checks, exporters)

@@ -176,7 +176,7 @@ def test_ranks_are_over_the_whole_range(panel: Board) -> None:
     for query in panel["targets"]:
         if not query.get("instant"):
             ranks = query["expr"].count("topk")
-            assert min(query["expr"].count("and on"), query["expr"].count("@ end()")) >= ranks
+            assert min(query["expr"].count(" on ("), query["expr"].count("@ end()")) >= ranks
 
 
 @each_panel()

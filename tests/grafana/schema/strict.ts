@@ -57,10 +57,14 @@ interface Properties<Custom> {
   unit: string;
   'custom.align': Custom extends { align?: infer A } ? A : never;
   'custom.cellOptions': Custom extends { cellOptions: infer C } ? C : never;
+  'custom.fillOpacity': Custom extends { fillOpacity?: infer F } ? F : never;
   'custom.filterable': boolean;
   'custom.hidden': boolean; // hideFrom.viz up to Grafana 12.1
   'custom.hideFrom.viz': boolean;
+  'custom.lineStyle': Custom extends { lineStyle?: infer S } ? S : never;
+  'custom.lineWidth': Custom extends { lineWidth?: infer W } ? W : never;
   'custom.minWidth': number;
+  'custom.stacking': Custom extends { stacking?: infer S } ? S : never;
   'custom.width': number;
 }
 
