@@ -175,7 +175,7 @@ def managers_lost() -> stat.Panel:
         "Managers that were lost in the last 15 minutes: they went without a word, their last heartbeat lies more "
         f"than {_LOST_AFTER} seconds before their last row.",
         "no manager",
-        Query(f"count (({_manager_state()}) == 3) or 0 * max ({_manager('active')})"),
+        Query(promql.or_none(f"count (({_manager_state()}) == 3)")),
         steps=((None, style.NEUTRAL), (1, style.RED)),
     )
 
@@ -382,13 +382,12 @@ def managers() -> table.Panel:
 
 
 def managers_over_time() -> timeseries.Panel:
-    there = f"0 * max ({_manager('active')})"
     return panels.lines(
         "Managers connected and lost",
         "Active managers, and managers that were lost within the last 15 minutes.",
         NO_MANAGERS,
-        Query(promql.added(f"parsl_manager_active{{{POOL}}}"), "connected"),
-        Query(f"count (({_manager_state()}) == 3) or {there}", "lost"),
+        Query(promql.or_none(promql.added(f"parsl_manager_active{{{POOL}}}")), "connected"),
+        Query(promql.or_none(f"count (({_manager_state()}) == 3)"), "lost"),
         colors={"connected": style.BLUE, "lost": style.RED},
         axis="managers",
     )
