@@ -5,6 +5,8 @@ Prometheus writes ALERTS for each alert, and ALERTS_FOR_STATE with the moment si
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from grafana import promql, style
 from grafana.promql import SOURCE
 
@@ -14,8 +16,8 @@ BEHIND = 10_000
 WEIGHT = 1e10
 """What a severity is worth in seconds, to sort by severity first: critical is 2 of it, warning 1."""
 
-_WEIGHTS = {"critical": 2, "warning": 1}
-_SERIOUS = "|".join(_WEIGHTS)
+WEIGHTS = {"critical": 2, "warning": 1, "info": 0}
+SERIOUS = ("critical", "warning")
 _PLACES = ("executor", "block_id", "app", "hostname")
 _ALERT = ("alertname", "severity", "source", "run_id", "workflow_name", "user", *_PLACES)
 _ONE = "alertname, source, run_id, executor, block_id, app, hostname, manager, state, behind, instance, name"
@@ -41,7 +43,7 @@ def firing(severity: str) -> str:
     return _series("ALERTS", severity, ', alertstate="firing"')
 
 
-def of_runs(severity: str = _SERIOUS) -> str:
+def of_runs(severity: str = "|".join(SERIOUS)) -> str:
     """Every alert of a severity that fires for one of the runs chosen."""
     return promql.of_runs(f'ALERTS{{{_selected(severity, "!=")}, alertstate="firing"}}')
 
@@ -57,26 +59,29 @@ def _told(expr: str) -> str:
     return promql.short_run(f'label_join({expr}, "where", " ", {places})')
 
 
-def ages() -> str:
-    """Every alert that fires with its labels, `where` and `run`: for how many seconds its cause has been there."""
-    return f"max by ({_SHOWN}) ({_told(_age(_series('ALERTS_FOR_STATE', '.*'), firing('.*')))})"
-
-
-def worst_of_each_run(most: int = 0) -> str:
-    """The worst alert of each run chosen, in the order of severity and then age; with `most`, of so many runs.
+def ranked() -> str:
+    """Every alert that fires with its labels, `where` and `run`, by severity and then by how long its cause is there.
 
     The value is the age in seconds and WEIGHT for each step of severity.
     """
-    found = " or ".join(
-        f"{weight * WEIGHT:.0f} + ({_age(_since(severity), of_runs(severity))})"
-        for severity, weight in _WEIGHTS.items()
+    found = _by_severity({one: (_series("ALERTS_FOR_STATE", one), firing(one)) for one in WEIGHTS})
+    return f"max by ({_SHOWN}) ({_told(found)})"
+
+
+def worst_of_each_run(most: int = 0) -> str:
+    """The worst critical or warning alert of each run chosen, as in `ranked`; with `most`, of so many runs."""
+    found = _by_severity(
+        {one: (f"ALERTS_FOR_STATE{{{_selected(one, '!=')}}}", of_runs(one)) for one in SERIOUS}
     )
     worst = f"max by ({_SHOWN}) ({_told(f'topk by (source, run_id) (1, {found})')})"
     return f"topk ({most}, {worst})" if most else worst
 
 
-def _since(severity: str) -> str:
-    return f"ALERTS_FOR_STATE{{{_selected(severity, '!=')}}}"
+def _by_severity(alerts: Mapping[str, tuple[str, str]]) -> str:
+    return " or ".join(
+        f"{WEIGHTS[severity] * WEIGHT:.0f} + ({_age(since, fires)})"
+        for severity, (since, fires) in alerts.items()
+    )
 
 
 def words(expr: str) -> str:

@@ -44,7 +44,7 @@ def build() -> dm.Dashboard:
                     (4, sources_in_trouble()),
                 ],
             ),
-            shell.Row("", 9, [(24, trouble())]),
+            shell.Row("", 8, [(24, trouble())]),
             shell.Row("", 11, [(24, runs())]),
             shell.Row("", 8, [(12, waiting_over_time()), (12, throughput())]),
             shell.Row(
@@ -161,7 +161,7 @@ def trouble() -> table.Panel:
         "Runs in trouble",
         "The worst alert of each run in trouble: critical before warning, then the longest first; twenty at most. A "
         "run leads to its task states since it began. docs/runbooks.md says of each alert what to do.",
-        "No run is in trouble: no critical or warning alert of a run fires",
+        "No run is in trouble",
         Column("Severity", label="severity", words=style.SEVERITIES, width=85),
         Column(
             "Workflow",
@@ -183,6 +183,7 @@ def trouble() -> table.Panel:
         Column("since", label="since", hidden=True),
         Column("order", expr=worst, hidden=True),
         ranked="order",
+        said_in="What is wrong",
     )
 
 
@@ -208,13 +209,13 @@ def runs() -> table.Panel:
                 _life_link("Worker pools", "parsl-worker-pools"),
                 Link("parsl-visualize", "${visualize:raw}/workflow/${__data.fields.run_id}/", new_tab=True),
             ],
-            least=140,
+            least=135,
             filtered=True,
         ),
         Column("State", expr=of(promql.run_state(SOURCE)), words=style.RUN_STATES, width=75),
-        Column("Trouble", label="alertname", words=style.TROUBLE_WORDS, least=200),
+        Column("Trouble", label="alertname", words=style.TROUBLE_WORDS, least=185),
         Column("User", label="user", width=85, filtered=True),
-        Column("Started", expr=of(f"1000 * {promql.run_time('start', SOURCE)}"), unit=style.DATE, width=155),
+        Column("Started", expr=of(f"1000 * {promql.run_time('start', SOURCE)}"), unit=style.DATE, width=150),
         Column("Runtime", expr=of(promql.run_duration(SOURCE)), unit=style.DURATION, width=90),
         Column("Done", expr=count("done"), width=65),
         Column("Failed", expr=count("failed"), width=65, steps=((None, style.NEUTRAL), (1, style.RED))),
@@ -288,6 +289,7 @@ def workers() -> timeseries.Panel:
         NO_RECORD,
         Query(promql.added_workflows(f"parsl:workflow:workers{{{_OF_WORKFLOWS}}}"), "connected"),
         Query(promql.added_workflows(f"parsl:workflow:workers_busy{{{_OF_WORKFLOWS}}}"), "busy"),
+        unit=style.COUNT,
         colors={"connected": style.GREY, "busy": style.BLUE},
         axis="workers",
     )
@@ -319,11 +321,14 @@ def alerts() -> table.Panel:
         Column(
             "Where", label="where", links=[Link("Worker pools", shell.link("parsl-worker-pools", **_OF_ROW))]
         ),
-        Column("For", expr=alerting.ages(), unit=style.DURATION, width=110),
+        Column("For", expr=f"({alerting.ranked()}) % {alerting.WEIGHT:.0f}", unit=style.DURATION, width=110),
+        Column("User", label="user", width=90),
         Column("Run", label="run", width=90),
         Column("Source", label="source", width=150),
         Column("run_id", label="run_id", hidden=True),
-        sort="For",
+        Column("order", expr=alerting.ranked(), hidden=True),
+        ranked="order",
+        said_in="Alert",
     )
 
 

@@ -136,18 +136,10 @@ def or_none(expr: str, selector: str = RUN) -> str:
     return f"{expr} or 0 * max ({seen(f'parsl_workflow_info{{{selector}}}')})"
 
 
-def otherwise(
-    expr: str,
-    label: str,
-    words: str,
-    *,
-    there: str = f"parsl_workflow_info{{{RUN}}}",
-    value: int = 0,
-    missing: str = "",
-) -> str:
-    """`expr`; where it (or `missing`) has nothing though `there` is, one series that says so in a label."""
-    none = f"{value} + 0 * max ({there}) unless count ({missing or expr})"
-    return f'{expr} or label_replace({none}, "{label}", "{words}", "", "")'
+def or_said(expr: str, label: str, text: str, value: int, found: str) -> str:
+    """`expr`, or at all steps one series of this value that says something in a label, where `found` has nothing."""
+    said = f'label_replace(vector({value}), "{label}", "{text}", "", "")'
+    return f"{expr} or {said} unless count ({found})"
 
 
 def short_run(expr: str) -> str:

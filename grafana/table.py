@@ -56,13 +56,16 @@ def rows(
     sort: str = "",
     descending: bool = True,
     ranked: str = "",
-    most: int | None = None,
+    said_in: str = "",
 ) -> table.Panel:
     """A table of the `columns`, in that order.
 
     `keys`: queries that are there for their labels alone, when the columns' own do not have all of them.
     `sort`: the name of the column to sort by. `ranked`: that of a column, hidden maybe, by which rows come, the
-    greatest first; with `most`, so many of them.
+    greatest first.
+
+    Of several queries without an answer Grafana shows the headers alone. So with `keys` or `ranked` an empty table has
+    one row, with `no_data` in the column `said_in`, or else in the first.
     """
     queries = [*keys]
     raw: dict[str, str] = {}
@@ -74,6 +77,10 @@ def rows(
             raw[column.name] = column.label
     if len(queries) == 1:
         raw = {name: "Value" if field.startswith("Value #") else field for name, field in raw.items()}
+    if keys or (ranked and len(queries) > 1):
+        which = 0 if keys else style.refs(len(queries)).index(raw[ranked][-1])
+        label = raw[said_in] if said_in else next(column.label for column in columns if column.label)
+        queries[which] = _or_said(queries[which], label, no_data)
     shown = set(raw.values())
     dropped = {name: True for name in ("Time", "source", "run_id") if name not in shown}
     dropped |= {f"Value #{ref}": True for ref in style.refs(len(keys))}
@@ -103,8 +110,6 @@ def rows(
     if ranked:
         order = {"fields": {}, "sort": [{"field": raw[ranked], "desc": True}]}
         panel.with_transformation(dm.DataTransformerConfig(id_val="sortBy", options=order))
-    if most is not None:
-        panel.with_transformation(dm.DataTransformerConfig(id_val="limit", options={"limitField": most}))
     panel.with_transformation(
         dm.DataTransformerConfig(
             id_val="organize",
@@ -120,6 +125,10 @@ def rows(
     if sort:
         panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
     return panel
+
+
+def _or_said(expr: str, label: str, text: str) -> str:
+    return f'({expr}) or on () label_replace(vector(0), "{label}", "{text}", "", "")'
 
 
 def _properties(column: Column) -> list[dm.DynamicConfigValue]:

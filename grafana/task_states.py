@@ -259,6 +259,7 @@ def apps() -> table.Panel:
             for name, quantile in (("Run p50", "0.5"), ("Run p95", "0.95"), ("Run max", promql.LONGEST))
         ),
         Column("Executor", label="executor", width=100),
+        keys=[promql.total(_tasks(), _APP)],
         sort="Tasks",
     )
 

@@ -14,7 +14,7 @@ import pytest
 from grafana import inventory
 from grafana.inventory import Ask
 from processes import each_programs, required
-from promql_labels import TARGET, LabelFault, Labels, labels_of, nodes, scraped, split_by
+from promql_labels import TARGET, LabelFault, Labels, instead, labels_of, nodes, scraped, split_by
 
 from parsl_exporter.metrics.families import FAMILIES
 
@@ -153,7 +153,7 @@ def test_joins_over_runs_match_on_the_run(ask: Ask) -> None:
             if isinstance(node, ast.BinaryExpr) and node.modifier and node.modifier.matching:
                 on = set(node.modifier.matching.labels)
                 totals = labels_of(node.lhs, SERIES) == labels_of(node.rhs, SERIES) == on
-                assert on >= {"source", "run_id"} or on == {"job", "instance"} or totals
+                assert on >= {"source", "run_id"} or on == {"job", "instance"} or totals or instead(node)
 
 
 @pytest.mark.parametrize("carry", ["all series", "what rules record"])

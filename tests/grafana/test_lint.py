@@ -32,7 +32,7 @@ UNITS = {
     "binBps",
 }
 REDUCERS = {"lastNotNull"}
-TRANSFORMATIONS = {"merge", "sortBy", "limit", "organize"}
+TRANSFORMATIONS = {"merge", "sortBy", "organize"}
 """The house uses no others. Grafana knows these (@grafana/data 13.2.3)."""
 
 NARROWEST = {"stat": 4, "bargauge": 6, "timeseries": 8, "heatmap": 8, "state-timeline": 12, "table": 8}

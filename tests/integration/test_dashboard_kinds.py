@@ -210,9 +210,9 @@ def test_earlier_runs_of_the_workflow_stand_beside_the_run(prometheus: Prometheu
 
 EMPTY = {
     "healthy": {
-        "parsl-overview: panel 'Runs in trouble'": "no alert fires",
+        "parsl-overview: panel 'Runs in trouble' A": "no alert fires",
         "parsl-overview: panel 'Runs' C": "no alert fires",
-        "parsl-overview: panel 'Firing alerts'": "no alert fires",
+        "parsl-overview: panel 'Firing alerts' A": "no alert fires",
         "parsl-task-states: panel 'What it does, and what holds it up' C": "no alert fires",
         "parsl-task-states: panel 'What it does, and what holds it up' D": "no try failed: no reason was seen",
         "parsl-task-states: panel 'Failed tries": "no try failed: no reason was seen",
@@ -221,11 +221,11 @@ EMPTY = {
         "parsl-overview: panel 'Workers": "no worker has come",
         "parsl-task-states: panel 'Time left'": "no task ends",
         "parsl-task-states: panel 'Success rate'": "none has ended",
-        "parsl-task-states: panel 'Apps' F": "none has ended",
+        "parsl-task-states: panel 'Apps' G": "none has ended",
         "parsl-task-states: panel 'Runs of this workflow' I": "none has ended",
-        "parsl-task-states: panel 'Apps' H": "nothing ran",
         "parsl-task-states: panel 'Apps' I": "nothing ran",
         "parsl-task-states: panel 'Apps' J": "nothing ran",
+        "parsl-task-states: panel 'Apps' K": "nothing ran",
         "parsl-task-states: panel 'Running tasks by app'": "nothing ran",
         "parsl-task-states: panel 'Time pending, p95": "nothing left a state",
         "parsl-task-states: panel 'Time launched, p95": "nothing left a state",

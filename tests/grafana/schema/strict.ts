@@ -104,11 +104,6 @@ interface SortBy {
   options: { fields: Record<string, never>; sort: { field: string; desc: boolean }[] };
 }
 
-interface Limit {
-  id: 'limit';
-  options: { limitField: number };
-}
-
 interface PanelOf<Type extends string, Options, Custom>
   extends Omit<raw.Panel, 'type' | 'options' | 'fieldConfig' | 'targets' | 'transformations' | 'links'> {
   type: Type;
@@ -120,7 +115,7 @@ interface PanelOf<Type extends string, Options, Custom>
   options: Some<Options>;
   fieldConfig: { defaults: FieldConfig<Custom>; overrides: Override<Custom>[] };
   targets: PrometheusQuery[];
-  transformations?: (Merge | Organize | SortBy | Limit)[];
+  transformations?: (Merge | Organize | SortBy)[];
   links?: DashboardLink[];
 }
 
