@@ -138,8 +138,7 @@ def or_none(expr: str, selector: str = RUN) -> str:
 
 def or_said(expr: str, label: str, text: str, value: int, found: str) -> str:
     """`expr`, or at all steps one series of this value that says something in a label, where `found` has nothing."""
-    said = f'label_replace(vector({value}), "{label}", "{text}", "", "")'
-    return f"{expr} or {said} unless count ({found})"
+    return f'{expr} or label_replace(vector({value}) unless count ({found}), "{label}", "{text}", "", "")'
 
 
 def short_run(expr: str) -> str:
