@@ -221,7 +221,7 @@ def memory_of_a_task() -> table.Panel:
         "The greatest resident sample of a try, Parsl's monitor with it: half of the tries stayed below p50, 95 % "
         "below p95, within 1 %; the maximum is exact. A worker has its node's memory by the number of workers there: "
         "above 100 % of it a node is full if such tasks meet.",
-        NO_TRY,
+        NO_SAMPLES,
         _APP,
         _EXECUTOR,
         _tries(),
@@ -238,6 +238,7 @@ def memory_of_a_task() -> table.Panel:
             width=120,
         ),
         Column("Resident now", expr=promql.added(_RESIDENT, f"{_KEYS}, {_ONE}"), unit=style.BYTES, width=115),
+        keys=[promql.total(_CPU, _ONE)],
         sort="Maximum",
     )
 
@@ -251,7 +252,7 @@ def cpu_of_a_task() -> table.Panel:
         "CPU time (user and system) of a try, as in the table above. Cores: its CPU time by the time it ran; far "
         "less than 1 means it waits for disks, networks or licences, more that it has several threads or processes. "
         "A worker has its node's cores by the number of workers there; efficiency is the part of them that is used.",
-        NO_TRY,
+        NO_SAMPLES,
         _APP,
         _EXECUTOR,
         _tries(),
@@ -276,6 +277,7 @@ def cpu_of_a_task() -> table.Panel:
             steps=((None, style.NEUTRAL), (0.05, style.AMBER), (0.2, style.RED)),
             width=80,
         ),
+        keys=[promql.total(_CPU, _ONE)],
         sort="CPU time",
     )
 

@@ -179,14 +179,7 @@ def condition() -> statetimeline.Panel:
     up = f"min by (source) ({_own('source_up')})"
     was_down = f"min by (source) (min_over_time({_own('source_up')}[$__range] @ end())) == 0"
     none = "Every database could be read at every poll that Prometheus saw"
-    lanes = promql.otherwise(
-        f"{up} and on (source) ({was_down})",
-        "source",
-        " ",
-        there=_own("source_up"),
-        value=-1,
-        missing=was_down,
-    )
+    lanes = promql.or_said(f"{up} and on (source) ({was_down})", "source", " ", -1, was_down)
     return panels.timeline(
         "Sources that were down",
         "When these databases could be read, by all exporters that should. Those that always could are left out.",

@@ -130,18 +130,14 @@ def top_rate(count: int, series: str, by: str, per: int = 1, always: str = "") -
     return top(count, rate(series, by, per), by, shown)
 
 
-def otherwise(
-    expr: str,
-    label: str,
-    words: str,
-    *,
-    there: str = f"parsl_workflow_info{{{RUN}}}",
-    value: int = 0,
-    missing: str = "",
-) -> str:
-    """`expr`; where it (or `missing`) has nothing though `there` is, one series that says so in a label."""
-    none = f"{value} + 0 * max ({there}) unless count ({missing or expr})"
-    return f'{expr} or label_replace({none}, "{label}", "{words}", "", "")'
+def or_none(expr: str) -> str:
+    """`expr`, a number without labels, or 0 where there is none though the run was there."""
+    return f"{expr} or 0 * max ({seen(f'parsl_workflow_info{{{RUN}}}')})"
+
+
+def or_said(expr: str, label: str, text: str, value: int, found: str) -> str:
+    """`expr`, or at all steps one series of this value that says something in a label, where `found` has nothing."""
+    return f'{expr} or label_replace(vector({value}) unless count ({found}), "{label}", "{text}", "", "")'
 
 
 def short_run(expr: str) -> str:

@@ -175,7 +175,7 @@ def managers_lost() -> stat.Panel:
         "Managers that were lost in the last 15 minutes: they went without a word, their last heartbeat lies more "
         f"than {_LOST_AFTER} seconds before their last row.",
         "no manager",
-        Query(f"count (({_manager_state()}) == 3) or 0 * max ({_manager('active')})"),
+        Query(promql.or_none(f"count (({_manager_state()}) == 3)")),
         steps=((None, style.NEUTRAL), (1, style.RED)),
     )
 
@@ -208,7 +208,7 @@ def executors() -> table.Panel:
             steps=((None, style.NEUTRAL), (1, style.RED)),
             width=80,
         ),
-        keys=[f"topk by (executor) (1, {cause})"],
+        keys=[f"max by (executor) (parsl_tasks{{{POOL}}})", f"topk by (executor) (1, {cause})"],
         sort="Waiting",
     )
 
@@ -269,10 +269,7 @@ def _lanes(title: str, description: str, chosen: str, none: str) -> statetimelin
         title,
         description,
         none,
-        Query(
-            promql.otherwise(states, "executor", " ", value=_NO_LANE, missing=mine),
-            "{{executor}} {{block_id}}",
-        ),
+        Query(promql.or_said(states, "executor", " ", _NO_LANE, mine), "{{executor}} {{block_id}}"),
         words=_STATES | {str(_NO_LANE): (none, "transparent")},
     )
 
@@ -327,7 +324,7 @@ def living() -> table.Panel:
         Column("Workers", expr=of_running(_CONNECTED), steps=none, width=85),
         Column("Tasks", expr=of_running(_RUNNING), width=75),
         Column("Sign of life", expr=alive(f"time() - {activity}"), unit=style.DURATION, width=115),
-        keys=[promql.otherwise(known, "executor", "No block is alive")],
+        keys=[known],
         sort="For",
         descending=False,
     )
@@ -354,14 +351,13 @@ def ended() -> table.Panel:
             words=style.YES,
             width=90,
         ),
-        keys=[promql.otherwise(known, "executor", "No block has ended in the last 15 minutes")],
+        keys=[known],
         sort="For",
         descending=False,
     )
 
 
 def managers() -> table.Panel:
-    known = f"max by ({_MANAGER}, python_version) (parsl_manager_info{{{POOL}}})"
     beat = _manager("last_heartbeat_timestamp_seconds")
     return rows(
         "Managers",
@@ -376,19 +372,19 @@ def managers() -> table.Panel:
         Column("Heartbeat", expr=f"time() - {beat}", unit=style.DURATION, width=100),
         Column("Manager", label="manager"),
         Column("Python", label="python_version", width=80),
-        keys=[promql.otherwise(known, "hostname", "No manager has connected")],
+        keys=[f"max by ({_MANAGER}, python_version) (parsl_manager_info{{{POOL}}})"],
+        said_in="Host",
         sort="State",
     )
 
 
 def managers_over_time() -> timeseries.Panel:
-    there = f"0 * max ({_manager('active')})"
     return panels.lines(
         "Managers connected and lost",
         "Active managers, and managers that were lost within the last 15 minutes.",
         NO_MANAGERS,
-        Query(promql.added(f"parsl_manager_active{{{POOL}}}"), "connected"),
-        Query(f"count (({_manager_state()}) == 3) or {there}", "lost"),
+        Query(promql.or_none(promql.added(f"parsl_manager_active{{{POOL}}}")), "connected"),
+        Query(promql.or_none(f"count (({_manager_state()}) == 3)"), "lost"),
         colors={"connected": style.BLUE, "lost": style.RED},
         axis="managers",
     )
@@ -438,6 +434,7 @@ def queue_time() -> table.Panel:
         Column("p50", expr=waited("0.5"), unit=style.DURATION, width=95),
         Column("p95", expr=waited("0.95"), unit=style.DURATION, width=95),
         Column("Longest", expr=waited(promql.LONGEST), unit=style.DURATION, width=95),
+        keys=[f"max by (executor) (parsl_block_pending_seconds_count{{{POOL}}})"],
         sort="Longest",
     )
 

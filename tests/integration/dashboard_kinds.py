@@ -46,12 +46,16 @@ class App:
 
 @dataclass(frozen=True)
 class Block:
-    """A batch job: its state from so many seconds after the run's begin on, and the workers of its manager."""
+    """A batch job: its state from so many seconds after the run's begin on, and the workers of its manager.
+
+    The manager goes with its block, or is `lost` so long after the run's begin.
+    """
 
     executor: str
     number: str
     states: tuple[tuple[float, str], ...]
     workers: int = 0
+    lost: float | None = None
 
     def state(self, age: float) -> tuple[float, str] | None:
         found = [one for one in self.states if one[0] <= age]
@@ -144,7 +148,14 @@ def kinds(now: float) -> dict[str, list[Run]]:
             App("simulate", "htex", 900, 0.2, 75.0, 16, fails=0.4, reasons=("MemoryError", "ValueError")),
             App("a_function_with_a_long_name_for_the_reports", "htex", 90, 0.02, 900.0, 2),
         ),
-        blocks=(pool, *broken),
+        blocks=(
+            pool,
+            *broken,
+            Block(
+                "htex", "5", ((2000, "PENDING"), (2100, "RUNNING"), (3700, "FAILED")), workers=16, lost=3500
+            ),
+            Block("htex", "6", ((2000, "PENDING"), (2400, "RUNNING"), (3600, "SCALED_IN")), workers=16),
+        ),
         alerts=(
             Alert("ParslAppFailureRatioHigh", "warning", 1900, {"app": "simulate"}),
             Alert("ParslBlocksFailing", "critical", 1400, {"executor": "htex"}),

@@ -16,6 +16,11 @@ from parsl_exporter.model.blocks import BLOCK_STATES
 
 BOUNDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 86400)
 GIB = 2**30
+SIZES = tuple(2**24 * 2**i for i in range(15))
+CORES, NODE_MEMORY = 32, 64 * GIB
+SILENCE = 120
+"""Seconds after which HTEX gives up a manager that sends no heartbeat."""
+
 TARGET = {"instance": "127.0.0.1:9678", "job": "parsl-exporter"}
 
 
@@ -41,6 +46,7 @@ def samples(runs: Iterable[Run], now: float, step: int) -> Samples:
     runs = list(runs)
     steps = int((now - min(run.began for run in runs)) // step)
     for at in (now - step * i for i in range(steps, -1, -1)):
+        _of_exporter(made, at)
         for source in sorted({run.source for run in runs}):
             _of_source(made, source, at)
         by_workflow: dict[tuple[str, str, str, str], float] = defaultdict(float)
@@ -56,12 +62,25 @@ def samples(runs: Iterable[Run], now: float, step: int) -> Samples:
     return made
 
 
+def _of_exporter(made: Samples, at: float) -> None:
+    made.add(at, "parsl_exporter_build_info", 1, version="1", revision="r", pythonversion="3.12", **TARGET)
+    for name in ("process_resident_memory_bytes", "scrape_duration_seconds", "process_start_time_seconds"):
+        made.add(at, name, 1, **TARGET)
+    made.add(at, "process_cpu_seconds_total", at % 100_000, **TARGET)
+    for name in ("successful", "success_timestamp_seconds"):
+        made.add(at, f"parsl_exporter_config_last_reload_{name}", 1, **TARGET)
+
+
 def _of_source(made: Samples, source: str, at: float) -> None:
     mine = {"source": source, **TARGET}
     for name, value in (("up", 1), ("ready", 1), ("last_success_timestamp_seconds", at - 1)):
         made.add(at, f"parsl_exporter_source_{name}", value, **mine)
     for table in ("status", "try", "block"):
         made.add(at, "parsl_exporter_backlog_rows", 0, table=table, **mine)
+        made.add(at, "parsl_exporter_rows_read_total", at % 100_000, table=table, **mine)
+    made.add(at, "parsl_exporter_source_info", 1, dialect="sqlite", database=f"/{source}.db", **mine)
+    for name in ("poll_duration_seconds", "longest_read_seconds", "series", "series_folded_total"):
+        made.add(at, f"parsl_exporter_{name}", 0.01, **mine)
 
 
 def _added(by_workflow: dict[tuple[str, str, str, str], float], run: Run, at: float) -> None:
@@ -138,13 +157,22 @@ def _of_app(made: Samples, run: Run, app: App, counts: Counts, at: float, mine: 
             if finals:
                 for quantile, factor in (("0.5", 1.0), ("0.95", 1.8), ("1", 3.1)):
                     made.add(at, families.format("summary"), factor * most, quantile=quantile, **labels)
-            if "bytes" not in families:
-                plain = families.format("duration").replace("cpu_usage_duration", "cpu_usage")
-                for bound in BOUNDS:
-                    made.add(at, f"{plain}_bucket", finals * bound // (bound + most), le=f"{bound}", **labels)
-                made.add(at, f"{plain}_bucket", finals, le="+Inf", **labels)
-                made.add(at, f"{plain}_count", finals, **labels)
-                made.add(at, f"{plain}_sum", finals * most, **labels)
+            plain = (
+                families.format("duration")
+                .replace("usage_duration", "usage")
+                .replace("peak_duration", "peak")
+            )
+            for bound in SIZES if "bytes" in families else BOUNDS:
+                made.add(at, f"{plain}_bucket", finals * bound // (bound + most), le=f"{bound}", **labels)
+            made.add(at, f"{plain}_bucket", finals, le="+Inf", **labels)
+            made.add(at, f"{plain}_count", finals, **labels)
+            made.add(at, f"{plain}_sum", finals * most, **labels)
+    for name in ("read", "written"):
+        made.add(at, f"parsl_task_io_{name}_bytes_total", finals * GIB, **mine)
+    for mode in ("voluntary", "involuntary"):
+        made.add(at, "parsl_task_context_switches_total", finals * 100, mode=mode, **mine)
+    made.add(at, "parsl_task_processes", 2 * counts["running"], **mine)
+    made.add(at, "parsl_task_memory_virtual_bytes", 2 * counts["running"] * GIB, **mine)
 
 
 def _of_blocks(made: Samples, run: Run, at: float, mine: Mapping[str, str]) -> None:
@@ -155,6 +183,23 @@ def _of_blocks(made: Samples, run: Run, at: float, mine: Mapping[str, str]) -> N
             count = sum(block.executor == executor and now[1] == state for block, now in states.items())
             made.add(at, "parsl_blocks", count, executor=executor, state=state, **mine)
             made.add(at, "parsl_block_transitions_total", count, executor=executor, state=state, **mine)
+        waits = sorted(
+            times["RUNNING"] - times["PENDING"]
+            for times in ({state: since for since, state in block.states} for block in states)
+            if "PENDING" in times and age >= times.get("RUNNING", age + 1)
+        )
+        if waits:
+            labels = {**mine, "executor": executor}
+            for quantile, wait in {
+                "0.5": waits[(len(waits) - 1) // 2],
+                "0.95": waits[-1],
+                "1": waits[-1],
+            }.items():
+                made.add(at, "parsl_block_pending_summary_seconds", wait, quantile=quantile, **labels)
+            made.add(at, "parsl_block_pending_seconds_count", len(waits), **labels)
+            for bound in BOUNDS:
+                below = sum(wait <= bound for wait in waits)
+                made.add(at, "parsl_block_pending_seconds_bucket", below, le=f"{bound}", **labels)
     running = sum(counts["running"] for app, counts in run.states(at).items() if app.executor == "htex")
     for block, (since, state) in states.items():
         over = state not in ("PENDING", "RUNNING", "HELD", "UNKNOWN")
@@ -164,17 +209,37 @@ def _of_blocks(made: Samples, run: Run, at: float, mine: Mapping[str, str]) -> N
         made.add(at, "parsl_block_info", 1, job_id=f"job{block.number}", **labels)
         made.add(at, "parsl_block_state", 1, state=state, **labels)
         made.add(at, "parsl_block_state_timestamp_seconds", run.began + since, **labels)
-        active = state == "RUNNING" and block.workers > 0
-        made.add(at, "parsl_block_tasks_running", min(running, block.workers) if active else 0, **labels)
+        gone = block.lost is not None and age >= block.lost + SILENCE
+        active = state == "RUNNING" and block.workers > 0 and not gone and not (run.ended and at >= run.ended)
+        tasks = min(running, block.workers) if active else 0
+        made.add(at, "parsl_block_tasks_running", tasks, **labels)
         made.add(at, "parsl_block_worked", int(block.workers > 0), **labels)
-        if block.workers:
+        if block.workers and state != "PENDING":
+            made.add(
+                at,
+                "parsl_block_last_activity_timestamp_seconds",
+                at - 5 if active else run.began + since,
+                **labels,
+            )
             manager = {
                 **labels,
                 "manager": f"{run.run_id[:4]}{block.number}",
                 "hostname": f"node{block.number}",
             }
+            beat = at - 10 if active else run.began + since
+            beat = min(beat, run.began + block.lost) if block.lost is not None else beat
+            row = run.began + block.lost + SILENCE if block.lost is not None and gone else beat
+            made.add(at, "parsl_manager_info", 1, python_version="3.12", **manager)
             made.add(at, "parsl_manager_active", int(active), **manager)
             made.add(at, "parsl_manager_workers", block.workers, **manager)
+            made.add(at, "parsl_manager_last_heartbeat_timestamp_seconds", beat, **manager)
+            made.add(at, "parsl_manager_last_row_timestamp_seconds", row, **manager)
+            node = {**mine, "hostname": f"node{block.number}"}
+            made.add(at, "parsl_node_cpus", CORES, **node)
+            made.add(at, "parsl_node_memory_bytes", NODE_MEMORY, **node)
+            made.add(at, "parsl_node_tasks_running", tasks, **node)
+            made.add(at, "parsl_node_task_cpu_seconds_total", 0.5 * block.workers * age, **node)
+            made.add(at, "parsl_node_task_memory_resident_bytes", tasks * GIB, **node)
 
 
 def _recorded(made: Samples, run: Run, at: float) -> None:
