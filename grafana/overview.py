@@ -215,7 +215,7 @@ def runs() -> table.Panel:
         Column("State", expr=of(promql.run_state(SOURCE)), words=style.RUN_STATES, width=75),
         Column("Trouble", label="alertname", words=style.TROUBLE_WORDS, least=185),
         Column("User", label="user", width=85, filtered=True),
-        Column("Started", expr=of(f"1000 * {promql.run_time('start', SOURCE)}"), unit=style.DATE, width=150),
+        Column("Started", expr=of(f"1000 * {promql.run_time('start', SOURCE)}"), unit=style.DATE, width=155),
         Column("Runtime", expr=of(promql.run_duration(SOURCE)), unit=style.DURATION, width=90),
         Column("Done", expr=count("done"), width=65),
         Column("Failed", expr=count("failed"), width=65, steps=((None, style.NEUTRAL), (1, style.RED))),
