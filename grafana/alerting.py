@@ -21,8 +21,6 @@ SERIOUS = ("critical", "warning")
 _PLACES = ("executor", "block_id", "app", "hostname")
 _ALERT = ("alertname", "severity", "source", "run_id", "workflow_name", "user", *_PLACES)
 _ONE = "alertname, source, run_id, executor, block_id, app, hostname, manager, state, behind, instance, name"
-
-
 _SHOWN = "alertname, severity, source, run_id, run, workflow_name, user, where"
 
 

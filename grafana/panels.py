@@ -272,7 +272,7 @@ def ranking(
         .orientation(cm.VizOrientation.HORIZONTAL)
         .value_mode(cm.BarGaugeValueMode.TEXT)
         .name_placement(cm.BarGaugeNamePlacement.LEFT)
-        .text(common.VizTextDisplayOptions().title_size(13).value_size(15))
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(15))
         .show_unfilled(True)
         .sizing(cm.BarGaugeSizing.MANUAL)
         .min_viz_width(8)

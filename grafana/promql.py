@@ -30,7 +30,6 @@ SILENT_AFTER = 900
 _RUN_KEYS = "source, run_id"
 _NAMED = f'parsl_workflow_info{{{SOURCE}, workflow_name=~"$workflow"}}'
 
-
 LONGEST = "1|1.0"
 """A matcher of the quantile 1 of a summary: Prometheus 3 writes it as a float."""
 
@@ -68,7 +67,7 @@ def greatest(series: str, by: str) -> str:
 
 
 def _if_any(expr: str) -> str:
-    """Without the NaN that a ratio or a quantile of nothing is."""
+    """Without the NaN that a ratio of nothing is."""
     return f"({expr} >= 0)"
 
 
@@ -131,9 +130,9 @@ def top_rate(count: int, series: str, by: str, per: int = 1, always: str = "") -
     return top(count, rate(series, by, per), by, shown)
 
 
-def or_none(expr: str, selector: str = RUN) -> str:
-    """`expr`, a number without labels, or 0 where there is none though a run of `selector` was there."""
-    return f"{expr} or 0 * max ({seen(f'parsl_workflow_info{{{selector}}}')})"
+def or_none(expr: str) -> str:
+    """`expr`, a number without labels, or 0 where there is none though the run was there."""
+    return f"{expr} or 0 * max ({seen(f'parsl_workflow_info{{{RUN}}}')})"
 
 
 def or_nothing(expr: str, label: str, found: str) -> str:
@@ -166,23 +165,10 @@ def gained(series: str, by: str) -> str:
 
 
 def gained_from_none(series: str, by: str) -> str:
-    """As `gained`, of counters that are not there before they count: they begin at 0 where their run was there.
-
-    `by` has the labels source and run_id, or the series are of one run.
-    """
+    """As `gained`, of counters of the run that are not there before they count: they begin at 0 where it was there."""
     now, before = added(series, by), added(f"{series} offset $__interval", by)
-    run, keys = (_NAMED, _RUN_KEYS) if "run_id" in by else (f"parsl_workflow_info{{{RUN}}}", "")
-    return f"{now} - ({before} or 0 * {now} and on ({keys}) {run} offset $__interval)"
-
-
-def quantile(q: float, buckets: str, by: str = "") -> str:
-    """The q-quantile of what a histogram took in lately, one series for each value of the labels in `by`."""
-    return _if_any(f"histogram_quantile({q}, {rate(buckets, f'le, {by}' if by else 'le')})")
-
-
-def quantile_so_far(q: float, buckets: str, by: str = "") -> str:
-    """The q-quantile of all that a histogram has taken in since its run began, as in `total`."""
-    return lasting(_if_any(f"histogram_quantile({q}, {_sum(buckets, f'le, {by}' if by else 'le')})"))
+    there = f"parsl_workflow_info{{{RUN}}} offset $__interval"
+    return f"{now} - ({before} or 0 * {now} and on () {there})"
 
 
 def of_runs(expr: str) -> str:

@@ -46,10 +46,9 @@ def board(
     rows: Sequence[Row],
 ) -> dm.Dashboard:
     """A dashboard of these rows, which opens on the time since `since`."""
-    data_source = _data_source()
-    if any(variable.build().name == "run" for variable in variables):
-        # One row has no place for all: what a run is chosen out of is chosen on the overview.
-        data_source.hide(dm.VariableHide.HIDE_VARIABLE)
+    # One row of controls has no place for all: which Prometheus a run's dashboard asks comes with the link to it.
+    of_one_run = any(variable.build().name == "run" for variable in variables)
+    hidden = dm.VariableHide.HIDE_VARIABLE if of_one_run else dm.VariableHide.HIDE_LABEL
     made = (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -60,7 +59,7 @@ def board(
         .time(since, "now")
         .refresh(refresh)
         .tooltip(dm.DashboardCursorSync.CROSSHAIR)
-        .variables([data_source, *variables])
+        .variables([_data_source().hide(hidden), *variables])
         .links([_other_boards()])
         .build()
     )

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import bargauge, heatmap, stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.models import dashboard as dm
 
-from grafana import panels, promql, shell, style, verdict
+from grafana import panels, promql, run_tables, shell, style, task_times, verdict
 from grafana.promql import DONE, FAILED, FINAL, POOL, RUN, TASK
 from grafana.style import Query
 from grafana.table import Column, Link, rows
 
 UID = "parsl-task-states"
-NO_RUN = "No such run in this time range"
 NO_TASKS = "No task of these apps in this time range"
-NOT_YET = "No task of these apps has ended this state yet"
 
 _LIVE = {state: color for state, color in style.TASK_COLORS.items() if state not in FINAL.split("|")}
 _FAILURES = f"parsl_task_failures_total{{{TASK}}}"
-_WHOLE = f"parsl_task_duration_seconds_bucket{{{TASK}}}"
 _PACE = 900
 """Seconds over which the pace of a run is taken."""
-
-_EARLIER = "30d"
-"""How far back other runs of the workflow are looked for: they lie outside the time range of this one."""
 
 
 def build() -> dm.Dashboard:
@@ -44,7 +38,7 @@ def build() -> dm.Dashboard:
             shell.Row("", 9, [(12, all_states()), (12, throughput())]),
             shell.Row("", 9, [(24, apps())]),
             shell.Row("Failures", 9, [(8, reasons()), (16, failures())], folded=True),
-            shell.Row("Runs of this workflow", 9, [(24, campaign())], folded=True),
+            shell.Row("Runs of this workflow", 9, [(24, run_tables.campaign(UID))], folded=True),
             shell.Row(
                 "States in detail",
                 9,
@@ -61,14 +55,14 @@ def build() -> dm.Dashboard:
                 "Time in a state",
                 8,
                 [
-                    *((8, time_heat(name)) for name in ("pending", "launched", "running")),
-                    *((8, slowest(name)) for name in ("pending", "launched", "running")),
-                    (12, task_heat()),
-                    (12, slowest_tasks()),
+                    *((8, task_times.time_heat(name)) for name in ("pending", "launched", "running")),
+                    *((8, task_times.slowest(name)) for name in ("pending", "launched", "running")),
+                    (12, task_times.task_heat()),
+                    (12, task_times.slowest_tasks()),
                 ],
                 folded=True,
             ),
-            shell.Row("About the run", 4, [(24, run())], folded=True),
+            shell.Row("About the run", 4, [(24, run_tables.run())], folded=True),
         ],
     )
 
@@ -84,7 +78,7 @@ def what_it_does() -> stat.Panel:
         "The run's condition, what its tasks wait for and since when, the blocks and workers there are for them, "
         "alerts that fire, and why most tries failed. Of all apps, and of the chosen executors. What is unusual has a "
         "colour.",
-        NO_RUN,
+        run_tables.NO_RUN,
         verdict.condition(),
         verdict.waits(),
         verdict.alerts(),
@@ -294,63 +288,6 @@ def failures() -> timeseries.Panel:
     )
 
 
-def campaign() -> table.Panel:
-    mine = f'{promql.SOURCE}, workflow_name=~"$campaign"'
-    info = promql.run_info(mine, "user", span=_EARLIER)
-
-    def of(expr: str) -> str:
-        return f"({expr}) and on (source, run_id) {info}"
-
-    def time(event: str) -> str:
-        return promql.run_time(event, promql.SOURCE, span=_EARLIER)
-
-    def count(outcome: str) -> str:
-        return of(promql.run_outcome(promql.SOURCE, outcome, span=_EARLIER))
-
-    ended = f"({count('done')}) + ({count('failed')})"
-    chosen = "&".join(
-        (
-            "${datasource:queryparam}",
-            "var-run=${__data.fields.run_id:percentencode}",
-            "var-source=${__data.fields.source:percentencode}",
-            "from=${__data.fields.since}&to=${__data.fields.until}",
-        )
-    )
-    return rows(
-        "Runs of this workflow",
-        "All runs with this one's workflow name in the last 30 days, newest first: a workflow that was started again "
-        "has a new run. Took: to its end, or to its last news.",
-        NO_RUN,
-        Column("Run", label="run", width=100, links=[Link("Task states", f"/d/{UID}?{chosen}")]),
-        Column("User", label="user"),
-        Column("Started", expr=f"1000 * ({of(time('start'))})", unit=style.DATE, width=160),
-        Column("Ended", expr=f"1000 * ({of(time('end'))})", unit=style.DATE, width=160),
-        Column(
-            "Took",
-            expr=of(f"({time('end')} or {time('last_row')}) - {time('start')}"),
-            unit=style.DURATION,
-            width=110,
-        ),
-        Column("Done", expr=count("done"), width=80),
-        Column("Failed", expr=count("failed"), width=80, steps=((None, style.NEUTRAL), (1, style.RED))),
-        Column("Open", expr=count("open"), width=80),
-        Column(
-            "Success",
-            expr=f"({count('done')}) / (({ended}) > 0)",
-            unit=style.PERCENT,
-            decimals=1,
-            width=90,
-            steps=((None, style.RED), (0.9, style.AMBER), (0.99, style.NEUTRAL)),
-        ),
-        Column("run_id", label="run_id", hidden=True),
-        Column("source", label="source", hidden=True),
-        Column("since", label="since", hidden=True),
-        Column("until", label="until", hidden=True),
-        keys=[promql.short_run(info), of(promql.run_window(promql.SOURCE, span=_EARLIER))],
-        sort="Started",
-    )
-
-
 def live_states() -> timeseries.Panel:
     return panels.lines(
         "Tasks in progress",
@@ -398,63 +335,6 @@ def transitions() -> timeseries.Panel:
     )
 
 
-_WAITS = {
-    "pending": "until it was launched: waiting for the tasks it depends on",
-    "launched": "until it ran: waiting in its executor for a worker",
-    "running": "from its start on a worker to its end",
-}
-
-
-def time_heat(state: str) -> heatmap.Panel:
-    buckets = f'parsl_task_state_duration_seconds_bucket{{{TASK}, state="{state}"}}'
-    return panels.heat(
-        f"Time {state}",
-        f"How long tries were {state}, {_WAITS[state]}. Dots are single tries: hover for a link to the task.",
-        NOT_YET,
-        Query(promql.gained(buckets, "le"), "{{le}}"),
-        unit=style.SECONDS,
-    )
-
-
-def _slowest(title: str, description: str, summary: str) -> timeseries.Panel:
-    p95 = f'{summary}, quantile="0.95"}}'
-    return panels.lines(
-        title,
-        description,
-        NOT_YET,
-        Query(promql.top_greatest(10, p95, _APP), "{{app}} ({{executor}})"),
-        unit=style.SPAN,
-    )
-
-
-def slowest(state: str) -> timeseries.Panel:
-    return _slowest(
-        f"Time {state}, p95 by app",
-        f"The 95th percentile of how long tries were {state}, {_WAITS[state]}: of the run so far, within 1 %; of "
-        "the ten slowest apps.",
-        f'parsl_task_state_summary_seconds{{{TASK}, state="{state}"',
-    )
-
-
-def task_heat() -> heatmap.Panel:
-    return panels.heat(
-        "Time from first pending to end",
-        "How long tasks took in all, waiting and retries included. Dots are single tasks: hover for a link.",
-        "No task of these apps has ended yet",
-        Query(promql.gained(_WHOLE, "le"), "{{le}}"),
-        unit=style.SECONDS,
-    )
-
-
-def slowest_tasks() -> timeseries.Panel:
-    return _slowest(
-        "Time from first pending to end, p95 by app",
-        "The 95th percentile of how long tasks took in all, waiting and retries included: of the run so far, within "
-        "1 %; of the ten slowest apps.",
-        f"parsl_task_summary_seconds{{{TASK}",
-    )
-
-
 def waiting_over_time() -> timeseries.Panel:
     return panels.lines(
         "Longest in a state, over time",
@@ -464,27 +344,4 @@ def waiting_over_time() -> timeseries.Panel:
         Query(_oldest("state"), "{{state}}"),
         unit=style.DURATION,
         colors=_LIVE,
-    )
-
-
-def run() -> table.Panel:
-    return rows(
-        "Run",
-        "Who runs what, where, since when. Ended stays empty while the run lives, and for ever when its "
-        "submitting process was killed.",
-        NO_RUN,
-        Column(
-            "Workflow",
-            label="workflow_name",
-            links=[Link("parsl-visualize", "${visualize:raw}/workflow/${run}/", new_tab=True)],
-            width=140,
-        ),
-        Column("Version", label="workflow_version", width=80),
-        Column("User", label="user", width=80),
-        Column("Run", label="run_id", width=290),
-        Column("Started", expr=f"1000 * {promql.run_time('start', RUN)}", unit=style.DATE, width=160),
-        Column("Ended", expr=f"1000 * {promql.run_time('end', RUN)}", unit=style.DATE, width=160),
-        Column("Host", label="host", width=140),
-        Column("Run directory", label="rundir"),
-        keys=[promql.run_info(RUN, "workflow_name", "workflow_version", "user", "host", "rundir")],
     )
