@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint unit integration nightly any-input foreign-clocks newest fresh-machines bench bench-memory \
+.PHONY: help demo test lint hooks coverage unit integration nightly mutation any-input foreign-clocks newest fresh-machines bench bench-memory \
         bench-growth bench-postgresql dashboards docs lock packages programs clean
 
 export PYTHON ?= python3
@@ -13,6 +13,7 @@ NEWEST := .venv-newest
 LOCK := .ci/lock.txt
 LOCK21 := .ci/lock-sqlalchemy21.txt
 NEXT := sqlalchemy>=2.1,<2.2
+SCRIPTS := $(sort $(shell grep -lr '^#!.*bash' .ci findings))
 TASKS ?= 1000000
 RUNS ?= 1000
 ROWS ?= 5000000
@@ -25,6 +26,7 @@ PACKAGES := $(DEMO_PACKAGES) promtool:prometheus \
             pg_ctlcluster:postgresql victoria-metrics:victoria-metrics npm:npm ps:procps curl:curl
 # Beside what the machine has, tests try these of a later Debian: what people run who do not take Debian's.
 PROGRAMS := .programs
+MUTATION := .mutation
 TODAY := prometheus:prometheus promtool:promtool prometheus-alertmanager:prometheus-alertmanager \
          amtool:prometheus-alertmanager victoria-metrics:victoria-metrics vmalert:victoria-metrics \
          prometheus-pushgateway:prometheus-pushgateway prometheus-node-exporter:prometheus-node-exporter
@@ -41,10 +43,17 @@ demo: $(DEMO)/.installed ## a real workflow, the exporter, Prometheus and Alertm
 test: lint unit integration ## everything that a change has to pass
 
 lint: $(READY) ## style, types, and whether what is generated is up to date
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
+	@.ci/packages promtool:prometheus shellcheck:shellcheck
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(PY) docs/build.py --check
+	$(PY) -m grafana.build --check
+	.ci/if-there promtool check rules config/rules/*.yml
+	.ci/if-there shellcheck $(SCRIPTS)
+
+hooks: $(READY) ## have git ask before each commit what `make lint` asks of what it touches (needs pre-commit)
+	pre-commit install
 
 unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with the SQLAlchemy that Parsl allows and with the next one
 	@echo "With both versions at once"; \
@@ -56,8 +65,18 @@ integration: $(READY) packages programs ## tests with real programs (Parsl, Prom
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadgroup --no-loadscope-reorder \
 	    --durations 12 -m 'not nightly' --ignore tests/unit --ignore tests/bench
 
-nightly: ## what takes hours: any input TIMES times as often (default 100), newest dependencies, fresh machines
-	@$(MAKE) --no-print-directory --keep-going any-input foreign-clocks newest fresh-machines
+nightly: ## what takes hours: any input TIMES times as often (default 100), newest dependencies, fresh machines, mutants
+	@$(MAKE) --no-print-directory --keep-going any-input foreign-clocks newest fresh-machines mutation
+
+coverage: $(READY) ## which lines and branches of the package no test of the parts, and none with any input, takes
+	$(PY) -m coverage run -m pytest --quiet tests/unit tests/fuzz
+	$(PY) -m coverage report
+
+mutation: $(READY) ## which changes of the model (or of MUTANTS, such as '*.offsets.*') no test notices
+	@mkdir -p $(MUTATION); for name in tests pyproject.toml; do ln -sfn "$(CURDIR)/$$name" $(MUTATION)/$$name; done; \
+	ln -sfn "$(CURDIR)/exporter" $(MUTATION)/src
+	cd $(MUTATION); PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MYPYPATH=src nice -n 19 mutmut run $(if $(MUTANTS),'$(MUTANTS)')
+	$(PY) tests/mutation/report.py $(MUTATION)
 
 foreign-clocks: $(READY) packages programs ## runs whose hosts have other zones and clocks, alive and killed
 	@.ci/packages faketime:faketime
@@ -108,7 +127,7 @@ lock: ## pin anew what tests run with: the newest of everything that all support
 	@.ci/environment .venv-lock uv
 	@compile() { .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	    --no-header --no-annotate --extra test pyproject.toml "$$@"; }; \
-	compile --extra demo --extra dashboards --output-file $(LOCK); \
+	compile --extra demo --extra dashboards --extra measure --output-file $(LOCK); \
 	compile --output-file $(LOCK21) - <<<'$(NEXT)'
 	@git diff --stat -- $(LOCK) $(LOCK21)
 
@@ -120,7 +139,7 @@ programs:
 
 $(READY): pyproject.toml $(LOCK)
 	@echo "Preparing $(@D), 420 MB"
-	@.ci/environment $(@D) --constraint $(LOCK) --editable '.[test,demo,dashboards]'
+	@.ci/environment $(@D) --constraint $(LOCK) --editable '.[test,demo,dashboards,measure]'
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml $(LOCK)
@@ -135,5 +154,5 @@ $(SQLALCHEMY21)/.installed: pyproject.toml $(LOCK21)
 	@touch $@
 
 clean: ## remove what the other targets made
-	rm -rf .venv* $(PROGRAMS) .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist exporter/*.egg-info
+	rm -rf .venv* $(PROGRAMS) $(MUTATION) .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist exporter/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -37,7 +37,7 @@ send() { # MESSAGE: Prometheus scrapes itself and writes on for a while
     done
     sleep 2
     failed=$(value $own prometheus_remote_storage_samples_failed_total)
-    kill "$pid" && wait "$pid" || true
+    { kill "$pid" && wait "$pid"; } || true
     stored=$(value $store 'vm_rows_inserted_total{type="promremotewrite"')
     errors=$(value $store 'vm_http_request_errors_total{path="/api/v1/write", protocol="promremotewrite"')
     echo "$1: sent $sent, failed $failed; the store: $stored rows, $errors errors"

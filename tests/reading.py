@@ -13,6 +13,7 @@ from oracle import BYTES, SECONDS, Histogram, Series, Summary
 from oracle.page import Sheet
 from telling import EPOCH, RUN, Told, as_rows
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TASK, TRY, Row, Table
 from parsl_exporter.metrics.family import Distribution, Value
 from parsl_exporter.metrics.page import Page
@@ -25,7 +26,6 @@ from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.sketch import QUANTILES, Sketch
-from parsl_exporter.model.staleness import mark_gone
 
 SOURCE = "s"
 FOREVER = 1e15
@@ -111,25 +111,25 @@ class Reading:
     def read_again(self) -> None:
         """Read whole runs again that the model asks for: the tables one by one."""
         for run_id in self.runs.misread_runs():
-            self.runs.abandoned.discard(run_id)
-            self.runs.awakened.discard(run_id)
-            for table in TABLES:
-                rows = [row for _, row in sorted(self._taken[table.name].items()) if row[1] == run_id]
-                self._take(table, rows)
+            with self.runs.taken_whole(run_id):
+                for table in TABLES:
+                    rows = [row for _, row in sorted(self._taken[table.name].items()) if row[1] == run_id]
+                    self._take(table, rows)
 
     def views(self) -> list[View]:
         """The runs as they are to be drawn now."""
-        views = []
         retention = self.options.retention
-        for run in self.runs.runs.values():
-            mark_gone(run, self.clock, retention, None if run.published else self.wall)
-            views.append(View(run, self.options.hidden, self.clock - retention))
-        return views
+        self.runs.sought(self.runs.known_runs())
+        return [
+            View(run, self.options.hidden, self.clock - retention)
+            for run in self.runs.to_show(self.clock, self.wall, retention)
+        ]
 
     def draw(self) -> Page:
         """Publish the model as it is."""
-        runs = self.renderer.runs(self.views(), self.options.series)
-        self.runs.let_go(self.renderer.dropped)
+        views = self.views()
+        runs = self.renderer.runs(views, self.options.series)
+        self.runs.shown([view.run for view in views], self.renderer.dropped)
         return Page([Snapshot(SOURCE, runs, _FACTS, 0.0)])
 
     def series(self) -> Series:
@@ -151,7 +151,7 @@ class Reading:
         """
         found = []
         for family in families:
-            chosen = self.draw().selection(frozenset({family}), openmetrics=False, gzipped=False).decode()
+            chosen = self.draw().selection(frozenset({family}), Format.TEXT).decode()
             for line in chosen.split("\n"):
                 if not line or line.startswith("#") or "_bucket{" in line:
                     continue

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from oracle import BYTES, SECONDS, Series, differences, expected, parse
 from oracle.page import LAST_ROW
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
@@ -25,9 +26,10 @@ from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.clock import Clock
+from parsl_exporter.source.health import Outcome
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions
-from parsl_exporter.source.source import Outcome, Source
+from parsl_exporter.source.source import Source
 
 DATA = Path(__file__).parent / "data"
 NOBODY = 65534
@@ -159,6 +161,7 @@ class Watched:
         path: Path,
         *,
         zone: str = "UTC",
+        run_zones: Mapping[str, str] = MappingProxyType({}),
         worker_zones: Mapping[str, str] = MappingProxyType({}),
         hands: Hands | None = None,
         reader: SqliteReader | None = None,
@@ -177,6 +180,7 @@ class Watched:
         options = SourceOptions(
             name=SOURCE,
             zone=None if zone == "local" else ZoneInfo(zone),
+            run_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in run_zones.items()),
             worker_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in worker_zones.items()),
             buckets=Buckets.of(SECONDS, BYTES),
             limits=Limits(close_after, retention, abandon_after, apps=1_000),
@@ -207,10 +211,10 @@ class Watched:
 
     @property
     def condition(self) -> Outcome:
-        return self.source.condition
+        return self.source.published.outcome
 
     def page(self) -> str:
-        page = Page([self.source.snapshot]).body(openmetrics=False, gzipped=False).decode()
+        page = Page([self.source.published.snapshot]).body(Format.TEXT).decode()
         assert not re.search(r" (NaN|[-+]Inf)$", page, re.MULTILINE), "a value that is no number"
         return page
 

@@ -94,7 +94,11 @@ def _rows(
             for i, t in times.items()
         ],
     )
-    states = (("pending", 0.0), ("launched", 0.002), ("exec_done", RUNNING + 0.02))
+    states: tuple[tuple[str, float], ...] = (
+        ("pending", 0.0),
+        ("launched", 0.002),
+        ("exec_done", RUNNING + 0.02),
+    )
     yield (
         "status",
         [_status(run_id, i, state, t + after) for i, t in times.items() for state, after in states],

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from first_read import source_of
+from once import source_of
 
 _WORKFLOW = """
 import sys, time
@@ -110,7 +110,7 @@ def run(tasks: int, *, exporter: bool) -> Run:
         logs = folder.glob("runinfo/*/database_manager.log")
         errors = sum(log.read_text().count("OperationalError") for log in logs)
         commits = [float(line) for line in times.read_text().split()]
-        return Run(float(done.stdout.split()[-1]), commits, source.read_seconds, errors)
+        return Run(float(done.stdout.split()[-1]), commits, source.read_times.total, errors)
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def main() -> None:
     source.poll()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
-    print(source.rows, resident, peak, source.longest_read, *source.condition)
+    print(source.published.rows, resident, peak, source.read_times.longest, *source.published.outcome)
 
 
 if __name__ == "__main__":

@@ -107,16 +107,16 @@ def _cpu(pid: int) -> float:
 def refreshes(path: Path, folder: Path) -> list[float]:
     """CPU seconds of its whole process that each refresh takes."""
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    install = [folder / "venv/bin/pip", "install", "--quiet", f"query-exporter=={_VERSION}"]
+    install = [str(folder / "venv/bin/pip"), "install", "--quiet", f"query-exporter=={_VERSION}"]
     subprocess.run(install, check=True, stderr=subprocess.DEVNULL)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(configuration(path)))
     command = [
-        folder / "venv/bin/query-exporter",
+        str(folder / "venv/bin/query-exporter"),
         "--config",
-        config,
+        str(config),
         "--host",
         "127.0.0.1",
         "--port",
@@ -124,7 +124,7 @@ def refreshes(path: Path, folder: Path) -> list[float]:
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            costs = []
+            costs: list[float] = []
             while len(costs) < _REFRESHES:
                 before = _cpu(process.pid)
                 try:

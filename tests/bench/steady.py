@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.source.source import Source
 
@@ -49,15 +50,15 @@ def poll_cost(path: Path, tasks: int, new: int = _NEW_TASKS) -> float:
 
 def scrape(source: Source) -> None:
     """Print what a scrape costs beside prometheus_client's generate_latest on the same series."""
-    page = Page([source.snapshot])
-    text = page.body(openmetrics=False, gzipped=False).decode()
+    page = Page([source.published.snapshot])
+    text = page.body(Format.TEXT).decode()
     families = list(text_string_to_metric_families(text))
     registry = CollectorRegistry()
     registry.register(_Given(families))
     copies, written = [], []
     for _ in range(11):
         begin = time.perf_counter()
-        bytes(bytearray(page.body(openmetrics=False, gzipped=False)))
+        bytes(bytearray(page.body(Format.TEXT)))
         copies.append(time.perf_counter() - begin)
         begin = time.perf_counter()
         generate_latest(registry)

@@ -261,8 +261,8 @@ def test_a_row_that_holds_too_much_is_counted_and_costs_nothing(folder: Path, ro
 
 def test_a_long_text_among_numbers_costs_no_more_than_itself(folder: Path) -> None:
     ones = dict.fromkeys(SAMPLED, 1.0)
-    samples = [sample(0, i, **ones) for i in range(2_000)]
-    odd = changed(sample(0, 2_000, **ones), psutil_process_time_user="x" * 40_000)
+    samples = [sample(0, i, 0, RUN, **ones) for i in range(2_000)]
+    odd = changed(sample(0, 2_000, 0, RUN, **ones), psutil_process_time_user="x" * 40_000)
     path = write(folder / "a.db", [workflow(), task(0), attempt(0), *samples, odd])
     tracemalloc.start()
     watched = Watched(path).poll()

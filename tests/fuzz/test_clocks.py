@@ -10,13 +10,13 @@ from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from fuzz.test_order import Numbered, quick, without_end
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Series, differences, expected
 from oracle.page import LAST_ROW
 from reading import REASONS, SOURCE, Options, Reading
 from telling import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
+from test_order import Numbered, quick, without_end
 from watched import NOT_HISTOGRAMS, Watched, in_memory
 
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TRY
@@ -118,7 +118,7 @@ def _tries_in_time(polls: list[list[Numbered]]) -> list[list[Numbered]]:
     return moved
 
 
-def oracle(story: Sequence[Told], workers: dict[str, str] | None = None, **more: float) -> Series:
+def oracle(story: Sequence[Told], workers: dict[str, str] | None = None, now: float | None = None) -> Series:
     with in_memory() as folder:
         database = write(folder / "monitoring.db", story)
         return expected(
@@ -127,7 +127,7 @@ def oracle(story: Sequence[Told], workers: dict[str, str] | None = None, **more:
             timezone="Europe/Paris",
             failure_reasons=REASONS,
             worker_timezone=workers or {},
-            **more,
+            now=now,
         )
 
 

@@ -140,7 +140,7 @@ class Site(NamedTuple):
     ) -> subprocess.Popen[str]:
         """Start an exporter of `sources`."""
         listen = f"--web.listen-address=127.0.0.1:{port}"
-        return self.start(name, *COMMAND, *sources, listen, **changes)
+        return self.start(name, *COMMAND, *sources, listen, cwd=None, **changes)
 
     def webhook(self) -> Told:
         """Start to listen for what Alertmanager tells."""

@@ -7,6 +7,8 @@ block goes away without a worker.
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
+from typing import Any
 
 import parsl
 from parsl.config import Config
@@ -16,7 +18,7 @@ from parsl.providers import LocalProvider
 
 
 @parsl.python_app(executors=["htex"])
-def add(x, y):
+def add(x: int, y: int) -> int:
     import time
 
     time.sleep(0.3)
@@ -24,7 +26,7 @@ def add(x, y):
 
 
 @parsl.python_app(executors=["htex"])
-def burn(seconds):
+def burn(seconds: float) -> int:
     import time
 
     end = time.time() + seconds
@@ -35,12 +37,12 @@ def burn(seconds):
 
 
 @parsl.python_app(executors=["threads"])
-def local_add(x, y):
+def local_add(x: int, y: int) -> int:
     return x + y
 
 
 @parsl.python_app(executors=["htex"])
-def boom(cpu_seconds):
+def boom(cpu_seconds: float) -> None:
     import time
 
     end = time.process_time() + cpu_seconds  # as much on a machine that has other things to do
@@ -50,16 +52,16 @@ def boom(cpu_seconds):
 
 
 @parsl.python_app(cache=True, executors=["htex"])
-def remembered(x):
+def remembered(x: int) -> int:
     return x
 
 
 @parsl.join_app
-def joined(n):
+def joined(n: int) -> list[Future[int]]:
     return [add(i, 1) for i in range(n)]
 
 
-def pool(label, **options):
+def pool(label: str, **options: Any) -> HighThroughputExecutor:
     return HighThroughputExecutor(
         label=label,
         max_workers_per_node=2,

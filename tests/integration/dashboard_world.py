@@ -114,7 +114,7 @@ def scraped(folder: Path) -> Iterator[dict[bool, World]]:
 
         def everywhere(what: str, expr: str) -> None:
             for one in asked.values():
-                until(what, lambda one=one: one.instant(expr, time.time()), 60)
+                until(what, lambda one=one: one.instant(expr, time.time()), 60)  # type: ignore[misc]  # bound at once
 
         everywhere("a first scrape", "up == 1")
         log = folder / "workflow.log"

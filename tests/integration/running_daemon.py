@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from parsl_exporter.config.settings import Settings
-from parsl_exporter.daemon.supervisor import Daemon
+from parsl_exporter.daemon.daemon import Daemon
 
 
 @contextmanager

@@ -23,9 +23,10 @@ from running_daemon import running
 from telling import attempt, create, insert, status, task, workflow, write
 from watched import Log, execute, unpacked
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.daemon import supervisor as daemons
-from parsl_exporter.daemon.supervisor import Daemon
+from parsl_exporter.daemon.daemon import Daemon
 
 FOREVER = "3650d"
 
@@ -143,7 +144,7 @@ def states(daemon: Daemon) -> dict[str, str]:
 
 def published(daemon: Daemon) -> set[str]:
     """The sources that publish runs."""
-    page = daemon.page(openmetrics=False, names=frozenset({"parsl_workflow_info"}), gzipped=False).decode()
+    page = daemon.page(Format.TEXT, names=frozenset({"parsl_workflow_info"}), gzipped=False).decode()
     return {
         line.split('source="')[1].split('"')[0] for line in page.splitlines() if line.startswith("parsl_w")
     }

@@ -16,12 +16,14 @@ from telling import EPOCH, attempt, block, insert, stamp, status, task, workflow
 from watched import Hands, Log, Watched, execute, unpacked
 
 from parsl_exporter.base.columns import Columns
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.tables import STATUS, Row, Table
 from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.daemon import discovery
 from parsl_exporter.daemon import supervisor as daemons
-from parsl_exporter.daemon.supervisor import Daemon
-from parsl_exporter.readers.batch import Batch, OfRun, Position, in_order_of_texts
+from parsl_exporter.daemon.daemon import Daemon
+from parsl_exporter.readers.batch import Batch, Position, RunColumns, in_order_of_texts
+from parsl_exporter.readers.pace import BatchSize
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.locks import Baton
 
@@ -173,7 +175,8 @@ class Slow(SqliteReader):
     def __init__(self, path: Path, hands: Hands) -> None:
         super().__init__(path)
         self.hands = hands
-        self._in_columns.at_once, self._in_columns.fewest = 3, 1
+        self._in_columns.size = BatchSize(1, 3)
+        self._in_columns.few = 0
 
     def first_after(self, table: Table, after: Position) -> Row | None:
         self.hands.go_on(1.0)
@@ -186,7 +189,7 @@ def test_who_falls_behind_shows_how_far_and_how_much_is_left(folder: Path) -> No
     watched = Watched(path, hands=hands, reader=Slow(path, hands)).poll()
     assert watched.again == 0
     insert(path, [status(0, "pending", i) for i in range(40)])
-    counted = []
+    counted: list[float] = []
     while not counted or watched.again:
         watched.poll()
         counted.append(40 - watched.own("backlog_rows", table="status"))
@@ -204,15 +207,15 @@ def test_the_page_is_not_late_for_having_waited_for_others(folder: Path) -> None
     )
     with running(settings) as daemon:
         until("ready", lambda: daemon.ready()[0])
-        with daemon._baton:
-            daemon._dirty.set()
+        with daemon._publisher._baton:
+            daemon._changed.set()
             time.sleep(1)
         begin = time.monotonic()
         insert(path, [status(0, "pending", 1)])
         names = frozenset({"parsl_tasks"})
         until(
             "shown",
-            lambda: b'state="pending"} 1' in daemon.page(openmetrics=False, names=names, gzipped=False),
+            lambda: b'state="pending"} 1' in daemon.page(Format.TEXT, names=names, gzipped=False),
         )
         assert time.monotonic() - begin < 8
 
@@ -235,7 +238,7 @@ def test_the_exporter_ends_though_a_folder_hangs(folder: Path) -> None:
     assert blocked.wait(10)
     assert daemon.ready() == (False, "looking for databases")
     assert daemon.conditions() == []
-    assert b"parsl_exporter_build_info" in daemon.page(openmetrics=False, names=frozenset(), gzipped=False)
+    assert b"parsl_exporter_build_info" in daemon.page(Format.TEXT, names=frozenset(), gzipped=False)
     begin = time.monotonic()
     daemon.stop()
     assert time.monotonic() - begin < 2
@@ -246,6 +249,10 @@ class Faulty(SqliteReader):
     """Breaks off amid a batch that the model takes, as a fault of the model's own would, as often as `times` says."""
 
     times = 0
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._in_columns.few = 0
 
     def read(
         self,
@@ -258,7 +265,7 @@ class Faulty(SqliteReader):
         batch = super().read(table, after, skip=skip, in_order=in_order)
         if self.times and table is STATUS and batch.columns:
             self.times -= 1
-            broken_off = OfRun("run-1", cast(Columns, BrokenOff()))
+            broken_off = RunColumns("run-1", cast(Columns, BrokenOff()))
             return batch._replace(columns=[*batch.columns, broken_off])
         return batch
 

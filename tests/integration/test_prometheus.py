@@ -103,7 +103,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Scrape
             )
             seen[today] = Scraped(database, exporter.url, url, time.time(), time.time(), {})
         for one in seen.values():
-            until("a scrape", lambda one=one: one.ask("up == 1", time.time()), 60)
+            until("a scrape", lambda one=one: one.ask("up == 1", time.time()), 60)  # type: ignore[misc]  # bound at once
         with started(
             sys.executable, RUN, cwd=folder, log=folder / "run.log", environment=environment()
         ) as run:
@@ -114,7 +114,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Scrape
         ends = [
             value
             for one in seen.values()
-            for value in until("the end", lambda one=one: tuple(one.ask(end, time.time()).values()), 60)
+            for value in until("the end", lambda one=one: tuple(one.ask(end, time.time()).values()), 60)  # type: ignore[misc]  # as above
         ]
         rest = max(*ends, time.time()) + CLOSE_AFTER + 3
         eventually("the scrapes after it", 60, lambda: time.time() > rest + 1)

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import pytest
 from oracle import Series, differences
-from replay import CLOCKS, NAMES, NOT_HISTOGRAMS, Clocks, Replay, truth, wrong
-from watched import Watched
+from replay import CLOCKS, NAMES, Clocks, Replay, truth, wrong
+from watched import NOT_HISTOGRAMS, Watched
 
 LOOKS = 30
 

@@ -110,7 +110,7 @@ class Halted(SqliteReader):
 
 def test_a_database_read_half_is_not_published(folder: Path) -> None:
     database = unpacked(folder / "monitoring.db", "managerlost-2026.10.26")
-    everything = Watched(database).poll().source.rows
+    everything = Watched(database).poll().source.published.rows
     half_read = 0
     for at in range(1, 100):
         reader = Halted(database, at)
@@ -120,11 +120,11 @@ def test_a_database_read_half_is_not_published(folder: Path) -> None:
                 break
             ready = watched.own("source_ready") == 1
             assert bool(of_runs(watched.series())) == ready
-            assert not ready or watched.source.rows == everything
-            half_read += 0 < watched.source.rows < everything
+            assert not ready or watched.source.published.rows == everything
+            half_read += 0 < watched.source.published.rows < everything
             reader.writer.execute("ROLLBACK")
             watched.poll()
-            assert (watched.own("source_ready"), watched.source.rows) == (1, everything)
+            assert (watched.own("source_ready"), watched.source.published.rows) == (1, everything)
     assert half_read > 5
 
 

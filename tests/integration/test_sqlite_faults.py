@@ -130,7 +130,7 @@ def test_a_database_that_is_wrong_at_first_is_read_when_it_is_right(
     watched = Watched(path).poll(3)
 
     down(watched, fault.reason, fault.says, 3)
-    assert watched.source.attempted
+    assert watched.source.published.tried
     assert watched.runs() == {}
     lines = log.new()
     assert len(lines) == 1

@@ -17,9 +17,10 @@ from sqlite_conditions import up
 from telling import RUN, Told, attempt, block, insert, lifecycle, node, sample, status, task, workflow, write
 from watched import Log, Watched, unpacked
 
-from parsl_exporter.base.tables import Row, Table
+from parsl_exporter.base.tables import Row
+from parsl_exporter.readers.pace import BatchSize
 from parsl_exporter.readers.sqlite.reader import SqliteReader
-from parsl_exporter.source.source import LOCKED_PATIENCE
+from parsl_exporter.source.patience import LOCKED_PATIENCE
 
 # --- locks --------------------------------------------------------------------------------------------------
 
@@ -85,18 +86,19 @@ def test_a_lock_soon_after_another_fault_is_a_new_lock(folder: Path) -> None:
 
 
 class LockComes(SqliteReader):
-    """A writer locks the database while every `every`th statement lasts, or only the `at`th."""
+    """A writer locks the database while every `every`th statement lasts, or only the `at`th.
 
-    def __init__(self, path: Path, *, every: int = 0, at: int = 0) -> None:
+    No more than `few` rows of a poll come one by one.
+    """
+
+    def __init__(self, path: Path, *, every: int = 0, at: int = 0, few: int = 0) -> None:
         super().__init__(path)
-        self._limits = dict.fromkeys(self._limits, 3)
-        self._in_columns.at_once, self._in_columns.fewest = 3, 1
+        self._sizes = {name: BatchSize(3, 3) for name in self._sizes}
+        self._in_columns.size = BatchSize(1, 3)
+        self._in_columns.few = few
         self._every = every
         self.at = at
         self.statements = 0
-
-    def _adapt(self, table: Table, limit: int, taken: float, count: int) -> None:
-        """Batches stay small."""
 
     def fetch(self, sql: str, parameters: Sequence[Any] = (), cut_off: float = math.inf) -> list[Row]:
         self.statements += 1
@@ -109,7 +111,7 @@ def test_short_locks_in_a_long_first_read_are_no_failed_polls(folder: Path, log:
     path = unpacked(folder / "a.db", "crash-2026.10.26")
     watched = Watched(path, reader=LockComes(path, every=41))
     polls = 0
-    while not watched.source.ready and polls < 100:
+    while not watched.source.published.ready and polls < 100:
         watched.poll(every=LOCKED_PATIENCE / 2)
         polls += 1
     assert 3 < polls < 100
@@ -193,7 +195,7 @@ def test_a_lock_amid_a_batch_of_several_runs_whose_hour_comes_twice_takes_nothin
 
     def read(at: int) -> tuple[Watched, LockComes]:
         reader = LockComes(path, at=at)
-        reader._in_columns.at_once = 100
+        reader._in_columns.size = BatchSize(100, 100)
         return Watched(path, zone="America/Chicago", reader=reader).poll(), reader
 
     undisturbed, reader = read(at=0)
@@ -207,11 +209,14 @@ def changed_stamp(row: Told, written: str) -> Told:
     return row._replace(values={**row.values, "timestamp": written})
 
 
-def test_a_lock_at_any_statement_of_the_reading_of_an_abandoned_run_changes_nothing(folder: Path) -> None:
+@pytest.mark.parametrize("few", [0, 64])
+def test_a_lock_at_any_statement_of_the_reading_of_an_abandoned_run_changes_nothing(
+    folder: Path, few: int
+) -> None:
     def polled(at: int) -> tuple[Watched, LockComes]:
         (folder / "a.db").unlink(missing_ok=True)
         path = write(folder / "a.db", [workflow("old"), *a_life(0, "old")])
-        reader = LockComes(path)
+        reader = LockComes(path, few=few)
         watched = Watched(path, abandon_after=3600.0, reader=reader).poll()
         assert watched.runs() == {}
         insert(path, a_life(1, "old"))

@@ -15,6 +15,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 from web_serving import CLOSING_SCRAPE, PAGE, SCRAPE, LargeSite, read_to_end, slow_reader
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.web.app import Application
 from parsl_exporter.web.authentication import Authenticator
 from parsl_exporter.web.configuration import WebConfiguration
@@ -28,7 +29,7 @@ PAGE_PART = PAGE[:60_000]
 class SmallSite(LargeSite):
     """A page that is more than the kernel's buffer holds, and less than asyncio's usual ones."""
 
-    def page(self, *, openmetrics: bool, names: frozenset[str], gzipped: bool) -> bytes:
+    def page(self, format: Format, *, names: frozenset[str], gzipped: bool) -> bytes:
         return PAGE_PART
 
 

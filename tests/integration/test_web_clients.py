@@ -38,6 +38,7 @@ from web_serving import (
     undisturbed,
 )
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.web import Server
 from parsl_exporter.web.connection import Patience
 
@@ -262,7 +263,7 @@ class StuckSite(LargeSite):
         self.asked = threading.Event()
         self.go_on = threading.Event()
 
-    def page(self, *, openmetrics: bool, names: frozenset[str], gzipped: bool) -> bytes:
+    def page(self, format: Format, *, names: frozenset[str], gzipped: bool) -> bytes:
         if gzipped:
             self.asked.set()
             self.go_on.wait(10)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.web import Condition, Server
 from parsl_exporter.web.connection import Patience
 
@@ -25,7 +26,7 @@ CLOSING_SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: exporter\r\nConnection: close\
 
 
 class LargeSite:
-    def page(self, *, openmetrics: bool, names: frozenset[str], gzipped: bool) -> bytes:
+    def page(self, format: Format, *, names: frozenset[str], gzipped: bool) -> bytes:
         return gzip.compress(PAGE, 1) if gzipped else PAGE
 
     def ready(self) -> tuple[bool, str]:
@@ -38,7 +39,7 @@ class LargeSite:
 class HugeSite(LargeSite):
     """A page that no socket buffer takes whole."""
 
-    def page(self, *, openmetrics: bool, names: frozenset[str], gzipped: bool) -> bytes:
+    def page(self, format: Format, *, names: frozenset[str], gzipped: bool) -> bytes:
         return HUGE_PAGE
 
 

@@ -6,7 +6,7 @@ from pg import tables
 from pg.server import Server
 
 ROWS_A_TASK = 5
-_OLD, _NEW = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+OLD, _NEW = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 
 
 def make(server: Server, database: str, rows: int) -> None:
@@ -15,14 +15,14 @@ def make(server: Server, database: str, rows: int) -> None:
     tasks = rows // ROWS_A_TASK
     server.execute(
         database,
-        f"INSERT INTO workflow VALUES ('{_OLD}', 'old', '1', '2026-01-01', '2026-01-02', 'h', 'u', '/r', 0, 0),"
+        f"INSERT INTO workflow VALUES ('{OLD}', 'old', '1', '2026-01-01', '2026-01-02', 'h', 'u', '/r', 0, 0),"
         f" ('{_NEW}', 'new', '1', now(), NULL, 'h', 'u', '/r', 0, 0)",
         "INSERT INTO task (task_id, run_id, task_func_name, task_memoize, task_fail_count, task_fail_cost)"
-        f" SELECT n, '{_OLD}', 'app', 'False', 0, 0 FROM generate_series(0, {tasks - 1}) n",
+        f" SELECT n, '{OLD}', 'app', 'False', 0, 0 FROM generate_series(0, {tasks - 1}) n",
         "INSERT INTO try (try_id, task_id, run_id, task_executor, hostname)"
-        f" SELECT 0, n, '{_OLD}', 'htex', 'h' FROM generate_series(0, {tasks - 1}) n",
+        f" SELECT 0, n, '{OLD}', 'htex', 'h' FROM generate_series(0, {tasks - 1}) n",
         f"INSERT INTO status SELECT n / {ROWS_A_TASK}, ('{{pending,launched,running,running_ended,exec_done}}'"
-        f"::text[])[n % {ROWS_A_TASK} + 1], timestamp '2026-01-01' + n * interval '1 ms', '{_OLD}', 0"
+        f"::text[])[n % {ROWS_A_TASK} + 1], timestamp '2026-01-01' + n * interval '1 ms', '{OLD}', 0"
         f" FROM generate_series(0, {tasks * ROWS_A_TASK - 1}) n",
         "ANALYZE",
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from parsl.monitoring.db_manager import Database
 from psycopg import sql
+from sqlalchemy import Engine
 
 from pg.server import Server
 
@@ -20,7 +21,9 @@ def create(server: Server, database: str) -> None:
     """Make a database with Parsl's tables, empty."""
     server.create(database)
     with closing(Database(server.url(database)).session) as session:
-        session.get_bind().dispose()
+        engine = session.get_bind()
+        assert isinstance(engine, Engine)
+        engine.dispose()
 
 
 def without_nul(database: Path) -> None:
@@ -40,12 +43,11 @@ def fill(server: Server, database: str, source: Path) -> None:
             rows = [dict(row) for row in given.execute(f'SELECT * FROM "{table}" ORDER BY rowid')]
             if not rows:
                 continue
-            kinds = dict(
-                connection.execute(
-                    "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s",
-                    (table,),
-                ).fetchall()
+            known = connection.execute(
+                "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s",
+                (table,),
             )
+            kinds = {row[0]: row[1] for row in known}
             columns = [column for column in rows[0] if column in kinds]
             statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
                 sql.Identifier(table),
@@ -65,7 +67,7 @@ def twin(server: Server, database: str, target: Path) -> Path:
     target.unlink(missing_ok=True)
     with closing(sqlite3.connect(target)) as copy, copy, server.connect(database) as connection:
         for table in TABLES:
-            cursor = connection.execute(f'SELECT * FROM "{table}"{_ORDER.get(table, "")}')  # type: ignore[arg-type]  # names from here
+            cursor = connection.execute(f'SELECT * FROM "{table}"{_ORDER.get(table, "")}')
             names = [column.name for column in cursor.description or ()]
             listed = ", ".join(f'"{name}"' for name in names)
             copy.execute(f'CREATE TABLE "{table}" ({listed})')

@@ -12,6 +12,7 @@ from pathlib import Path
 from oracle import differences, expected, parse
 from sqlalchemy.engine import make_url
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.shard import WHOLE, Shard
 from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.metrics.page import Page
@@ -61,7 +62,7 @@ class Watch:
     def poll(self) -> str:
         """Poll once; note every counter that fell or went."""
         self.source.poll()
-        page = Page([self.source.snapshot]).body(openmetrics=False, gzipped=False).decode()
+        page = Page([self.source.published.snapshot]).body(Format.TEXT).decode()
         now = {name: float(value) for name, value in _COUNTER.findall(page)}
         for name, before in self._counters.items():
             if now.get(name, 0.0) < before - 1e-9:
@@ -97,12 +98,12 @@ class Watch:
     @property
     def condition(self) -> str:
         """What a person is told."""
-        return " ".join(self.source.condition)
+        return " ".join(self.source.published.outcome)
 
     @property
     def up(self) -> bool:
         """Whether the last poll succeeded."""
-        return self.source.condition.state == "up"
+        return self.source.published.outcome.state == "up"
 
 
 @contextmanager

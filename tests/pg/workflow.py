@@ -12,7 +12,7 @@ from parsl.providers import LocalProvider
 
 
 @parsl.python_app(executors=["htex"])
-def add(x, y):
+def add(x: int, y: int) -> int:
     import time  # it runs in a worker
 
     time.sleep(0.1)
@@ -20,12 +20,12 @@ def add(x, y):
 
 
 @parsl.python_app(executors=["threads"])
-def local_add(x, y):
+def local_add(x: int, y: int) -> int:
     return x + y
 
 
 @parsl.python_app(executors=["htex"])
-def boom():
+def boom() -> None:
     raise ValueError("on purpose")
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def bring(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = ["/bin/bash", ROOT / ".ci/programs", folder, "forky", "promtool:promtool"]
+    command = ["/bin/bash", str(ROOT / ".ci/programs"), str(folder), "forky", "promtool:promtool"]
     changed = {name: value for name, value in os.environ.items() if name != "CI"} | environment
     return subprocess.run(command, capture_output=True, text=True, env=changed, check=False, timeout=60)
 

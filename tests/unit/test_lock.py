@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-ENVIRONMENTS = {"lock.txt": ("test", "demo", "dashboards"), "lock-sqlalchemy21.txt": ("test",)}
+ENVIRONMENTS = {"lock.txt": ("test", "demo", "dashboards", "measure"), "lock-sqlalchemy21.txt": ("test",)}
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)

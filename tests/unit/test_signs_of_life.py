@@ -28,6 +28,7 @@ from telling import (
 )
 from watched import REASONS, SOURCE, Hands, Log, Watched, execute, unpacked
 
+from parsl_exporter.base.tables import Row, Table
 from parsl_exporter.cli.main import main
 
 LAST_EVENT = "parsl_workflow_last_event_timestamp_seconds"
@@ -55,7 +56,7 @@ def watching(story: list[Told], wall: float) -> Reading:
     return reading.poll(as_rows(story), first=True)
 
 
-def further(*story: Told) -> list[tuple[object, tuple[object, ...]]]:
+def further(*story: Told) -> list[tuple[Table, Row]]:
     return [(table, (100 + row[0], *row[1:])) for table, row in as_rows(story)]
 
 

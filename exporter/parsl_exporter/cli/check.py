@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from functools import partial
 from itertools import chain
 
-from parsl_exporter.base.errors import ExporterError, SourceBusy, SourceReplaced, SourceToCome
+from parsl_exporter.base.errors import ExporterError, SourceToCome
 from parsl_exporter.base.tables import BLOCK, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
@@ -22,17 +21,16 @@ from parsl_exporter.readers.opening import open_reader
 from parsl_exporter.readers.targets import Found, discover, distinct, glob_base
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.first_read import recent_writers, skip_past
-from parsl_exporter.source.ingestion import model_of
 from parsl_exporter.source.nothing_shown import NO_RUNS, nothing_shown
 from parsl_exporter.source.options import SourceOptions, options_of
-from parsl_exporter.source.source import LOCKED_PATIENCE, locked
+from parsl_exporter.source.patience import insist
+from parsl_exporter.source.reading import model_of
 from parsl_exporter.source.zone_doubt import zones_in_doubt
 
 # Parsl tries an INSERT that fails so for ever (`DatabaseManager._insert` in `parsl/monitoring/db_manager.py`).
 _OLDER = """
            a Parsl before 2024.3.11 made it, and a later one records nothing here after its first resource row: move the
            file away before the first run with a later Parsl"""
-_RETRY = 0.05
 _SAMPLED_ROWS = 50_000
 """Newest rows of a table from which apps, executors, runs without a name, and their zone are taken."""
 _NAMED = 5
@@ -78,21 +76,12 @@ def _nothing_matches(glob: str) -> tuple[str, int]:
 
 
 def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
-    """The report on one database; a lock, or a change under the reading, has it begun anew for as long as a poll."""
-    begin = clock.steady()
-    while True:
-        reader = open_reader(found, settings.shard)
-        try:
-            return _report(settings, found, reader, clock)
-        except SourceBusy as busy:
-            if clock.steady() - begin > LOCKED_PATIENCE:
-                raise locked(busy, LOCKED_PATIENCE) from None
-            time.sleep(_RETRY)
-        except SourceReplaced:
-            if clock.steady() - begin > LOCKED_PATIENCE:
-                raise
-        finally:
-            reader.close()
+    """The report on one database; a lock, or a change under the reading, has it begun anew."""
+    reader = open_reader(found, settings.shard)
+    try:
+        return insist(partial(_report, settings, found, reader, clock), clock.steady)
+    finally:
+        reader.close()
 
 
 def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> str:
@@ -100,12 +89,10 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
     options = options_of(settings, found.settings, found.name)
     runs = _known_runs(reader, options, clock)
     total = len(runs.runs)
-    skip_past(reader, runs, options, clock.wall(), nullcontext())
-    nameless = _nameless(reader, runs)
-    published = _published(reader, runs, nameless, options, clock.wall())
-    if not published:
-        runs.abandoned.update(nameless)
-    why = None if published else nothing_shown(runs, options.limits)
+    skip_past(reader, runs, options, clock.wall())
+    without_row = _runs_without_row(reader, runs)
+    published = _published(reader, runs, without_row, options, clock.wall())
+    why = None if published else nothing_shown(runs, options.limits, len(without_row))
     missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
     rows = {table.name: reader.last_rowid(table) for table in TABLES}
     series = _series(reader, runs, published, clock.wall())
@@ -114,9 +101,9 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
         f"{_plain(found.name)}: ok\n"
         f"  dialect  {reader.dialect}, {_plain(reader.database)}\n"
         f"  schema   {'without ' + ', '.join(missing) + _OLDER if missing else 'complete'}\n"
-        f"  runs     {total + len(nameless)}, {min(len(published), options.runs)} of them to be published now\n"
+        f"  runs     {total + len(without_row)}, {min(len(published), options.runs)} of them to be published now\n"
         f"{'' if why is None else f'           nothing to show: {why}{chr(10)}'}"
-        f"{_named(nameless)}"
+        f"{_named(without_row)}"
         f"  rows     {', '.join(f'{name} {count:,}' for name, count in rows.items())} (by position)\n"
         f"  series   about {series:,}\n"
         f"{zones}"
@@ -128,7 +115,7 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _nameless(reader: Reader, runs: Runs) -> list[str]:
+def _runs_without_row(reader: Reader, runs: Runs) -> list[str]:
     """Runs without a workflow row, as far as their rows are among the newest."""
     named = runs.runs.keys() | runs.ended | runs.abandoned
     found = dict.fromkeys(
@@ -141,18 +128,18 @@ def _nameless(reader: Reader, runs: Runs) -> list[str]:
     return list(found)
 
 
-def _named(nameless: Sequence[str]) -> str:
-    if not nameless:
+def _named(without_row: Sequence[str]) -> str:
+    if not without_row:
         return ""
-    which = ", ".join(map(_plain, nameless[:_NAMED])) + (", ..." if len(nameless) > _NAMED else "")
-    return f"  nameless {len(nameless)} without a workflow row, as Parsl drops one that it cannot write: {which}\n"
+    which = ", ".join(map(_plain, without_row[:_NAMED])) + (", ..." if len(without_row) > _NAMED else "")
+    return f"  nameless {len(without_row)} without a workflow row, as Parsl drops one that it cannot write: {which}\n"
 
 
 def _published(
-    reader: Reader, runs: Runs, nameless: Sequence[str], options: SourceOptions, wall: float
+    reader: Reader, runs: Runs, without_row: Sequence[str], options: SourceOptions, wall: float
 ) -> frozenset[str]:
     """The runs that are not past their time."""
-    writing = recent_writers(reader, options, wall, nullcontext()).intersection(nameless) if nameless else ()
+    writing = recent_writers(reader, options, wall).intersection(without_row) if without_row else ()
     return frozenset(runs.runs.keys() | writing)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from parsl_exporter.base.errors import FaultReason, NoSuchRun, SourceFault
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.signals import held
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.readers.base import Reader
@@ -20,7 +21,7 @@ _NAMED = 5
 """Runs that are named at most where others were asked for."""
 
 
-def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Clock) -> bytes:
+def dump(reader: Reader, options: SourceOptions, format: Format, *, clock: Clock) -> bytes:
     """Give the exposition of a database: all its runs, or those of `options.only`, whole, as they are now.
 
     Raises SourceFault when the database cannot be read; a locked one is waited for, for 10 s. Raises NoSuchRun when
@@ -40,7 +41,7 @@ def dump(reader: Reader, options: SourceOptions, *, openmetrics: bool, clock: Cl
         which += " other runs are" if runs.others and runs.runs else " runs are"
         newest = ", ".join(there[-_NAMED:][::-1]) or "none"
         raise NoSuchRun(f"{reader.database} has no run {', '.join(missing)}; {which} {newest}")
-    return Page([source.snapshot]).body(openmetrics=openmetrics, gzipped=False)
+    return Page([source.published.snapshot]).body(format)
 
 
 def writable(output: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from parsl_exporter.base import logs
 from parsl_exporter.base.errors import ConfigurationError, ExporterError, ReaderGone, UsageError
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.output import write_out
 from parsl_exporter.base.process import suit_process
 from parsl_exporter.base.redaction import hide_passwords
@@ -204,7 +205,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
-    from parsl_exporter.daemon.supervisor import Daemon
+    from parsl_exporter.daemon.daemon import Daemon
     from parsl_exporter.web import Server
 
     logs.configure(options.log_level, options.log_format, sys.stderr)
@@ -270,7 +271,7 @@ def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
     page = dump(
         open_reader(found[0]),
         options_of(settings, source, source.name or found[0].name)._replace(only=frozenset(options.runs)),
-        openmetrics=options.format == "openmetrics",
+        Format.OPENMETRICS if options.format == "openmetrics" else Format.TEXT,
         clock=Clock(),
     )
     if output is None:

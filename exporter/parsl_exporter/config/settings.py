@@ -164,6 +164,11 @@ class Settings:
         "true",
         "`_created` samples on OpenMetrics pages, about a fifth more series; Prometheus stores them as any others.",
     )
+    classic_buckets: bool = setting(
+        SWITCH,
+        "true",
+        "Classic buckets beside the native ones that Prometheus takes with its feature `native-histograms`.",
+    )
     limits: LimitSettings = field(default=LimitSettings())
     web: WebSettings = field(default=WebSettings())
     sources: tuple[SourceSettings, ...] = (SourceSettings(DEFAULT_TARGET),)

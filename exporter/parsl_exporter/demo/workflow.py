@@ -99,7 +99,7 @@ def run_round(number: int) -> None:
 
 def configuration() -> Config:
     """Two executors on this machine, under monitoring."""
-    provider = LocalProvider(init_blocks=0, min_blocks=0, max_blocks=2)  # type: ignore[no-untyped-call]  # Parsl's
+    provider = LocalProvider(init_blocks=0, min_blocks=0, max_blocks=2)
     htex = HighThroughputExecutor(
         label="htex",
         address="127.0.0.1",

@@ -1,4 +1,4 @@
-"""Samples written down: the Prometheus text format 0.0.4 and OpenMetrics 1.0.
+"""Samples written down: the Prometheus text format 0.0.4 and OpenMetrics 1.0; `protobuf.py` has the third format.
 
 Sources: prometheus.io/docs/instrumenting/exposition_formats and the OpenMetrics 1.0 specification, "Text format".
 """
@@ -12,12 +12,42 @@ from typing import Any
 
 from prometheus_client import utils as prometheus
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.metrics.family import Distribution, Family, Sample
+from parsl_exporter.metrics.protobuf import family_bytes, metric_bytes
 from parsl_exporter.model.sketch import QUANTILES, Sketch
 
 _COUNTING = frozenset({"counter", "histogram"})
 """Kinds that have counted since a moment; a summary of quantiles alone counts nothing."""
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+def family_written(family: Family[Any], parts: Iterable[bytes], format: Format) -> bytes:
+    """A family whole, out of what `samples_written` gave for each of its runs or sources."""
+    if format is Format.PROTOBUF:
+        return family_bytes(family, parts)
+    head = header(family, openmetrics=format is Format.OPENMETRICS)
+    return b"".join([head.encode(), *parts])
+
+
+def samples_written(
+    family: Family[Any],
+    shared: Sequence[str],
+    samples: Iterable[Sample],
+    format: Format,
+    *,
+    created: float | None,
+    classic: bool,
+) -> bytes:
+    """The samples of one family for the given values of its shared labels, as a part of what is written of it.
+
+    `created` (UTC epoch seconds) is since when counters and histograms count; the text format has no place for that.
+    `classic`: protobuf has classic buckets beside native ones.
+    """
+    if format is Format.PROTOBUF:
+        return metric_bytes(family, shared, samples, created=created, classic=classic)
+    text = lines(family, shared, samples, openmetrics=format is Format.OPENMETRICS, created=created)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def header(family: Family[Any], *, openmetrics: bool) -> str:

@@ -23,10 +23,11 @@ class Renderer:
     time: they must not come again.
     """
 
-    def __init__(self, source: str, *, runs: int, created: bool = True) -> None:
+    def __init__(self, source: str, *, runs: int, created: bool = True, classic: bool = True) -> None:
         self._source = source
         self._limit = runs
         self._with_created = created
+        self._classic = classic
         self._drawn: dict[str, Rendered] = {}
         self._kept: dict[str, int] = {}
         self._others: set[str] = set()
@@ -61,7 +62,7 @@ class Renderer:
             other = OtherRun() if self._departed is None else self._departed.copy()
             for run_id in others:
                 other.add(self._drawn[run_id].samples)
-            kept.append(Rendered((self._source, OTHER), other.samples(), None))
+            kept.append(Rendered((self._source, OTHER), other.samples(), None, classic=self._classic))
         else:
             self._departed = None
         return tuple(kept)
@@ -80,9 +81,9 @@ class Renderer:
             created = (
                 run.info.begin_us / MICROSECONDS if run.info is not None and self._with_created else None
             )
-            drawn = self._drawn[run.run_id] = Rendered((self._source, run.run_id), samples, created)
-            run.changed = False
-        run.published = True
+            drawn = self._drawn[run.run_id] = Rendered(
+                (self._source, run.run_id), samples, created, classic=self._classic
+            )
         return drawn
 
     def _forget(self, known: set[str]) -> None:

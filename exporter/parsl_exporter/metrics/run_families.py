@@ -8,7 +8,6 @@ from __future__ import annotations
 from parsl_exporter.metrics import run_samples as samples
 from parsl_exporter.metrics.family import Family, Kind, Overflow
 from parsl_exporter.metrics.run_samples import Draw, View
-from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.usage import INVOLUNTARY, READ, SYSTEM, USER, VOLUNTARY, WRITTEN
 
 _TASK = ("app", "executor")
@@ -279,7 +278,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "parsl_manager_active",
         "gauge",
         _MANAGER,
-        samples.by_manager(lambda view, uid, _: float(manager_active(view.run, uid))),
+        samples.by_manager(lambda view, uid, _: float(uid in view.active)),
         "1 while a manager can run tasks; 0 when inactive, its block is over or the run has ended.",
         "drop",
     ),

@@ -52,12 +52,19 @@ class View:
         """Each block that is shown."""
         return ((key, b) for key, b in self.run.blocks.items() if self.alive(b.gone_at))
 
-    def managers(self) -> Iterator[tuple[tuple[str, str, str, str], Manager]]:
+    @cached_property
+    def managers(self) -> Sequence[tuple[tuple[str, str, str, str], Manager]]:
         """Each manager that is shown, with manager, hostname, executor and block_id."""
-        for uid, manager in self.run.managers.items():
-            if self.alive(manager.gone_at):
-                latest = manager.latest
-                yield (uid, latest.hostname, self.run.executor_of(manager), latest.block_id), manager
+        return [
+            ((uid, m.latest.hostname, self.run.executor_of(m), m.latest.block_id), m)
+            for uid, m in self.run.managers.items()
+            if self.alive(m.gone_at)
+        ]
+
+    @cached_property
+    def active(self) -> frozenset[str]:
+        """The managers that can run tasks."""
+        return frozenset(uid for uid in self.run.managers if manager_active(self.run, uid))
 
     def hosts(self) -> Iterator[tuple[str, Host]]:
         """Each host that is shown; `unknown` while tries run on it, or when a run is over that never named it."""
@@ -226,7 +233,7 @@ def host_size(size: Callable[[Manager], float]) -> Draw:
         for uid, manager in view.run.managers.items():
             if view.alive(manager.gone_at):
                 of_host = sizes.setdefault(manager.latest.hostname, {})
-                active = manager_active(view.run, uid)
+                active = uid in view.active
                 of_host[active] = max(of_host.get(active, 0), size(manager))
         for hostname, of_host in sizes.items():
             yield (hostname,), of_host[True] if True in of_host else of_host[False]
@@ -236,13 +243,13 @@ def host_size(size: Callable[[Manager], float]) -> Draw:
 
 def manager_info(view: View) -> Iterator[Sample]:
     """Each manager that is shown, and its Python."""
-    for labels, manager in view.managers():
+    for labels, manager in view.managers:
         yield (*labels, manager.latest.python), 1
 
 
 def by_manager(value: Callable[[View, str, Manager], float]) -> Draw:
     """One value for each manager that is shown."""
-    return lambda view: ((labels, value(view, labels[0], manager)) for labels, manager in view.managers())
+    return lambda view: ((labels, value(view, labels[0], manager)) for labels, manager in view.managers)
 
 
 def blocks(view: View) -> Iterator[Sample]:

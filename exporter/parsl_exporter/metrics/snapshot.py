@@ -6,35 +6,44 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from parsl_exporter.metrics.exposition import lines
+from parsl_exporter.base.formats import Format
+from parsl_exporter.metrics.exposition import samples_written
 from parsl_exporter.metrics.family import Distribution, Family, Sample, Value
 from parsl_exporter.metrics.source_families import SOURCE_FAMILIES, SourceFacts
 from parsl_exporter.model.sketch import Sketch
 
 
 class Rendered:
-    """The samples of one run, by family, and their text by format, written when first asked for."""
+    """The samples of one run, by family, and how they are written by format, when first asked for."""
 
-    __slots__ = ("_created", "_shared", "_texts", "samples", "series")
+    __slots__ = ("_classic", "_created", "_shared", "_written", "samples", "series")
 
     def __init__(
-        self, shared: tuple[str, ...], samples: Sequence[Sequence[Sample]], created: float | None
+        self,
+        shared: tuple[str, ...],
+        samples: Sequence[Sequence[Sample]],
+        created: float | None,
+        *,
+        classic: bool = True,
     ) -> None:
         self.samples = samples
         self.series = sum(len(f) * _series(f[0][1]) for f in samples if f)  # alike within a family
         self._shared = shared
         self._created = created
-        self._texts: dict[bool, list[str]] = {}
+        self._classic = classic
+        self._written: dict[Format, list[bytes]] = {}
 
-    def texts(self, families: Sequence[Family[Any]], *, openmetrics: bool) -> list[str]:
-        """The sample lines of each family, in the catalogue's order."""
-        texts = self._texts.get(openmetrics)
-        if texts is None:
-            texts = self._texts[openmetrics] = [
-                lines(family, self._shared, samples, openmetrics=openmetrics, created=self._created)
+    def written(self, families: Sequence[Family[Any]], format: Format) -> list[bytes]:
+        """The samples of each family, in the catalogue's order."""
+        written = self._written.get(format)
+        if written is None:
+            written = self._written[format] = [
+                samples_written(
+                    family, self._shared, samples, format, created=self._created, classic=self._classic
+                )
                 for family, samples in zip(families, self.samples, strict=True)
             ]
-        return texts
+        return written
 
 
 class Snapshot:

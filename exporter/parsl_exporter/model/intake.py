@@ -81,15 +81,13 @@ def columns_of(
         at = at[keyed] if len(at) else at
     if not rows:
         return
-    run_ids = dict.fromkeys(row[1] for row in rows)
     places = np.array([row[0] for row in rows], np.int64)
-    if len(run_ids) == 1:
-        yield PlacedColumns(rows[0][1], _columns(table, rows, at), places)
-        return
-    for run_id in run_ids:
-        of = np.array([row[1] == run_id for row in rows])
-        part = list(compress(rows, of.tolist()))
-        yield PlacedColumns(run_id, _columns(table, part, at[of] if len(at) else at), places[of])
+    runs: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        runs.setdefault(row[1], []).append(i)
+    for run_id, of in runs.items():
+        part = _columns(table, [rows[i] for i in of], at[of] if len(at) else at)
+        yield PlacedColumns(run_id, part, places[of])
 
 
 def _usable(rows: Sequence[Row]) -> Mask:
@@ -197,13 +195,8 @@ def take_node(runs: Taking, stamps: Stamps, rows: Sequence[Row], now: float) -> 
     for row in rows:
         place, run_id, uid, hostname, _, cpus, memory, active, workers, _, stamp, heartbeat = row
         try:
-            us = stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
-            if heartbeat is None:
-                beat_us = us
-            elif len(heartbeat) == 26:
-                beat_us = stamps[heartbeat[:19]] + int(heartbeat[20:])
-            else:
-                beat_us = stamps.marked(heartbeat)
+            us = _us(stamps, stamp)
+            beat_us = us if heartbeat is None else _us(stamps, heartbeat)
             finite = -TOO_MUCH < cpus + memory + active + workers < TOO_MUCH
         except (ValueError, TypeError):
             if _readings(runs, stamps, NODE, row, stamp) is None:
@@ -251,6 +244,11 @@ def take_node(runs: Taking, stamps: Stamps, rows: Sequence[Row], now: float) -> 
         manager = _take_manager(runs, row, us, beat_us, newest[key], now)
         if manager is not None and key in active_rows:
             manager.take_active(*active_rows[key])
+
+
+def _us(stamps: Stamps, stamp: str) -> int:
+    """What `Stamps.marked` gives, quickly for a stamp as Parsl writes it; less than 0 for one that came twice."""
+    return stamps[stamp[:19]] + int(stamp[20:]) if len(stamp) == 26 else stamps.marked(stamp)
 
 
 def _take_manager(

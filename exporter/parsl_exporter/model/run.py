@@ -201,6 +201,8 @@ class Run(RunSums):
         """
         state = self.tasks.shown_state[tasks]
         tasks = tasks[(state >= FIRST_FINAL) & (state < FIRST_ODD) & ~self.tasks.touched[tasks]]
+        if not len(tasks):
+            return
         places, owner = self.tries.of(tasks)
         open_ = np.full(len(tasks), False)
         np.logical_or.at(open_, owner, ~(self.tries.closed[places] & self._complete(places)))

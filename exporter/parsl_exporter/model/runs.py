@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from parsl_exporter.base.tables import RESOURCE, STATUS, Row, Table
 from parsl_exporter.model.intake import PlacedColumns, columns_of
 from parsl_exporter.model.offsets import Offset, zone_name
 from parsl_exporter.model.run import Run, Waiting
+from parsl_exporter.model.staleness import mark_gone
 from parsl_exporter.model.taking import TASK_TABLES, Taking
 from parsl_exporter.model.timestamps import MICROSECONDS
 
@@ -121,6 +123,24 @@ class Runs(Taking):
             for task_id, try_id in run.asks():
                 yield TryKey(run.run_id, task_id, try_id)
 
+    def sought(self, run_ids: Iterable[str]) -> None:
+        """Note that the workflow rows of these runs were asked for by key."""
+        for run_id in run_ids:
+            if (run := self.runs.get(run_id)) is not None:
+                run.sought = True
+
+    @contextmanager
+    def taken_whole(self, run_id: str) -> Iterator[None]:
+        """Within, all rows of a run are taken that is `awakened`; if that fails it is as if none had been."""
+        self.abandoned.discard(run_id)
+        try:
+            yield
+        except BaseException:
+            self.runs.pop(run_id, None)
+            self.abandoned.add(run_id)
+            raise
+        self.awakened.discard(run_id)
+
     def known_runs(self) -> list[str]:
         """Runs whose workflow row may change: of an ended one too, as Parsl may write its end twice.
 
@@ -142,6 +162,22 @@ class Runs(Taking):
         """Say whether anything shows otherwise than when it was last drawn, or has had its time."""
         return any(run.changed or run.forget_at <= now or self._past(run, now) for run in self.runs.values())
 
+    def to_show(self, now: float, wall: float, retention: float) -> list[Run]:
+        """Give the runs that are to be shown, with what of them has gone noted as `staleness.mark_gone` does."""
+        chosen = [run for run in self.runs.values() if run.info is not None or run.sought]
+        for run in chosen:
+            if run.changed or run.forget_at <= now:
+                mark_gone(run, now, retention, None if run.published else wall)
+        return chosen
+
+    def shown(self, runs: Iterable[Run], dropped: Iterable[str]) -> None:
+        """Note that these runs are shown as they are now, and drop those that are over and have no room."""
+        for run in runs:
+            run.changed, run.published = False, True
+        for run_id in dropped:
+            if self.runs.pop(run_id, None) is not None:
+                self.ended.add(run_id)
+
     def settle_history(self, unread: Collection[Table] = ()) -> None:
         """In a first read: let go of the tasks whose rows have all been read, but for tables with `unread` rows.
 
@@ -157,6 +193,10 @@ class Runs(Taking):
         for run in self.runs.values():
             horizon = [run.newest_of.get(t.name, overall[t]) for t in (STATUS, RESOURCE) if t in unread]
             run.close_history(min((*horizon, run.last_us)))
+
+    def all_blocks_taken(self) -> None:
+        """In a first read: note that all block rows that are there have been taken."""
+        self.blocks_later = False
 
     def live_tasks(self) -> int:
         """The number of tasks held in full."""
@@ -202,12 +242,6 @@ class Runs(Taking):
                 del self.runs[run_id]
                 self._workers.forget(run_id)
                 (self.abandoned if run.over_since is None else self.ended).add(run_id)
-
-    def let_go(self, run_ids: Iterable[str]) -> None:
-        """Drop runs that are over before their time."""
-        for run_id in run_ids:
-            if self.runs.pop(run_id, None) is not None:
-                self.ended.add(run_id)
 
     def _past(self, run: Run, now: float) -> bool:
         if run.over_since is None:

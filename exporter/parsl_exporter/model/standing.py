@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from parsl_exporter.base.columns import Codes, Ints
-from parsl_exporter.model.states import FIRST_FINAL, LAUNCHED, STATES
+from parsl_exporter.model.states import FINAL, FIRST_FINAL, LAUNCHED, STATES
 from parsl_exporter.model.tries import NONE, Tries
 
 FIRST_ODD = len(STATES)
@@ -17,17 +17,11 @@ FIRST_ODD = len(STATES)
 class OddState:
     """The rows of one try in a state that is not Parsl's: `counted` of its `rows` are in the sums of `group`."""
 
-    __slots__ = ("counted", "first", "group", "last", "rows")
+    __slots__ = ("counted", "group", "rows")
 
-    def __init__(self, at: int) -> None:
-        self.first = self.last = at
+    def __init__(self) -> None:
         self.rows = self.counted = 0
         self.group = NONE
-
-    def take(self, at: int) -> None:
-        """Take a row."""
-        self.first, self.last = min(self.first, at), max(self.last, at)
-        self.rows += 1
 
 
 OddStates: TypeAlias = dict[int, dict[str, OddState]]
@@ -35,7 +29,10 @@ OddStates: TypeAlias = dict[int, dict[str, OddState]]
 
 
 class Standing(NamedTuple):
-    """Of each of several tasks: its state's code (NONE without a row) and since when, the earliest row of it."""
+    """Of each of several tasks: its state's code (NONE without a row), and since when it makes progress there.
+
+    That is the earliest row of the state, in microseconds; 0 in a final state and in one that is not Parsl's.
+    """
 
     state: Codes
     since: Ints
@@ -56,16 +53,11 @@ def standing(tries: Tries, places: Codes, owner: Codes, count: int, odd: OddStat
     owners = owner[begins]
     of = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(owner)]))
     last = tries.last[places]
-    final = last[:, FIRST_FINAL:] * 4 + np.arange(len(STATES) - FIRST_FINAL)
+    final = last[:, FIRST_FINAL:] * len(FINAL) + np.arange(len(FINAL))
     final = np.where(last[:, FIRST_FINAL:] >= 0, final, NONE).max(axis=1)
     greatest = np.maximum.reduceat(final, begins)
     ended = greatest >= 0
-    state[owners[ended]] = FIRST_FINAL + greatest[ended] % 4
-    # Two tries that say the same: since the earlier.
-    winners = np.flatnonzero((final == greatest[of]) & (final >= 0))
-    firsts = tries.first[places[winners], FIRST_FINAL + final[winners] % 4]
-    since[owners[ended]] = np.iinfo(np.int64).max
-    np.minimum.at(since, owner[winners], firsts)
+    state[owners[ended]] = FIRST_FINAL + greatest[ended] % len(FINAL)
     has = last[:, :FIRST_FINAL] >= 0
     progress = np.where(has.any(axis=1), FIRST_FINAL - 1 - np.argmax(has[:, ::-1], axis=1), NONE)
     has_odd = tries.odd_at[places] >= 0
@@ -77,6 +69,5 @@ def standing(tries: Tries, places: Codes, owner: Codes, count: int, odd: OddStat
     for i in chosen[has_odd[chosen] & (progress[chosen] < LAUNCHED)].tolist():
         name = max(odd[int(places[i])])
         names[int(owner[i])] = name
-        state[owner[i]] = FIRST_ODD
-        since[owner[i]] = odd[int(places[i])][name].first
+        state[owner[i]], since[owner[i]] = FIRST_ODD, 0
     return Standing(state, since, names)

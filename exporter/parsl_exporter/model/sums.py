@@ -66,10 +66,6 @@ class Sums:
                 self.tasks = np.concatenate([self.tasks, np.zeros((more, len(STATES)), np.int64)])
         return group
 
-    def group_of(self, app: str, executor: str) -> int:
-        """Give the row of a pair by its names."""
-        return self._group(self._names.code(app) << 32 | self._names.code(executor))
-
     def add(self, groups: Codes, values: Floats, columns: slice) -> None:
         """Add rows of values, each to its group."""
         add_rows(self.values[:, columns], groups, values[:, columns])

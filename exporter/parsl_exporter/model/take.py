@@ -50,14 +50,14 @@ class Labels(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """`aside`: rows that were not taken; `late`: how many were of a try already closed."""
+    """`late`: how many rows were of a try already closed; `aside`: those not taken, as their task is forgotten."""
 
-    aside: Mask
     late: int
+    aside: Mask = np.zeros(0, np.bool_)
 
 
 def take(run: Run, columns: Columns, labels: Labels, now: float, wall_us: int) -> Taken:
-    """Take rows of one table; `wall_us` (UTC) is now, too."""
+    """Take rows of one table, status rows and samples of tasks that are not forgotten; `wall_us` (UTC) is now, too."""
     if isinstance(columns, TaskColumns):
         return _take_tasks(run, columns, labels)
     if isinstance(columns, TryColumns):
@@ -67,15 +67,15 @@ def take(run: Run, columns: Columns, labels: Labels, now: float, wall_us: int) -
     return _take_samples(run, columns, now, wall_us)
 
 
-def _places(run: Run, task_ids: Ints) -> tuple[Codes, Mask]:
-    """The places of these tasks, made when they are new, FINISHED for one that is forgotten; which those are."""
+def _places(run: Run, task_ids: Ints) -> Codes:
+    """The places of these tasks, made when they are new, FINISHED for one that is forgotten."""
     tasks = run.tasks
     found = tasks.find(task_ids)
     new = found == NONE
     if new.any():
         tasks.add(distinct(task_ids[new]))
         found = tasks.find(task_ids)
-    return found, found == FINISHED
+    return found
 
 
 def _begin(run: Run, places: Codes) -> None:
@@ -89,7 +89,8 @@ def _reopen(run: Run, tasks: Codes) -> None:
 
 
 def _take_tasks(run: Run, rows: TaskColumns, labels: Labels) -> Taken:
-    places, aside = _places(run, rows.task_ids)
+    places = _places(run, rows.task_ids)
+    aside = np.asarray(places == FINISHED)
     places, apps = places[~aside], rows.apps.only(~aside)
     _begin(run, places)
     used = distinct(apps.codes).tolist()
@@ -97,7 +98,7 @@ def _take_tasks(run: Run, rows: TaskColumns, labels: Labels) -> Taken:
     for i in used:
         codes[i] = run.names.code(labels.app(run, labels.names[apps.values[i]]))
     run.tasks.app[places] = codes[apps.codes]
-    return Taken(aside, 0)
+    return Taken(0, aside)
 
 
 def _coded(run: Run, column: Named, labels: Labels) -> Codes:
@@ -113,7 +114,8 @@ def _known(column: Named) -> Mask:
 
 
 def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken:
-    tasks, aside = _places(run, rows.task_ids)
+    tasks = _places(run, rows.task_ids)
+    aside = np.asarray(tasks == FINISHED)
     if aside.any():
         rows, tasks = rows.only(~aside), tasks[~aside]
     run.touch(tasks)
@@ -144,13 +146,11 @@ def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken
     if (reasons >= 0).any():
         reason_of = reasons[history.codes]
         tries.failure[places[reason_of >= 0]] = reason_of[reason_of >= 0]
-    return Taken(aside, late)
+    return Taken(late, aside)
 
 
 def _take_status(run: Run, rows: StatusColumns, labels: Labels, now: float, wall_us: int) -> Taken:
-    tasks, aside = _places(run, rows.task_ids)
-    if aside.any():
-        rows, tasks = rows.only(~aside), tasks[~aside]
+    tasks = _places(run, rows.task_ids)
     _begin(run, tasks)
     tries = run.tries
     places = tries.find_or_add(tasks, rows.try_ids)
@@ -174,19 +174,17 @@ def _take_status(run: Run, rows: StatusColumns, labels: Labels, now: float, wall
     _note_unnamed(run, tasks, places)
     tries.seen[places] = now
     _note_newest(run, STATUS, at)
-    return Taken(aside, late)
+    return Taken(late)
 
 
 def _take_odd(run: Run, place: int, name: str, at: int) -> None:
     states = run.odd.setdefault(place, {})
-    states.setdefault(name, OddState(at)).take(at)
+    states.setdefault(name, OddState()).rows += 1
     run.tries.odd_at[place] = max(int(run.tries.odd_at[place]), at)
 
 
 def _take_samples(run: Run, rows: SampleColumns, now: float, wall_us: int) -> Taken:
-    tasks, aside = _places(run, rows.task_ids)
-    if aside.any():
-        rows, tasks = rows.only(~aside), tasks[~aside]
+    tasks = _places(run, rows.task_ids)
     _begin(run, tasks)
     tries = run.tries
     places = tries.find_or_add(tasks, rows.try_ids)
@@ -212,15 +210,14 @@ def _take_samples(run: Run, rows: SampleColumns, now: float, wall_us: int) -> Ta
     _note_unnamed(run, tasks, places)
     tries.seen[places] = now
     _note_newest(run, RESOURCE, rows.at)
-    return Taken(aside, late)
+    return Taken(late)
 
 
 def name_tries(run: Run, task_ids: Ints, try_ids: Ints) -> None:
     """Make tries that rows name which cannot be taken yet."""
-    tasks, finished = _places(run, task_ids)
-    tasks = tasks[~finished]
+    tasks = _places(run, task_ids)
     run.touch(tasks)
-    _note_unnamed(run, tasks, run.tries.find_or_add(tasks, try_ids[~finished]))
+    _note_unnamed(run, tasks, run.tries.find_or_add(tasks, try_ids))
 
 
 def _note_unnamed(run: Run, tasks: Codes, places: Codes) -> None:
@@ -233,8 +230,6 @@ def _note_unnamed(run: Run, tasks: Codes, places: Codes) -> None:
 
 
 def _note_newest(run: Run, table: Table, at: Ints) -> None:
-    if not len(at):
-        return
     newest = int(at.max())
     run.note_first(int(at.min()))
     run.newest_us = max(run.newest_us, newest)

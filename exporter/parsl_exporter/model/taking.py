@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ class Taking:
         run = self.run(run_id, now)
         if run is None:
             return
-        run.changed = True
+        run.changed = run.changed or not self.passing  # rows that go on waiting show nothing new
         if isinstance(columns, (TaskColumns, TryColumns)):
             self._took(run, columns, take(run, columns, self._labels, now, self.wall_us))
             return
@@ -146,6 +147,7 @@ class Taking:
             run.seen = now
         finished = run.finished(columns.task_ids)
         if finished.any():
+            run.changed = True
             self.aside[run_id].append(Waiting(columns.only(finished), _only(places, finished)))
             if run.published and not self.last_call:
                 self.late[TABLE_OF[type(columns)].name] += int(np.count_nonzero(finished))
@@ -158,6 +160,7 @@ class Taking:
                     self._take_stamped(run, part, of_part, stamps, now)
 
     def _took(self, run: Run, columns: Columns, taken: Taken) -> None:
+        run.changed = True
         if taken.aside.any():
             self.aside[run.run_id].append(Waiting(columns.only(taken.aside), 0))
         if run.published and not self.last_call:
@@ -258,7 +261,7 @@ class Taking:
         try:
             for run in list(self.runs.values()):
                 waiting, run.waiting = run.waiting, []
-                for columns, places in sorted(waiting, key=lambda part: int(np.min(part.places))):
+                for columns, places in _as_inserted(waiting):
                     self._take(run.run_id, columns, places, now)
         finally:
             self.last_call = self.passing = False
@@ -361,6 +364,18 @@ class Taking:
             return failure
         run.fold_class(name(failure))
         return OTHER
+
+
+def _as_inserted(waiting: Sequence[Waiting]) -> Iterator[Waiting]:
+    """Put the rows of each table together in the order of their insertion: parts of one batch lie between others."""
+    for kind in (StatusColumns, SampleColumns):
+        columns: list[Any] = [part.columns for part in waiting if isinstance(part.columns, kind)]
+        if columns:
+            given = [part.places for part in waiting if isinstance(part.columns, kind)]
+            counts = (len(part.task_ids) for part in columns)
+            places = np.concatenate([np.broadcast_to(of, n) for of, n in zip(given, counts, strict=True)])
+            order = np.argsort(places, kind="stable")
+            yield Waiting(kind.joined(columns).only(order), places[order])
 
 
 def _only(places: Ints | int, rows: Mask) -> Ints | int:

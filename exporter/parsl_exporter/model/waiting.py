@@ -155,9 +155,9 @@ def _free(pool: _Pool, groups: Iterable[Group]) -> int:
 def _but(run: Run, executor: str, first: int) -> WaitingTasks:
     """Give the launched tasks of an executor but so many of the longest-waiting; which of equal ones makes no odds."""
     tasks = run.tasks
-    of = [group for group, (_, name) in enumerate(run.sums.pairs) if name == executor]
-    launched = (tasks.shown_state == LAUNCHED) & np.isin(tasks.shown_group, of)
-    since = tasks.shown_since[launched]
+    own = np.array([name == executor for _, name in run.sums.pairs])
+    launched = np.flatnonzero(tasks.shown_state == LAUNCHED)
+    since = tasks.shown_since[launched[own[tasks.shown_group[launched]]]]
     if len(since) <= first:
         return WaitingTasks(0, None)
     return WaitingTasks(len(since) - first, int(np.partition(since, first)[first]))

@@ -8,13 +8,13 @@ from typing import Protocol
 from parsl_exporter.base.columns import Ints
 from parsl_exporter.base.tables import Row, Table
 from parsl_exporter.readers.batch import Batch, InOrder, Position, RunColumns, in_order_of_texts
+from parsl_exporter.readers.pace import ReadTimes
 
 
 class Reader(Protocol):
     """One database. Not for two threads at once. Each method is one short read at most.
 
-    `dialect` is SQLAlchemy's word; `longest` the seconds of the longest read since it was last set to 0,
-    `read_seconds` those of all reads.
+    `dialect` is SQLAlchemy's word.
     `remote`: it waits for a server, and so must not hold up others; else it works in this process.
     `keyed`: `read` gives the task and try rows that were there when it was first asked for them, about; those that are
     missing then, or come later, come from `tasks` and `tries` alone.
@@ -24,8 +24,7 @@ class Reader(Protocol):
     dialect: str
     remote: bool
     keyed: bool
-    longest: float
-    read_seconds: float
+    read_times: ReadTimes
 
     @property
     def database(self) -> str:

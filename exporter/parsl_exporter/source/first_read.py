@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 from parsl_exporter.base.logs import event
 from parsl_exporter.base.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, WORKFLOW
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.readers.base import Reader
-from parsl_exporter.source.ingestion import Reading
 from parsl_exporter.source.nothing_shown import nothing_shown
 from parsl_exporter.source.options import SourceOptions
+from parsl_exporter.source.reading import Reading
 
 _HELD_TASKS = 10_000
 """Live tasks that a first read holds before it looks for finished ones."""
@@ -39,29 +38,21 @@ def read_first(reading: Reading, *, show: Callable[[], None]) -> bool:
     runs = reading.runs
     while reading.batch(WORKFLOW).more:
         pass
-    skip = skip_past(reading.reader, runs, reading.options, reading.wall(), reading.turn)
+    skip = skip_past(reading.reader, runs, reading.options, reading.wall())
     if not _FirstRead(reading, skip).read(show):
         return False
     # On a server a run's last rows may lie on pages already passed: that it has ended meanwhile is for the next poll.
     tables = [table for table in TABLES if not (reading.reader.keyed and table is WORKFLOW)]
     while not reading.read_new(tables) and not reading.stopping():
         show()
-    with reading.baton:
-        runs.finish_first_read(reading.steady(), reading.wall(), whole=reading.options.whole)
-        if not reading.options.whole:
-            runs.expire(reading.steady())  # of runs without a workflow row the ages are known only now
+    reading.steps.finish_first_read(reading.steady(), reading.wall(), whole=reading.options.whole)
+    if not reading.options.whole:
+        reading.steps.expire(reading.steady())  # of runs without a workflow row the ages are known only now
     seconds = round(reading.steady() - begin, 3)
     why = nothing_shown(runs, reading.options.limits)
     note = {} if why is None else {"note": why}
-    event(
-        _log,
-        logging.INFO,
-        "caught up",
-        source=reading.options.name,
-        runs=len(runs.runs),
-        seconds=seconds,
-        **note,
-    )
+    about = {"source": reading.options.name, "runs": len(runs.runs), "seconds": seconds}
+    event(_log, logging.INFO, "caught up", **about, **note)
     return True
 
 
@@ -71,10 +62,7 @@ class _FirstRead:
     def __init__(self, reading: Reading, skip: frozenset[str]) -> None:
         self._reading = reading
         self._skip = skip
-        self._ends: dict[str, int] = {}
-        for table in TABLES:
-            with reading.turn:
-                self._ends[table.name] = reading.reader.last_rowid(table)
+        self._ends = {table.name: reading.reader.last_rowid(table) for table in TABLES}
 
     def read(self, show: Callable[[], None]) -> bool:
         """Read all tables to their ends, the one next of which the least part has been read."""
@@ -86,7 +74,7 @@ class _FirstRead:
                 while not reading.stopping() and reading.batch(table, self._skip).more:
                     show()
                 del parts[table]
-            runs.blocks_later = False
+            runs.all_blocks_taken()
         while parts and not reading.stopping():
             table = min(parts, key=lambda table: parts[table])
             batch = reading.batch(table, self._skip)
@@ -95,38 +83,32 @@ class _FirstRead:
             else:
                 del parts[table]
             if runs.live_tasks() > held:
-                with reading.baton:
-                    runs.settle_history(parts.keys())
+                reading.steps.settle_history(parts.keys())
                 held = 2 * runs.live_tasks() + _HELD_TASKS
             reading.backlog = {n: max(0, end - reading.positions[n].rowid) for n, end in self._ends.items()}
             show()
         return not parts
 
 
-def recent_writers(
-    reader: Reader, options: SourceOptions, wall: float, turn: AbstractContextManager[None]
-) -> set[str]:
+def recent_writers(reader: Reader, options: SourceOptions, wall: float) -> set[str]:
     """Give the runs that have written lately enough to be no abandoned ones at `wall`, and maybe some others."""
     since = datetime.fromtimestamp(wall - options.limits.abandon_after, options.zone)
     since -= _ZONES_APART if options.run_zones or options.worker_zones else _REPEATED
     writers: set[str] = set()
     for table in _DATED:
-        with turn:
-            writers |= reader.writers_since(table, since.strftime("%Y-%m-%d %H:%M:%S.%f"))
+        writers |= reader.writers_since(table, since.strftime("%Y-%m-%d %H:%M:%S.%f"))
     return writers
 
 
-def skip_past(
-    reader: Reader, runs: Runs, options: SourceOptions, wall: float, turn: AbstractContextManager[None]
-) -> frozenset[str]:
+def skip_past(reader: Reader, runs: Runs, options: SourceOptions, wall: float) -> frozenset[str]:
     """Leave out the runs that are past their time, of those whose workflow rows were taken: give their ids.
 
-    Their rows need not be read. `turn` is to be held while the reader reads.
+    Their rows need not be read.
     """
     if options.whole:
         return frozenset(runs.others)
     runs.skip_ended(wall)
     candidates = runs.maybe_abandoned(wall)
     if candidates:
-        runs.skip_abandoned(set(candidates) - recent_writers(reader, options, wall, turn))
+        runs.skip_abandoned(set(candidates) - recent_writers(reader, options, wall))
     return frozenset(runs.ended | runs.abandoned)

@@ -1,261 +1,76 @@
-"""One reading of a database from its beginning: its model, how far it has come, and what it reads next.
-
-The position in a table moves only when the model has taken the batch.
-"""
+"""Brings the model of a source up to date with its database: everything at first, then what is new."""
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from typing import NamedTuple
 
-from parsl_exporter.base.columns import Ints
-from parsl_exporter.base.errors import ExporterError
-from parsl_exporter.base.logs import event
-from parsl_exporter.base.tables import TABLES, TASK, TRY, WORKFLOW, Row, Table
 from parsl_exporter.model.runs import Runs
-from parsl_exporter.readers.base import Reader
-from parsl_exporter.readers.batch import START, Batch, Position, RunColumns
-from parsl_exporter.source.locks import Baton
-from parsl_exporter.source.options import SourceOptions
-
-_ASKED_AT_ONCE = 500
-"""Tries whose rows are read again in one transaction."""
-_NAMED_AT_ONCE = 1_000
-"""Tasks or tries whose rows are read by key at once."""
-_LONGEST = 2.0
-"""Seconds of reading after which what was read is shown, though there is more: a writer may be faster."""
-
-_log = logging.getLogger(__name__)
+from parsl_exporter.source.first_read import read_first
+from parsl_exporter.source.reading import Reading
 
 
-def model_of(options: SourceOptions, *, keyed: bool) -> Runs:
-    """Make an empty model; `keyed`: its task and try rows are to be asked for by key."""
-    return Runs(
-        zone=options.zone,
-        buckets=options.buckets,
-        limits=options.limits,
-        failure_reasons=options.failure_reasons,
-        run_zones=options.run_zones,
-        worker_zones=options.worker_zones,
-        only=options.only,
-        keyed=keyed,
-    )
+class Counts(NamedTuple):
+    """The exporter's own counts of what its models could not take as it came."""
+
+    rejected: Counter[tuple[str, str]]
+    late: Counter[str]
+    overflowed: int
 
 
-class _Taken(NamedTuple):
-    """A batch that the model has taken, but whose late rows may not all be counted yet."""
+class Ingestion:
+    """One reading of a source after the other, each made by `begin`.
 
-    table: Table
-    size: int
-    position: Position
-    more: bool
-
-
-class Reading:
-    """Reads rows into a model of its own. `rows_read` is counted up by table; `backlog` is rows not read yet.
-
-    `turn` is to be held while the reader reads. Every method may raise what a reader raises; called again, each
-    goes on where it was.
+    `caught_up`: everything that was there has been read; `behind`: there was more than one poll may read.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        options: SourceOptions,
-        *,
-        baton: Baton,
-        steady: Callable[[], float],
-        wall: Callable[[], float],
-        rows_read: Counter[str],
-        stopping: Callable[[], bool],
-    ) -> None:
-        self.reader = reader
-        self.options = options
-        self.baton = baton
-        self.turn: AbstractContextManager[None] = nullcontext() if reader.remote else baton
-        self.steady = steady
-        self.wall = wall
-        self.stopping = stopping
-        self.runs = model_of(options, keyed=reader.keyed)
-        self.positions: dict[str, Position] = {table.name: START for table in TABLES}
-        self.backlog: dict[str, int] = {}
-        self._rows_read = rows_read
-        self._taken: _Taken | None = None
-        # Of a keyed reader: the tables whose rows are still to come without being asked for by key.
-        self._listing = {TASK.name, TRY.name} if reader.keyed else set()
-        self._ask_again = False
+    def __init__(self, begin: Callable[[], Reading]) -> None:
+        self._begin = begin
+        self._before = Counts(Counter(), Counter(), 0)
+        self._make()
+
+    def _make(self) -> None:
+        self.reading = self._begin()
+        self.caught_up = self.behind = False
+
+    def begin_anew(self) -> None:
+        """Forget what was read: the next update reads everything."""
+        self._before = self.counts
+        self._make()
+        self.reading.reader.look_again()
 
     @property
-    def untouched(self) -> bool:
-        """Say whether no row has been read yet."""
-        return all(position == START for position in self.positions.values())
+    def runs(self) -> Runs:
+        """The model."""
+        return self.reading.runs
 
-    # --- batches --------------------------------------------------------------------------------------------
+    @property
+    def counts(self) -> Counts:
+        """What could not be taken as it came, of all readings."""
+        before, runs = self._before, self.runs
+        overflowed = before.overflowed + runs.overflowed
+        return Counts(before.rejected + runs.rejected, before.late + runs.late, overflowed)
 
-    def batch(self, table: Table, skip: Collection[str] = ()) -> Batch:
-        """Read the next rows of a table into the model."""
-        with self.turn:
-            batch = self.reader.read(table, self.positions[table.name], skip=skip, in_order=self._in_order)
-        self._take(table, batch)
-        self._taken = _Taken(table, batch.size, batch.position, batch.more)
-        self.finish_batch()
-        return batch
+    def update(self, now: float, show: Callable[[], None]) -> bool:
+        """Read what is there; say whether anything may be new. `show` is called now and then in a first read.
 
-    def _take(self, table: Table, batch: Batch) -> None:
-        """Take a batch whole: all that may fail for a lock comes first, so that nothing is taken twice."""
-        row_runs = [] if table is WORKFLOW else [row[1] for row in batch.rows if isinstance(row[1], str)]
-        self._know_zones({*(of_run.run_id for of_run in batch.columns), *row_runs})
-        places = [self._places(table, of_run) for of_run in batch.columns]
-        for of_run, of_columns in zip(batch.columns, places, strict=True):
-            with self.baton:
-                self.runs.take_columns(of_run.run_id, of_run.columns, of_columns, self.steady(), self.wall())
-        self._take_rows(table, batch.rows)
-
-    def _places(self, table: Table, of_run: RunColumns) -> Ints | int:
-        if not self.runs.ambiguous(of_run.run_id, of_run.columns):
-            return of_run.last
-        with self.turn:
-            return self.reader.places(table, of_run)
-
-    def _in_order(self, least: str, greatest: str) -> bool:
-        return self.runs.in_order(least, greatest, self.wall())
-
-    def _know_zones(self, run_ids: Iterable[str]) -> None:
-        """Read the workflow rows of runs whose zone is not known yet."""
-        if zoneless := self.runs.without_zone(run_ids):
-            with self.turn:
-                workflows = self.reader.workflows(zoneless)
-            self._take_rows(WORKFLOW, workflows)
-            self.runs.without_workflow(zoneless)
-
-    def _take_rows(self, table: Table, rows: Sequence[Row]) -> None:
-        if rows:
-            with self.baton:
-                self.runs.take(table, rows, self.steady(), self.wall())
-
-    def _name(self, *, again: bool = False) -> None:
-        """Read the task and try rows that are to be asked for by key, as far as they are there.
-
-        Those that `read` is still to bring are asked for when it has come to their end, all at once.
+        May raise what a reader raises, and goes on from there the next time.
         """
-        if not self.reader.keyed:
-            return
-        if self._listing:
-            self.runs.note_missing()
-            self._ask_again = True
-            return
-        tasks, tries = self.runs.missing(again=again or self._ask_again)
-        self._ask_again = True
-        for i in range(0, len(tasks), _NAMED_AT_ONCE):
-            with self.turn:
-                batch = self.reader.tasks(tasks[i : i + _NAMED_AT_ONCE])
-            self._came(TASK, batch)
-        for i in range(0, len(tries), _NAMED_AT_ONCE):
-            with self.turn:
-                batch = self.reader.tries(tries[i : i + _NAMED_AT_ONCE], self.positions[TRY.name])
-            self._came(TRY, batch)
-        self._ask_again = False
-
-    def _came(self, table: Table, batch: Batch) -> None:
-        self._take(table, batch)
-        self._rows_read[table.name] += batch.size
-
-    def finish_batch(self) -> None:
-        """Count the late rows of the batch that was taken; begun again when a lock came between."""
-        if self._taken is None:
-            return
-        table, count, position, more = self._taken
-        if not more:
-            self._listing.discard(table.name)
-        if count or self._ask_again:
-            self._name()
-        self._revive()
-        self._rows_read[table.name] += count
-        self.positions[table.name] = position
-        self._taken = None
-
-    def _revive(self) -> None:
-        """Read the earlier rows of finished tasks of which more have come."""
-        history: dict[str, list[Row]] = {}
-        late = self.runs.late_tasks()
-        keys = list(late)
-        for i in range(0, len(keys), _NAMED_AT_ONCE):
-            with self.turn:
-                rows = self.reader.history(keys[i : i + _NAMED_AT_ONCE], self.positions, late)
-            for name, found in rows.items():
-                history.setdefault(name, []).extend(found)
-        if keys:
-            with self.baton:
-                self.runs.revive(history, self.steady())
-
-    # --- what a poll reads ----------------------------------------------------------------------------------
-
-    def read_new(self, tables: Sequence[Table] = TABLES) -> bool:
-        """Read tables to their ends, and the runs that were dropped as abandoned and have written again.
-
-        Gives False when there was more than a few seconds' worth in a table: the rest is for the next call.
-        """
-        until = self.steady() + _LONGEST
-        left = list(tables)
-        while left and not self.stopping():
-            left = [table for table in left if self.batch(table).more]
-            if self.steady() > until:
-                break
-        self.backlog = {table.name: self._left(table) if table in left else 0 for table in TABLES}
-        misread = self.runs.misread_runs()
-        for run_id in list(self.runs.awakened):
-            why = (
-                "its workers' first block came late"
-                if run_id in misread
-                else "it was taken for abandoned, but writes"
-            )
-            self._read_run(run_id, why)
-        return not left
-
-    def _left(self, table: Table) -> int:
-        with self.turn:
-            return max(0, self.reader.last_rowid(table) - self.positions[table.name].rowid)
-
-    def read_again(self) -> None:
-        """Read rows that Parsl updates in place: of runs, and of tries whose host must still come."""
-        known = self.runs.known_runs()
-        with self.turn:
-            workflows = self.reader.workflows(known)
-        self._name(again=True)
-        keys = list(self.runs.incomplete_tries())
-        for i in range(0, len(keys), _ASKED_AT_ONCE):
-            with self.turn:
-                batch = self.reader.tries(keys[i : i + _ASKED_AT_ONCE], self.positions[TRY.name])
-            self._take(TRY, batch)
-        self._take_rows(WORKFLOW, workflows)
-        for run_id in known:
-            if (run := self.runs.runs.get(run_id)) is not None:
-                run.sought = True
-
-    def _read_run(self, run_id: str, why: str) -> None:
-        runs = self.runs
-        runs.abandoned.discard(run_id)
-        try:
-            for table in TABLES:
-                upto, after, more = self.positions[table.name], 0, True
-                while more and not self.stopping():
-                    with self.turn:
-                        batch = self.reader.of_run(table, run_id, after, upto)
-                    self._take(table, batch)
-                    self._name()
-                    after, more = batch.position.rowid, batch.more
-        except ExporterError:
-            runs.runs.pop(run_id, None)
-            runs.abandoned.add(run_id)
-            raise
-        runs.awakened.discard(run_id)
-        event(
-            _log,
-            logging.INFO,
-            f"a run is read again: {why}",
-            source=self.options.name,
-            run_id=run_id,
-        )
+        reading = self.reading
+        changed = reading.reader.changed()
+        reading.finish_batch()
+        if not self.caught_up:
+            if not read_first(reading, show=show):
+                return False
+            self.caught_up = True
+        elif changed:
+            self.behind = not reading.read_new()
+            if self.behind:
+                reading.reader.look_again()
+        if changed or reading.runs.unsettled(now):
+            reading.steps.settle(now)
+        if changed:
+            reading.read_again()
+            reading.steps.settle(now)
+        return changed

@@ -9,11 +9,14 @@ from parsl_exporter.model.runs import Runs
 NO_RUNS = ' (see "No runs appear?" in docs/operations.md)'
 
 
-def nothing_shown(runs: Runs, limits: Limits) -> str | None:
-    """Say why none of the runs that were read has series; None where one has."""
+def nothing_shown(runs: Runs, limits: Limits, without_workflow: int = 0) -> str | None:
+    """Say why none of the runs that were read has series; None where one has.
+
+    `without_workflow` is the number of abandoned runs that were not read, as they have no workflow row.
+    """
     if runs.runs:
         return None
-    ended, abandoned = len(runs.ended), len(runs.abandoned)
+    ended, abandoned = len(runs.ended), len(runs.abandoned) + without_workflow
     total = ended + abandoned
     if not total:
         return f"no run yet{NO_RUNS}"

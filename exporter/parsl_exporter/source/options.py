@@ -16,6 +16,7 @@ class SourceOptions(NamedTuple):
     """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump.
 
     `only`: the runs to read, all when empty. `created`: whether OpenMetrics pages have `_created` samples.
+    `classic`: whether protobuf pages have classic buckets beside native ones.
 
     `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead; `worker_zones`: patterns
     of executors and the zones of what their workers stamp.
@@ -31,6 +32,7 @@ class SourceOptions(NamedTuple):
     whole: bool = False
     only: frozenset[str] = frozenset()
     created: bool = True
+    classic: bool = True
     run_zones: tuple[tuple[str, tzinfo], ...] = ()
     worker_zones: tuple[tuple[str, tzinfo], ...] = ()
 
@@ -52,6 +54,7 @@ def options_of(settings: Settings, source: SourceSettings, name: str) -> SourceO
         failure_reasons=settings.failure_reasons,
         hidden=source.hide_labels,
         created=settings.created_samples,
+        classic=settings.classic_buckets,
         run_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.run_timezones),
         worker_zones=tuple((pattern, ZoneInfo(own)) for pattern, own in source.worker_timezone),
     )

@@ -17,7 +17,7 @@ class Reports:
     def __init__(self, source: str) -> None:
         self._source = source
         self._rejected: set[tuple[str, str]] = set()
-        self._nameless: set[str] = set()
+        self._without_row: set[str] = set()
         self._zones_told: set[tuple[str, int]] = set()
         self._overflow_told = False
         self._dropping_told = False
@@ -26,29 +26,23 @@ class Reports:
         """The source is read anew: rows that cannot be used are to be said again."""
         self._rejected.clear()
 
+    def _say(self, message: str, level: int = logging.WARNING, **fields: object) -> None:
+        event(_log, level, message, source=self._source, **fields)
+
     def overflowed(self, count: int) -> None:
         """So many apps and runs have no room but in `_other`."""
         if count and not self._overflow_told:
             self._overflow_told = True
-            event(
-                _log,
-                logging.WARNING,
-                "more than the limits allow: the rest is shown as _other; raise limits",
-                source=self._source,
-                folded=count,
-            )
+            self._say("more than the limits allow: the rest is shown as _other; raise limits", folded=count)
 
     def dropped(self, count: int, *, whole: bool) -> None:
         """So many runs that are over have given way just now; `whole` is a dump."""
         if count and not self._dropping_told:
             self._dropping_told = True
             choice = " or choose runs with --run" if whole else ""
-            event(
-                _log,
-                logging.WARNING,
+            self._say(
                 f"more runs than the limits allow: the oldest that have ended are left out, {count} now;"
-                f" raise limits{choice}",
-                source=self._source,
+                f" raise limits{choice}"
             )
 
     def zones(self, runs: Runs) -> None:
@@ -56,28 +50,23 @@ class Reports:
         for whose, text in zones_in_doubt(runs.offsets()).items():
             if whose not in self._zones_told:
                 self._zones_told.add(whose)
-                event(_log, logging.WARNING, text, source=self._source)
+                self._say(text)
 
     def runs(self, runs: Runs) -> None:
         """Say which of these runs have no workflow row, and which exception classes they count as `_other`."""
-        nameless = {run_id for run_id, run in runs.runs.items() if run.info is None and run.sought}
-        for run_id in sorted(nameless - self._nameless):
-            event(
-                _log,
-                logging.WARNING,
+        without_row = {run_id for run_id, run in runs.runs.items() if run.info is None and run.sought}
+        for run_id in sorted(without_row - self._without_row):
+            self._say(
                 "a run has no workflow row (Parsl drops one that it cannot write): its names and its end stay unknown",
-                source=self._source,
                 run_id=run_id,
             )
-        self._nameless = nameless
+        self._without_row = without_row
         for run_id, run in runs.runs.items():
             if classes := run.untold_classes():
-                event(
-                    _log,
-                    logging.INFO,
+                self._say(
                     "failures are counted as _other; the setting failure_reasons, which replaces the default list,"
                     " can name their classes",
-                    source=self._source,
+                    logging.INFO,
                     run_id=run_id,
                     classes=", ".join(classes),
                 )
@@ -88,13 +77,5 @@ class Reports:
             if key not in self._rejected:
                 self._rejected.add(key)
                 table, reason = key
-                event(
-                    _log,
-                    logging.WARNING,
-                    "row skipped; more of the kind are only counted",
-                    source=self._source,
-                    table=table,
-                    reason=reason,
-                    rowid=row[0],
-                    row=repr(row[1:])[:300],
-                )
+                about = {"table": table, "reason": reason, "rowid": row[0], "row": repr(row[1:])[:300]}
+                self._say("row skipped; more of the kind are only counted", **about)

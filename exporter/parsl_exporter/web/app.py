@@ -12,12 +12,13 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.logs import RepeatedFault
 from parsl_exporter.web.authentication import Authenticator
 from parsl_exporter.web.configuration import WebConfiguration
 from parsl_exporter.web.connection import Connection
 from parsl_exporter.web.landing import POLICY, Condition, landing_page
-from parsl_exporter.web.negotiation import OPENMETRICS, TEXT, accepts_gzip, wants_openmetrics
+from parsl_exporter.web.negotiation import accepts_gzip, preferred_format
 
 log = logging.getLogger("parsl_exporter.web")
 
@@ -39,8 +40,8 @@ _ORIGIN = re.compile(r"^https?://[^/]+", re.IGNORECASE)
 class Site(Protocol):
     """What is served. Each call is quick, may come from any thread and raises nothing on purpose."""
 
-    def page(self, *, openmetrics: bool, names: frozenset[str], gzipped: bool) -> bytes:
-        """The exposition in UTF-8, of the samples with these names or of all if `names` is empty."""
+    def page(self, format: Format, *, names: frozenset[str], gzipped: bool) -> bytes:
+        """The exposition, of the samples with these names or of all if `names` is empty."""
 
     def ready(self) -> tuple[bool, str]:
         """Whether every source had its first attempt, and why or why not, in one line."""
@@ -151,15 +152,15 @@ class Application:
         return _Answer(HTTPStatus.OK, "text/html; charset=utf-8", html.encode(), (policy,))
 
     async def _metrics(self, scope: Scope) -> _Answer:
-        openmetrics = wants_openmetrics(_header(scope, b"accept"))
+        format = preferred_format(_header(scope, b"accept"))
         gzipped = accepts_gzip(_header(scope, b"accept-encoding"))
         names = frozenset(parse_qs(scope["query_string"].decode("ascii")).get("name[]", ()))
-        page = partial(self._site.page, openmetrics=openmetrics, names=names, gzipped=gzipped)
+        page = partial(self._site.page, format, names=names, gzipped=gzipped)
         body = await get_running_loop().run_in_executor(self._worker, page) if gzipped or names else page()
         headers: tuple[tuple[str, str], ...] = (("vary", "accept, accept-encoding"),)
         if gzipped:
             headers += (("content-encoding", "gzip"),)
-        return _Answer(HTTPStatus.OK, OPENMETRICS if openmetrics else TEXT, body, headers)
+        return _Answer(HTTPStatus.OK, format.value, body, headers)
 
 
 def _plain(status: HTTPStatus, text: str) -> _Answer:

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+from parsl_exporter.base.formats import Format
 
 _WEIGHT = re.compile(r"[01](\.[0-9]*)?")
+_MESSAGE = {"proto": "io.prometheus.client.MetricFamily", "encoding": "delimited"}
 
 
 class _Choice(NamedTuple):
     name: str
-    version: str
+    parameters: Mapping[str, str]
     weight: float
 
+    @property
+    def format(self) -> Format | None:
+        """The format that it names."""
+        if self.name == "text/plain":
+            return Format.TEXT
+        if self.name == "application/openmetrics-text":
+            return Format.OPENMETRICS if self.parameters.get("version", "1.0.0") in ("", "1.0.0") else None
+        delimited = (
+            self.name == "application/vnd.google.protobuf" and self.parameters.items() >= _MESSAGE.items()
+        )
+        return Format.PROTOBUF if delimited else None
 
-def wants_openmetrics(accept: str) -> bool:
-    """Whether the value of an `Accept` header prefers OpenMetrics 1.0.0 to the text format.
 
-    OpenMetrics has to be named: a wildcard gets the text format, and so does a header that makes no sense,
-    because an answer serves a scraper better than a refusal. Named at equal weight, OpenMetrics wins.
+def preferred_format(accept: str) -> Format:
+    """The format that the value of an `Accept` header prefers.
+
+    OpenMetrics and protobuf have to be named: a wildcard gets the text format, and so does a header that makes no
+    sense, because an answer serves a scraper better than a refusal. Of equal weights protobuf wins, then OpenMetrics.
     """
-    openmetrics = 0.0
-    text = 0.0
+    weights = dict.fromkeys((Format.PROTOBUF, Format.OPENMETRICS, Format.TEXT), 0.0)
     for choice in _choices(accept):
-        if choice.name == "application/openmetrics-text" and choice.version in ("", "1.0.0"):
-            openmetrics = max(openmetrics, choice.weight)
-        elif choice.name == "text/plain":
-            text = max(text, choice.weight)
-    return openmetrics > 0 and openmetrics >= text
+        if choice.format is not None:
+            weights[choice.format] = max(weights[choice.format], choice.weight)
+    best = max(weights, key=weights.__getitem__)
+    return best if weights[best] else Format.TEXT
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -41,12 +51,7 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 def _choices(header: str) -> Iterator[_Choice]:
     for item in header.split(","):
-        name, *parameters = (part.strip() for part in item.split(";"))
-        version, weight = "", 1.0
-        for parameter in parameters:
-            key, _, value = parameter.partition("=")
-            if key.lower() == "q":
-                weight = float(value) if _WEIGHT.fullmatch(value) else 0.0
-            elif key.lower() == "version":
-                version = value.strip('"')
-        yield _Choice(name.lower(), version, weight)
+        name, *rest = (part.strip() for part in item.split(";"))
+        parameters = {key.lower(): value.strip('"') for key, _, value in (one.partition("=") for one in rest)}
+        q = parameters.pop("q", "1")
+        yield _Choice(name.lower(), parameters, float(q) if _WEIGHT.fullmatch(q) else 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -78,12 +78,12 @@ def create(server: Server, database: str) -> None:
             "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE conrelid <> 0"
             " AND connamespace = 'public'::regnamespace ORDER BY contype"
         ).fetchall():
-            connection.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{constraint}"')  # type: ignore[arg-type]  # names
+            connection.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{constraint}"')
         for table, column in connection.execute(
             "SELECT table_name, column_name FROM information_schema.columns"
             " WHERE table_schema = 'public' AND is_nullable = 'NO'"
         ).fetchall():
-            connection.execute(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" DROP NOT NULL')  # type: ignore[arg-type]  # names
+            connection.execute(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" DROP NOT NULL')
 
 
 def insert(server: Server, database: str, table: str, rows: list[dict[str, Any]]) -> None:
@@ -125,6 +125,7 @@ def values_of(run_id: str, columns: Columns) -> Iterator[tuple[Any, ...]]:
         return [column.values[code] or "" for code in column.codes.tolist()]
 
     ids = columns.task_ids.tolist()
+    found: Iterable[tuple[Any, ...]]
     if isinstance(columns, TaskColumns):
         found = zip(ids, names(columns.apps), strict=True)
     elif isinstance(columns, TryColumns):

@@ -21,10 +21,10 @@ def plans_of_a_poll(server: Server, database: str) -> list[str]:
         for first in range(0, 5 * NEW, NEW):
             history.add(server, database, first, NEW)
             before = log.stat().st_size
-            rows = watch.source.rows
+            rows = watch.source.published.rows
             watch.poll()
         assert watch.up
-        assert watch.source.rows - rows >= NEW
+        assert watch.source.published.rows - rows >= NEW
     return [entry for entry in log.read_text()[before:].split("parsl-exporter:LOG:") if "plan:" in entry]
 
 

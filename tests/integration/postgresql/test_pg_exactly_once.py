@@ -106,15 +106,15 @@ def test_a_row_in_an_old_page_is_found_although_nothing_is_written_after_it(
     with server.connect("holes") as writer:
         for first, end in ((0, "COMMIT"), (10_000, "ROLLBACK"), (20_000, "COMMIT")):
             writer.execute("BEGIN")
-            writer.execute(rows.format(run) + f" FROM generate_series({first}, {first + 4_999}) n")  # type: ignore[arg-type]  # numbers
-            writer.execute(end)  # type: ignore[arg-type]  # one of the three
+            writer.execute(rows.format(run) + f" FROM generate_series({first}, {first + 4_999}) n")
+            writer.execute(end)
     server.execute("holes", "VACUUM status")
     now = 0.0
     with watching(server.url("holes", "reader"), sweep=SWEEP, monotonic=lambda: now) as watch:
         for _ in range(10):
             now += SWEEP / 2
             watch.poll()
-        before = watch.source.rows
+        before = watch.source.published.rows
         server.execute("holes", rows.format(run) + " FROM generate_series(30000, 30000) n")
         assert server.ask("holes", "SELECT ctid < '(100,0)' FROM status WHERE task_id = 30000")
 
@@ -122,7 +122,7 @@ def test_a_row_in_an_old_page_is_found_although_nothing_is_written_after_it(
             now += step
             watch.poll()
 
-        assert watch.source.rows == before + 1
+        assert watch.source.published.rows == before + 1
 
 
 def test_a_quiet_server_is_left_alone_soon_after_it_was_read_anew(server: Server) -> None:

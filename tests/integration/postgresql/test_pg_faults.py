@@ -56,7 +56,7 @@ def test_a_server_that_is_down_at_the_start_is_read_when_it_comes(server: Server
     with watching(server.url("runs", "reader")) as watch:
         assert reason_of(watch) == {"connection"}
         assert "Connection refused" in watch.condition
-        assert not watch.source.ready
+        assert not watch.source.published.ready
 
         server.start()
         healed(watch, server, tmp_path)

@@ -11,8 +11,9 @@ import pytest
 from pg import history, tables
 from pg.server import Server
 from pg.watching import settle, watching
+from sqlalchemy.engine import make_url
 
-from parsl_exporter.base.errors import SourceBusy, SourceReplaced
+from parsl_exporter.base.errors import SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.base.tables import Table
 from parsl_exporter.readers.batch import Batch, Position
 from parsl_exporter.readers.postgresql import reader as postgresql
@@ -141,9 +142,9 @@ def test_a_first_read_that_is_interrupted_goes_on_or_begins_anew(
     reads = before_reads(monkeypatch, interrupt)
     with watching(server.url(database, "reader")) as watch:
         watch.poll()
-        assert not watch.source.ready
+        assert not watch.source.published.ready
         watch.poll()
-        assert watch.source.ready
+        assert watch.source.published.ready
         assert reads[table] > 3
         assert (asked["tasks"], asked["tries"]) == (0, 0)
         assert settle(watch, server, database, tmp_path / "twin.db", 20) == []
@@ -179,4 +180,24 @@ def test_a_server_that_is_too_slow_for_so_many_pages_is_asked_for_fewer(
     with watching(server.url("slow", "reader")) as watch:
         watch.poll()
         assert "timeout" in watch.condition
-        watch.wait(lambda: watch.source.ready, 60)
+        watch.wait(lambda: watch.source.published.ready, 60)
+
+
+def test_a_server_that_is_too_slow_for_so_many_keys_is_asked_for_fewer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_KEYS_AT_ONCE", 100_000)
+    monkeypatch.setitem(pg_session._SESSION, "statement_timeout", "100ms")
+    history.make(server, "slow_keys", 500_000)
+    keys = [(history.OLD, task_id) for task_id in range(100_000)]
+    reader = PostgresReader(make_url(server.url("slow_keys", "reader")), sweep=0.0)
+    found, timeouts = 0, 0
+    while not found and timeouts < 10:
+        reader.changed()
+        try:
+            found = reader.tasks(keys).size
+        except SourceFault:
+            timeouts += 1
+    assert found == len(keys)
+    assert timeouts > 0
+    reader.close()

@@ -25,7 +25,7 @@ def test_runs_are_read_while_they_go_on_and_end_as_the_oracle_has_them(
             assert [run.returncode for run in runs] == [0, 0]
             assert settle(watch, server, "parsl", tmp_path / "twin.db", 30) == []
             assert watch.falls == []
-            assert watch.source.series > 200
+            assert watch.source.published.series > 200
     finally:
         for run in runs:
             run.kill()

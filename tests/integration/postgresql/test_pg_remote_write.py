@@ -92,8 +92,8 @@ def asked(
         ),
     ):  # fmt: skip
         own, stored = f"http://127.0.0.1:{api}", f"http://127.0.0.1:{writing}"
-        began = eventually("a scrape", 60, lambda: samples(own, time.time()) and time.time())
-        at = began + 20
+        eventually("a scrape", 60, lambda: samples(own, time.time()))
+        at = time.time() + 20
         eventually("what was scraped then", 60, lambda: samples(own, at + 3) - samples(own, at))
         eventually("the same in the store", 60, lambda: samples(own, at) <= samples(stored, at))
         yield Asked(own, stored, at)

@@ -87,7 +87,7 @@ def pool(**options: Any) -> HighThroughputExecutor:
         encrypted=False,
         heartbeat_period=1,
         heartbeat_threshold=5,
-        provider=LocalProvider(  # type: ignore[no-untyped-call]  # Parsl's
+        provider=LocalProvider(
             init_blocks=1, min_blocks=1, max_blocks=1, worker_init=os.environ.get("WORKER_INIT", "")
         ),
         **options,

@@ -76,7 +76,7 @@ def pool(label: str, provider: Any = None, **options: Any) -> HighThroughputExec
         cores_per_worker=0.5,
         encrypted=False,
         block_error_handler=False,
-        provider=provider or LocalProvider(init_blocks=1, max_blocks=1),  # type: ignore[no-untyped-call]  # Parsl's
+        provider=provider or LocalProvider(init_blocks=1, max_blocks=1),
         **options,
     )
 
@@ -85,7 +85,7 @@ def mpi() -> MPIExecutor:
     """Two nodes, which are this one twice."""
     nodes = Path("nodes")
     nodes.write_text("localhost\nlocalhost\n")
-    provider = LocalProvider(  # type: ignore[no-untyped-call]  # Parsl's
+    provider = LocalProvider(
         init_blocks=1,
         max_blocks=1,
         launcher=SimpleLauncher(),
@@ -100,11 +100,11 @@ def executors(kind: str) -> list[Any]:
     if kind != "causes":
         return [pool("htex")]
     return [
-        pool("queue", FullQueue()),
+        pool("queue", FullQueue()),  # type: ignore[no-untyped-call]  # its parent's is Parsl's
         pool("starting", launch_cmd="sleep 600"),
         pool("busy"),
         pool("ended", launch_cmd="true"),
-        pool("blockless", LocalProvider(init_blocks=0, max_blocks=0)),  # type: ignore[no-untyped-call]  # Parsl's
+        pool("blockless", LocalProvider(init_blocks=0, max_blocks=0)),
         ThreadPoolExecutor(label="threads", max_threads=1),
     ]
 

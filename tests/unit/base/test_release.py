@@ -11,9 +11,10 @@ import pytest
 from exporter_process import ROOT, environment
 
 import parsl_exporter
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.release import VERSION
 from parsl_exporter.config.settings import Settings
-from parsl_exporter.daemon.supervisor import Daemon
+from parsl_exporter.daemon.daemon import Daemon
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -51,9 +52,9 @@ def test_an_image_is_told_its_commit(tmp_path: Path) -> None:
 
 
 def test_the_page_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parsl_exporter.daemon.supervisor.REVISION", COMMIT)
+    monkeypatch.setattr("parsl_exporter.daemon.daemon.REVISION", COMMIT)
     names = frozenset({"parsl_exporter_build_info"})
-    page = Daemon(Settings()).page(openmetrics=False, names=names, gzipped=False).decode()
+    page = Daemon(Settings()).page(Format.TEXT, names=names, gzipped=False).decode()
     assert f'revision="{COMMIT}"' in page
     assert f'version="{VERSION}"' in page
 

@@ -16,6 +16,7 @@ from telling import write as write_database
 from watched import DATA, execute, unpacked
 
 from parsl_exporter.base.errors import NoSuchRun
+from parsl_exporter.base.formats import Format
 from parsl_exporter.cli.dump import dump, write
 from parsl_exporter.metrics.families import FAMILIES
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES
@@ -39,14 +40,14 @@ OPTIONS = SourceOptions(
 )
 
 
-def page(name: str, folder: Path, *, openmetrics: bool) -> str:
+def page(name: str, folder: Path, format: Format = Format.TEXT) -> str:
     reader = SqliteReader(unpacked(folder / f"{name}.db", name))
-    return dump(reader, OPTIONS, openmetrics=openmetrics, clock=Clock()).decode()
+    return dump(reader, OPTIONS, format, clock=Clock()).decode()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dump_says_what_the_database_says(name: str, folder: Path) -> None:
-    found = parse(page(name, folder, openmetrics=False))
+    found = parse(page(name, folder))
     truth = expected(
         folder / f"{name}.db", source="s", timezone="UTC", failure_reasons=REASONS, now=time.time()
     )
@@ -62,7 +63,7 @@ def test_a_dump_says_what_the_database_says_without_resource_monitoring(name: st
         "DELETE FROM status WHERE task_status_name IN ('running', 'running_ended')",
         "DELETE FROM resource",
     )
-    found = parse(dump(SqliteReader(path), OPTIONS, openmetrics=False, clock=Clock()).decode())
+    found = parse(dump(SqliteReader(path), OPTIONS, Format.TEXT, clock=Clock()).decode())
     truth = expected(path, source="s", timezone="UTC", failure_reasons=REASONS)
     assert differences(truth, found) == []
     assert 1.0 in found["parsl_block_worked"].values()
@@ -113,7 +114,7 @@ def managers(*actives: str, step: float = 1) -> list[Told]:
 )
 def test_a_dump_says_what_rows_say_that_are_seldom_written(story: list[Told], folder: Path) -> None:
     path = write_database(folder / "monitoring.db", story)
-    found = parse(dump(SqliteReader(path), OPTIONS, openmetrics=False, clock=Clock()).decode())
+    found = parse(dump(SqliteReader(path), OPTIONS, Format.TEXT, clock=Clock()).decode())
     truth = expected(path, source="s", timezone="UTC", failure_reasons=REASONS)
     assert differences(truth, found) == []
 
@@ -134,7 +135,7 @@ def many_runs() -> list[Told]:
 
 def of_runs(path: Path, *only: str, runs: int = 200) -> list[str]:
     options = OPTIONS._replace(runs=runs, only=frozenset(only))
-    found = parse(dump(SqliteReader(path), options, openmetrics=False, clock=Clock()).decode())
+    found = parse(dump(SqliteReader(path), options, Format.TEXT, clock=Clock()).decode())
     return sorted(dict(key)["run_id"] for key in found["parsl_tasks"] if dict(key)["state"] == "pending")
 
 
@@ -186,7 +187,7 @@ def test_a_chosen_run_may_lack_its_workflow_row(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["crash-2026.10.26", "managerlost-2026.10.26", "unicode-2026.10.26"])
 def test_both_formats_say_the_same(name: str, folder: Path) -> None:
-    text, openmetrics = (parse(page(name, folder, openmetrics=o)) for o in (False, True))
+    text, openmetrics = (parse(page(name, folder, f)) for f in (Format.TEXT, Format.OPENMETRICS))
     assert differences(text, openmetrics) == []
 
 
@@ -194,7 +195,7 @@ def test_created_samples_can_be_left_out(folder: Path) -> None:
     path = unpacked(folder / "a.db", "std-2026.10.26")
     pages = {
         created: dump(
-            SqliteReader(path), OPTIONS._replace(created=created), openmetrics=True, clock=Clock()
+            SqliteReader(path), OPTIONS._replace(created=created), Format.OPENMETRICS, clock=Clock()
         ).decode()
         for created in (True, False)
     }
@@ -242,7 +243,7 @@ def test_every_family_appears_in_a_dump_with_the_labels_of_the_contract(
 ) -> None:
     seen: dict[str, set[tuple[str, ...]]] = {}
     for name in ("crash-2026.10.26", "std-2026.10.26"):  # one killed, one ended
-        for family, series in parse(page(name, folder, openmetrics=False)).items():
+        for family, series in parse(page(name, folder)).items():
             seen.setdefault(family, set()).update(tuple(sorted(dict(key))) for key in series)
     own_process = {family.name for family in PROCESS_FAMILIES}
     assert {name: [list(labels) for labels in found] for name, found in seen.items()} == {

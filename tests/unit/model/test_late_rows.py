@@ -6,8 +6,11 @@ from one_task import CLOSE_AFTER, ONE_TASK, at_rest, late
 from reading import Options, Reading, told
 from telling import (
     as_rows,
+    attempt,
     sample,
     status,
+    task,
+    workflow,
 )
 
 # --- late rows ------------------------------------------------------------------------------------------------
@@ -50,6 +53,44 @@ def test_a_late_failure_of_a_try_that_had_none_counts() -> None:
     reading = at_rest(closed().poll(late(status(0, "fail_retryable", 11))))
     assert reading.lines("parsl_task_failures_total") == ['{app="add",executor="htex",reason="unknown"} 1']
     assert reading.lines("parsl_task_wasted_cpu_seconds_total") == ['{app="add",executor="htex"} 2.25']
+
+
+def test_a_late_try_row_says_whose_the_finished_task_was() -> None:
+    reading = closed()
+    reading.poll(late(attempt(0, executor="other", block="0", host="node1")))
+    assert reading.lines("parsl_tasks") == ['{app="add",executor="other",state="exec_done"} 1']
+    assert reading.runs.late == {"try": 1}
+
+
+def test_a_late_row_leaves_what_was_counted_of_a_state_that_is_not_parsls() -> None:
+    story = [*ONE_TASK[:3], status(0, "runnable", 1), *ONE_TASK[3:]]
+    reading = at_rest(told(story, Options(close_after=CLOSE_AFTER)))
+    reading.draw()
+    assert reading.runs.live_tasks() == 0
+    at_rest(reading.poll(late(status(0, "running", 3))))
+    counted = '{app="add",executor="htex",state="runnable"} 1'
+    assert counted in reading.lines("parsl_task_transitions_total")
+
+
+def test_before_anything_is_published_states_that_are_not_parsls_move_with_their_try_to_its_executor() -> (
+    None
+):
+    story = [workflow(completed=9), task(0), status(0, "runnable", 1)]
+    reading = at_rest(told(story, Options(close_after=CLOSE_AFTER)))
+    reading.poll(as_rows([attempt(0)]))
+    assert reading.lines("parsl_task_transitions_total") == ['{app="add",executor="htex",state="runnable"} 1']
+
+
+def test_a_failure_of_a_try_that_a_first_read_closed_too_early_counts_once() -> None:
+    failed = [row for row in ONE_TASK if row.values.get("task_status_name") not in ("exec_done", "pending")]
+    failed += [attempt(0, block="0", host="node1", history="ValueError('x')"), status(0, "failed", 10)]
+    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading.take(as_rows([*failed, status(1, "pending", 100)]))
+    reading.runs.settle_history()
+    assert reading.runs.live_tasks() == 1
+    reading.take(late(status(0, "pending", 1)))
+    reading.runs.finish_first_read(0.0, reading.wall, whole=True)
+    assert reading.lines("parsl_task_failures_total") == ['{app="add",executor="htex",reason="ValueError"} 1']
 
 
 def test_before_anything_is_published_a_late_row_is_as_good_as_any() -> None:

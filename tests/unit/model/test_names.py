@@ -43,3 +43,9 @@ def test_a_name_is_never_empty_nor_long_and_naming_twice_changes_nothing(value: 
 def test_names_remembers_what_name_says(values: list[object]) -> None:
     names = Names()
     assert [names[value] for value in [*values, *values]] == [name(value) for value in [*values, *values]]
+
+
+def test_names_remembers_no_more_than_so_many() -> None:
+    names = Names()
+    assert [names[str(i)] for i in range(25_000)] == [str(i) for i in range(25_000)]
+    assert len(names) <= 10_000

@@ -6,7 +6,7 @@ import pytest
 from reading import Options, Reading
 from telling import Told, as_rows, attempt, lifecycle, status, task, workflow
 
-from parsl_exporter.model.offsets import Offset, zone_name
+from parsl_exporter.model.offsets import Offset, Offsets, zone_name
 
 HOUR = 3600.0
 HOUR_US = 3_600_000_000
@@ -81,13 +81,33 @@ def test_what_says_nothing_against_a_zone(stories: list[list[Told]]) -> None:
     assert found(*stories) == []
 
 
+@pytest.mark.parametrize(
+    ("begin", "found"),
+    [(0, []), (-400, []), (-449, []), (-450, [Offset("htex", "node1", -HOUR_US)])],
+)
+def test_from_half_a_quarter_of_an_hour_before_its_launch_on_a_try_began_too_early(
+    begin: int, found: list[Offset]
+) -> None:
+    """Only then does it tell anything that it ended long before its final row came."""
+    offsets = Offsets()
+    offsets.add("htex", "node1", begin * 1_000_000, -HOUR_US)
+    assert offsets.found() == found
+
+
 def test_executors_of_a_host_are_told_apart() -> None:
     assert found(tried(0, 0), tried(1, HOUR, executor="other")) == [Offset("other", "node1", HOUR_US)]
 
 
 @pytest.mark.parametrize(
     ("hours", "name"),
-    [(0, "UTC"), (1, "UTC+01:00"), (-5, "UTC-05:00"), (5.75, "UTC+05:45"), (-3.5, "UTC-03:30")],
+    [
+        (0, "UTC"),
+        (1, "UTC+01:00"),
+        (-5, "UTC-05:00"),
+        (0.25, "UTC+00:15"),
+        (5.75, "UTC+05:45"),
+        (-3.5, "UTC-03:30"),
+    ],
 )
 def test_a_zone_is_named_by_how_far_it_is_ahead(hours: float, name: str) -> None:
     assert zone_name(int(hours * HOUR_US)) == name

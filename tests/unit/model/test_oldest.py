@@ -62,3 +62,12 @@ def test_those_who_left_are_let_go_of_though_one_stays_for_ever() -> None:
         del waiting.since[task]
     assert waiting.oldest.first(0, waiting.still) == 0
     assert len(waiting.oldest) < 1_000
+
+
+def test_who_is_moved_is_found_in_the_new_place_also_in_the_first_and_who_has_none_has_left() -> None:
+    waiting = Waiting()
+    waiting.enter({0: 3, 1: 5, 2: 7})
+    waiting.oldest.moved(np.array([-1, 1, 0], np.int32))
+    assert len(waiting.oldest) == 2
+    waiting.since = {0: 7}
+    assert waiting.oldest.first(0, waiting.still) == 7

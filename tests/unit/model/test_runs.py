@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timezone
+from datetime import timedelta, timezone
 
 import pytest
 from one_task import CLOSE_AFTER, ONE_TASK, at_rest
 from oracle import BYTES, SECONDS
-from reading import Options, told
+from reading import Options, Reading, told
 from telling import (
     EPOCH,
     RUN,
@@ -225,3 +225,11 @@ def test_a_configured_class_may_be_named_with_its_module() -> None:
     run = runs.run(RUN, 0.0)
     assert run is not None
     assert runs.failure_label(run, failure_class("BrokenExecutor('x')")) == "BrokenExecutor"
+
+
+def test_rows_that_go_on_waiting_for_their_executor_have_nothing_drawn_anew() -> None:
+    reading = Reading(Options(worker_zones=(("htex", timezone(timedelta(hours=-6))),)))
+    reading.poll(as_rows([workflow(), task(0), status(0, "pending", 1), status(0, "running", 2)])).draw()
+    assert not reading.poll().runs.shows_otherwise(reading.clock)
+    reading.poll(as_rows([attempt(0, host="h")]))
+    assert reading.runs.shows_otherwise(reading.clock)

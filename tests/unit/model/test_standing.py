@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from reading import told
-from telling import EPOCH, Told, attempt, status, task
+from reading import Reading, told
+from telling import EPOCH, Told, as_rows, attempt, status, task
 
 from parsl_exporter.model.states import PROGRESS, STATES
 
@@ -58,6 +58,33 @@ def test_it_is_in_its_state_since_the_earliest_row_of_that(
     story = [task(0), *(status(0, state, at, try_id) for try_id, state, at in rows)]
     (line,) = told(story).lines("parsl_task_oldest_timestamp_seconds")
     assert float(line.rpartition(" ")[2]) == EPOCH + since
+
+
+@pytest.mark.parametrize("state", [*STATES, "runnable"])
+def test_a_row_stamped_at_the_epoch_itself_is_a_row(state: str) -> None:
+    assert states([(0, state, -int(EPOCH))]) == [f'{{app="add",executor="htex",state="{state}"}} 1']
+
+
+def test_the_tries_of_each_task_are_its_own() -> None:
+    """However many tasks are looked at together."""
+    story = [row for task_id in range(3) for row in (task(task_id), attempt(task_id), attempt(task_id, 1))]
+    for task_id in (0, 1):
+        story += [status(task_id, "exec_done", 5), status(task_id, "running", 9, 1)]
+    story += [status(2, "fail_retryable", 5), status(2, "pending", 9, 1)]
+    reading = Reading()
+    reading.take_by_tables(as_rows(story))
+    assert reading.poll().lines("parsl_tasks") == [
+        '{app="add",executor="htex",state="pending"} 1',
+        '{app="add",executor="htex",state="exec_done"} 2',
+    ]
+
+
+def test_rows_in_a_state_that_is_not_parsls_are_counted_as_it_is_spelt() -> None:
+    story = [task(0), attempt(0), *(status(0, "runnable", at) for at in (1, 2, 3)), status(0, "unsched", 2)]
+    assert told(story).lines("parsl_task_transitions_total") == [
+        '{app="add",executor="htex",state="runnable"} 3',
+        '{app="add",executor="htex",state="unsched"} 1',
+    ]
 
 
 def test_a_task_without_a_status_row_has_no_state() -> None:

@@ -103,6 +103,15 @@ def test_what_lies_between_two_stamps_may_have_come_twice() -> None:
     assert not stamps.repeats_between("2026-06-01 00:00:00", "2026-10-30 00:00:00")
 
 
+def test_it_may_from_four_hours_before_the_end_of_the_second_pass_up_to_that() -> None:
+    """In Chicago it ends at 08:00 UTC, two o'clock there."""
+    stamps = Stamps(CHICAGO)
+    assert not stamps.repeats_between("2026-10-31 12:00:00", "2026-10-31 22:59:59.999999")
+    assert stamps.repeats_between("2026-10-31 12:00:00", "2026-10-31 23:00:00")
+    assert stamps.repeats_between("2026-11-01 01:59:59.999999", "2026-11-03 00:00:00")
+    assert not stamps.repeats_between("2026-11-01 02:00:00", "2026-11-03 00:00:00")
+
+
 def test_many_stamps_at_once_say_what_each_alone_does(set_tz: Callable[[str], None]) -> None:
     """Also those that came twice, and those of a quarter of an hour within which the zone changes."""
     set_tz(POSIX)
@@ -118,6 +127,23 @@ def test_many_stamps_at_once_say_what_each_alone_does(set_tz: Callable[[str], No
     marked = [stamps.marked(text) for text in texts]
     assert sum(us < 0 for us in marked) == 2
     assert stamps.marked_all(stamps.naive(texts)).tolist() == marked
+
+
+def test_any_spelling_among_many_is_naive_as_its_clock_showed_it() -> None:
+    texts = ["2026-07-01 12:00", "2026-12-01T12:00:00.5"]
+    assert Stamps(CHICAGO).naive(texts).tolist() == [us("2026-07-01 12:00:00"), us("2026-12-01 12:00:00.5")]
+
+
+def test_the_text_of_a_whole_second_has_no_other_length() -> None:
+    with pytest.raises(ValueError, match="not a timestamp"):
+        Stamps(UTC)["2026-07-01"]
+
+
+def test_no_more_seconds_are_remembered_than_so_many() -> None:
+    stamps = Stamps(UTC)
+    for second in range(65_537):
+        stamps[(datetime(2026, 1, 1) + timedelta(seconds=second)).isoformat(" ")]
+    assert len(stamps) <= 65_536
 
 
 def test_what_is_no_stamp_among_many_is_told() -> None:

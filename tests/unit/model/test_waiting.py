@@ -37,7 +37,7 @@ OLDEST = "parsl_tasks_waiting_oldest_timestamp_seconds"
 class Wait(NamedTuple):
     """How many tasks wait, and since when the longest-waiting does, in seconds after the story's begin."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple's own, which nobody asks for
     since: float
 
 
@@ -81,7 +81,7 @@ def ran(task_id: int = 90, executor: str = "htex", **labels: str) -> list[Told]:
     """A task that is done, and told of its start."""
     return [
         task(task_id),
-        attempt(task_id, executor=executor, **labels),
+        attempt(task_id, 0, executor=executor, **labels),
         *lifecycle(
             task_id, ("pending", 0), ("launched", 1), ("running", 2), ("running_ended", 3), ("exec_done", 4)
         ),
@@ -147,6 +147,25 @@ def test_apps_of_one_executor_are_counted_together() -> None:
     assert waiting(*story) == {"htex": {"batch_queue": Wait(3, 3)}}
     folded = told([workflow(), *story], Options(apps=1)).series()
     assert by_cause(folded) == {"htex": {"batch_queue": Wait(3, 3)}}
+
+
+def test_runs_that_a_limit_folds_are_counted_together_since_the_longest_waiting_of_them() -> None:
+    story = [
+        row
+        for at, run in enumerate(("r1", "r2", "r3"))
+        for row in (
+            workflow(run, began=at),
+            task(0, run=run),
+            attempt(0, run=run),
+            status(0, "pending", 10 + at, run=run),
+        )
+    ]
+    reading = told(story, Options(runs=1))
+    assert reading.lines(COUNT) == [
+        '{run_id="r3",executor="htex",cause="dependencies"} 1',
+        '{run_id="_other",executor="_other",cause="dependencies"} 2',
+    ]
+    assert reading.lines(OLDEST)[1].endswith(f" {EPOCH + 10:.0f}")
 
 
 def test_executors_are_told_apart() -> None:
@@ -357,13 +376,13 @@ EXECUTORS = ("htex", "other", "threads")
 @st.composite
 def tasks(draw: st.DrawFn, task_id: int) -> list[Told]:
     """A task that waits more often than not."""
-    executor = draw(st.sampled_from([*EXECUTORS, None]))
+    executor = draw(st.sampled_from(["htex", *EXECUTORS, None]))
     on = draw(st.sampled_from([{}, {"block": "0", "host": "node1"}]))
     states = ("pending", "launched", "running", "running_ended", "exec_done")
     reached = draw(st.sampled_from([1, 2, 2, 2, 3, 5]))
     story = [task(task_id, draw(st.sampled_from(["add", "mul"])))] if draw(st.integers(0, 9)) else []
     if draw(st.integers(0, 9)):
-        story.append(attempt(task_id, executor=executor, **on))
+        story.append(attempt(task_id, 0, executor=executor, **on))
     told_starts = draw(st.integers(0, 3))
     for state in states[:reached]:
         if told_starts or not state.startswith("running"):
@@ -375,10 +394,12 @@ def tasks(draw: st.DrawFn, task_id: int) -> list[Told]:
 
 @st.composite
 def runs(draw: st.DrawFn) -> list[Told]:
-    """One run that is not over."""
+    """One run that is not over, every other one with a worker pool that works."""
     story = [workflow()]
-    for task_id in range(draw(st.integers(1, 6))):
+    for task_id in range(draw(st.integers(1, 8))):
         story += draw(tasks(task_id))
+    if draw(st.booleans()):
+        story += [*ran(), block("0", "RUNNING", 0), node("m0", 1, workers=draw(st.integers(1, 3)))]
     states = st.sampled_from(["PENDING", "RUNNING", "RUNNING", "COMPLETED", "HELD"])
     for executor in draw(st.lists(st.sampled_from(EXECUTORS), max_size=3)):
         story.append(block(draw(st.sampled_from("01")), draw(states), 0, executor))

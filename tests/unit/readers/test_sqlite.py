@@ -16,6 +16,9 @@ from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TASK, TRY, WORK
 from parsl_exporter.readers.batch import START, Position
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 
+GREATEST = 2**63 - 1
+"""The greatest rowid that SQLite has."""
+
 # --- rows ---------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +121,43 @@ def test_text_that_is_no_utf_8_comes_with_escapes_and_disturbs_no_other_row(fold
     execute(path, "UPDATE task SET task_func_name = CAST(x'61EDA080FF' AS TEXT) WHERE task_id = 1")
     reader = opened(path)
     assert [row[3] for row in all_rows(reader, TASK)] == ["before", r"a\xed\xa0\x80\xff", "after"]
+
+
+def test_such_text_is_read_for_no_longer_than_any(folder: Path) -> None:
+    """The statement that reads it with escapes begins anew, but not its deadline."""
+    path = write(folder / "a.db", lifecycle(0, *(("pending", at) for at in range(10_000))))
+    execute(path, "UPDATE status SET task_status_name = CAST(x'ff' AS TEXT) WHERE rowid = 1")
+    leap, now = 0.0, 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += leap
+        return now
+
+    reader = SqliteReader(path, monotonic=clock)
+    assert reader.changed()
+    names = "SELECT task_status_name FROM status ORDER BY rowid"
+    assert len(reader.fetch(names)) == 10_000
+    leap = 10.0
+    with pytest.raises(TimeoutError), reader.stopped_after(15.0):
+        reader.fetch(names)
+    with pytest.raises(SourceFault) as caught:
+        reader.fetch(names)
+    assert caught.value.reason == "timeout"
+    leap = 0.0
+    assert all_rows(reader, STATUS)[-1][4] == "pending"
+
+
+@pytest.mark.parametrize("skip", [frozenset[str](), frozenset({"other"})])
+def test_the_greatest_rowid_is_one_like_others(folder: Path, skip: frozenset[str]) -> None:
+    path = write(folder / "a.db", [status(0, "pending", 0), status(0, "launched", 1)])
+    execute(path, f"UPDATE status SET rowid = {GREATEST} WHERE task_status_name = 'launched'")
+    reader = opened(path)
+    assert [row[0] for row in all_rows(reader, STATUS, skip)] == [1, GREATEST]
+    batch = reader.read(STATUS, Position(1), skip=skip)
+    assert (batch.position.rowid, batch.more, batch.size) == (GREATEST, False, 1)
+    assert reader.read(STATUS, batch.position, skip=skip).size == 0
+    assert reader.last_rowid(STATUS) == GREATEST
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from telling import EPOCH, RUN, Told, attempt, block, insert, node, sample, stat
 from watched import Hands, Log, Watched, unpacked
 
 from parsl_exporter.base.errors import SourceBusy
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.tables import Row
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.readers.sqlite.reader import SqliteReader
@@ -40,13 +41,13 @@ def test_a_real_run_without_a_workflow_row(folder: Path) -> None:
     watched = Watched(path).poll()
     assert watched.wrong() == []
     assert len(expected(path, source="s")["parsl_workflow_info"]) == 1
-    page = Page([watched.source.snapshot]).body(openmetrics=True, gzipped=False).decode()
+    page = Page([watched.source.published.snapshot]).body(Format.OPENMETRICS).decode()
     assert [
         line for line in page.splitlines() if "_created{" in line and not line.startswith("parsl_exporter")
     ] == []
 
 
-def test_a_workflow_row_that_comes_late_gives_the_names(folder: Path, log: Log) -> None:
+def test_a_workflow_row_that_comes_late_gives_the_names(folder: Path) -> None:
     path = write(folder / "a.db", ORPHAN)
     watched = Watched(path).poll()
     insert(path, [workflow(completed=5)])
@@ -121,7 +122,7 @@ def test_a_run_whose_workflow_row_could_not_be_asked_for_yet_has_no_name_instead
 @pytest.mark.parametrize("zone", ["local", "UTC", "America/Chicago", "Asia/Tokyo"])
 @pytest.mark.parametrize("written", ["9999-12-31 23:59:59.999999", "9999-12-31 23:59:59"])
 def test_a_stamp_at_the_end_of_the_calendar_is_refused_and_all_else_is_read(
-    folder: Path, log: Log, zone: str, written: str
+    folder: Path, zone: str, written: str
 ) -> None:
     odd = [status(0, "launched", 2), sample(0, 3), node("m", 4), block("0", "RUNNING", 5)]
     path = write(folder / "a.db", [workflow(), *ORPHAN, *(_stamped(one, written) for one in odd)])
@@ -134,7 +135,7 @@ def test_a_stamp_at_the_end_of_the_calendar_is_refused_and_all_else_is_read(
 
 @pytest.mark.parametrize("written", ["1970-01-01 05:00:00.000000", "1970-01-01 05:00:00"])
 def test_a_stamp_that_is_none_since_1970_in_a_zone_of_the_source_is_refused(
-    folder: Path, log: Log, written: str
+    folder: Path, written: str
 ) -> None:
     """What a host's clock tells that was never set."""
     odd = [_stamped(status(0, "running", 2), written), _stamped(sample(0, 3), written)]

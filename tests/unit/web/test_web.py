@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from prometheus_client.exposition import choose_encoder
 
 from parsl_exporter.base.errors import ConfigurationError
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.logs import LineFormatter
 from parsl_exporter.web import Condition, Server
 from parsl_exporter.web.landing import landing_page
-from parsl_exporter.web.negotiation import OPENMETRICS, TEXT, accepts_gzip, wants_openmetrics
+from parsl_exporter.web.negotiation import accepts_gzip, preferred_format
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -29,6 +30,9 @@ PROMETHEUS_3 = (
     "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+PROMETHEUS_3_NATIVE = f"{PROTOBUF};q=0.7,{PROMETHEUS_3}"
+"""With the feature native-histograms."""
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
@@ -39,10 +43,10 @@ class TellingSite:
     sources: Sequence[Condition] = ()
     fault: Exception | None = None
 
-    def page(self, *, openmetrics: bool, names: frozenset[str], gzipped: bool) -> bytes:
+    def page(self, format: Format, *, names: frozenset[str], gzipped: bool) -> bytes:
         if self.fault:
             raise self.fault
-        body = f"# openmetrics={openmetrics} names={','.join(sorted(names))}\n".encode()
+        body = f"# {format.name} names={','.join(sorted(names))}\n".encode()
         return gzip.compress(body) if gzipped else body
 
     def ready(self) -> tuple[bool, str]:
@@ -96,19 +100,19 @@ def test_metrics_are_text_unless_asked_otherwise(client: Client) -> None:
     reply = client.get("/metrics")
     assert reply.status == 200
     assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert reply.text == "# openmetrics=False names=\n"
+    assert reply.text == "# TEXT names=\n"
 
 
 def test_metrics_are_openmetrics_when_asked_for(client: Client) -> None:
     reply = client.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert reply.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
-    assert reply.text == "# openmetrics=True names=\n"
+    assert reply.text == "# OPENMETRICS names=\n"
 
 
 def test_metrics_are_compressed_when_asked_for(client: Client) -> None:
     reply = client.get("/metrics", Accept_Encoding="gzip")
     assert reply.headers["content-encoding"] == "gzip"
-    assert gzip.decompress(reply.body) == b"# openmetrics=False names=\n"
+    assert gzip.decompress(reply.body) == b"# TEXT names=\n"
     assert "content-encoding" not in client.get("/metrics", Accept_Encoding="identity").headers
 
 
@@ -129,7 +133,7 @@ def test_caches_are_told_what_the_metrics_depend_on(client: Client) -> None:
     ],
 )
 def test_names_in_the_query_restrict_the_metrics(client: Client, query: str, names: str) -> None:
-    assert client.get("/metrics" + query).text == f"# openmetrics=False names={names}\n"
+    assert client.get("/metrics" + query).text == f"# TEXT names={names}\n"
 
 
 def test_healthy(client: Client) -> None:
@@ -212,35 +216,39 @@ def test_a_fault_is_one_line_for_the_client_and_one_in_the_log(
     ],
 )
 def test_the_format_is_that_of_the_client_library(accept: str) -> None:
-    assert (OPENMETRICS if wants_openmetrics(accept) else TEXT) == choose_encoder(accept)[1].partition(
-        "; escaping"
-    )[0]
+    assert preferred_format(accept).value == choose_encoder(accept)[1].partition("; escaping")[0]
 
 
 @pytest.mark.parametrize(
-    ("accept", "openmetrics"),
+    ("accept", "format"),
     [
-        (PROMETHEUS_3, True),
-        ("text/plain;q=0.5, application/openmetrics-text;q=0.6", True),
-        ("text/plain;q=0.6, application/openmetrics-text;q=0.5", False),
-        ("application/openmetrics-text;q=0", False),
-        ("application/openmetrics-text;q=0, text/plain;q=0", False),
-        ("application/openmetrics-text;q=nan", False),
-        ("application/openmetrics-text;q=much", False),
-        ("application/openmetrics-text; Q=1.000", True),
-        ('Application/OpenMetrics-Text; version="1.0.0"', True),
-        ("application/openmetrics-text;version=2.0.0, text/plain", False),
-        ("application/openmetrics-text;version=0.0.1", False),
-        ("application/*", False),
+        (PROMETHEUS_3, Format.OPENMETRICS),
+        ("text/plain;q=0.5, application/openmetrics-text;q=0.6", Format.OPENMETRICS),
+        ("text/plain;q=0.6, application/openmetrics-text;q=0.5", Format.TEXT),
+        ("application/openmetrics-text;q=0", Format.TEXT),
+        ("application/openmetrics-text;q=0, text/plain;q=0", Format.TEXT),
+        ("application/openmetrics-text;q=nan", Format.TEXT),
+        ("application/openmetrics-text;q=much", Format.TEXT),
+        ("application/openmetrics-text; Q=1.000", Format.OPENMETRICS),
+        ('Application/OpenMetrics-Text; version="1.0.0"', Format.OPENMETRICS),
+        ("application/openmetrics-text;version=2.0.0, text/plain", Format.TEXT),
+        ("application/openmetrics-text;version=0.0.1", Format.TEXT),
+        ("application/*", Format.TEXT),
+        (PROMETHEUS_3_NATIVE, Format.PROTOBUF),
+        (PROTOBUF, Format.PROTOBUF),
+        (PROTOBUF + ";q=0.5, application/openmetrics-text;q=0.6", Format.OPENMETRICS),
+        (PROTOBUF + ";q=0", Format.TEXT),
+        ("application/vnd.google.protobuf", Format.TEXT),
+        (PROTOBUF.replace("delimited", "text"), Format.TEXT),
     ],
 )
-def test_the_format_follows_the_weights(accept: str, openmetrics: bool) -> None:
-    assert wants_openmetrics(accept) is openmetrics
+def test_the_format_follows_the_weights(accept: str, format: Format) -> None:
+    assert preferred_format(accept) is format
 
 
 @given(st.text())
 def test_no_accept_header_is_too_strange(header: str) -> None:
-    assert isinstance(wants_openmetrics(header), bool)
+    assert isinstance(preferred_format(header), Format)
     assert isinstance(accepts_gzip(header), bool)
 
 
@@ -381,7 +389,7 @@ def test_a_telemetry_path_may_have_any_characters(path: str) -> None:
     try:
         client = Client(urlsplit(server.start()[0]).port or 0)
         target = Links(client.get("/").text).targets[0]
-        assert client.get(urljoin("/", target)).text == "# openmetrics=False names=\n"
+        assert client.get(urljoin("/", target)).text == "# TEXT names=\n"
         assert client.get("/metrics").status == 404
     finally:
         server.stop()

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from sqlalchemy.engine import URL
@@ -23,6 +24,7 @@ from parsl_exporter.base.redaction import public
 from parsl_exporter.base.shard import WHOLE, Shard
 from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 from parsl_exporter.readers.batch import START, Batch, InOrder, Position, RunColumns, in_order_of_texts
+from parsl_exporter.readers.pace import BatchSize
 from parsl_exporter.readers.postgresql import statements
 from parsl_exporter.readers.postgresql.catalog import APPENDED, Catalog
 from parsl_exporter.readers.postgresql.columns import Found, PostgresColumns
@@ -34,6 +36,7 @@ _PAGES = 512
 _FEWEST_PAGES = 8
 _MOST_TRIES = 1_000
 _KEYS_AT_ONCE = 1_000
+_Read = TypeVar("_Read")
 _TASK_KEY = ("task_id",)
 _TRY_KEY = ("task_id", "try_id")
 
@@ -82,6 +85,7 @@ class PostgresReader:
     ) -> None:
         self.database = public(url)
         self._session = Session(url, self.database, monotonic=monotonic)
+        self.read_times = self._session.read_times
         self._catalog = Catalog(self._session, self.database)
         self._ours = shard.condition("s.run_id")
         self._sweep = sweep
@@ -91,29 +95,11 @@ class PostgresReader:
         self._given: dict[str, _Given] = {}
         self._given_workflows: dict[str, tuple[bytes, str]] = {}
         self._columns = PostgresColumns(self._session, self._catalog, self._ours)
-        self._pages = _PAGES
+        self._pages = BatchSize(_FEWEST_PAGES, _PAGES)
         self._serial = 0
         self._snapshot = ""
         self._swept_at: dict[str, int] = {}
         self._workflow_sweeps = 0
-
-    @property
-    def longest(self) -> float:
-        """Seconds of the longest read since it was last set to 0."""
-        return self._session.longest
-
-    @longest.setter
-    def longest(self, seconds: float) -> None:
-        self._session.longest = seconds
-
-    @property
-    def read_seconds(self) -> float:
-        """Seconds of all reads."""
-        return self._session.read_seconds
-
-    @read_seconds.setter
-    def read_seconds(self, seconds: float) -> None:
-        self._session.read_seconds = seconds
 
     # --- the database ---------------------------------------------------------------------------------------
 
@@ -188,7 +174,7 @@ class PostgresReader:
             if heap.any_from(size):
                 raise SourceReplaced(f"{self.database}: rows of {table.name} are gone; reading it anew")
             heap.shrink(size)
-        visit = heap.visit(size, self._monotonic(), self._pages)
+        visit = heap.visit(size, self._monotonic(), self._pages.now)
         found = self._find(table, visit.ranges, skip, in_order)
         position = self._position(after.rowid + len(found.places.at))
         self._given[table.name] = _Given(position, visit, found.places)
@@ -197,7 +183,7 @@ class PostgresReader:
     def _scan(self, table: Table, after: Position, skip: Collection[str], in_order: InOrder) -> Batch:
         """Give the task or try rows that were there at the first call, page by page, and then no more."""
         scan = _Scan(0, self._catalog.pages(table)) if after.identity is None else after.identity[1]
-        end = min(scan.end, scan.page + self._pages)
+        end = min(scan.end, scan.page + self._pages.now)
         ranges = [(Place(scan.page, 1), Place(end, 0))] if end > scan.page else []
         found = self._find(table, ranges, skip, in_order)
         position = self._position(after.rowid + len(found.places.at), scan._replace(page=end))
@@ -206,15 +192,24 @@ class PostgresReader:
     def _find(
         self, table: Table, ranges: Sequence[tuple[Place, Place]], skip: Collection[str], in_order: InOrder
     ) -> Found:
-        """Read ranges of places; where the server is too slow for so many pages, the next read asks for fewer."""
+        """Read ranges of places."""
+        found = self._paced(partial(self._columns.read, table, ranges, list(skip), in_order))
+        self._pages.scale(9 / 8)
+        return found
+
+    def _paced(self, read: Callable[[], _Read]) -> _Read:
+        """Read; where the server is too slow for so much, have the next reads ask for fewer pages and keys."""
         try:
-            found = self._columns.read(table, ranges, list(skip), in_order)
+            return read()
         except SourceFault as fault:
             if fault.reason == FaultReason.TIMEOUT:
-                self._pages = max(_FEWEST_PAGES, self._pages // 4)
+                self._pages.scale(1 / 4)
             raise
-        self._pages = min(_PAGES, self._pages + self._pages // 8)
-        return found
+
+    def _slices(self, keys: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Part keys into as many as the server can look up at once."""
+        at_once = max(1, _KEYS_AT_ONCE * self._pages.now // _PAGES)
+        return (keys[i : i + at_once] for i in range(0, len(keys), at_once))
 
     def _heap(self, table: Table, upto: Position) -> Heap:
         """What was read of a table at a position."""
@@ -288,8 +283,11 @@ class PostgresReader:
         return self._named(TRY, _TRY_KEY, keys)
 
     def _named(self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> Batch:
-        found = self._columns.by_key(table, names, keys)
-        return Batch(found.rows, START, more=False, columns=found.columns, size=found.size)
+        read = partial(self._columns.by_key, table, names)
+        parts = [self._paced(partial(read, some)) for some in self._slices(keys)]
+        rows = [row for part in parts for row in part.rows]
+        columns = [of_run for part in parts for of_run in part.columns]
+        return Batch(rows, START, more=False, columns=columns, size=sum(part.size for part in parts))
 
     def _by_key(self, table: Table, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[Row]:
         return [row[:-1] for row in self._placed_by_key(table, names, keys)]
@@ -299,8 +297,9 @@ class PostgresReader:
     ) -> list[Row]:
         sql = statements.by_key(table, self._catalog.columns[table.name], names)
         rows: list[Row] = []
-        for i in range(0, len(keys), _KEYS_AT_ONCE):
-            rows += self._session.fetch(sql, statements.key_parameters(names, keys[i : i + _KEYS_AT_ONCE]))
+        for some in self._slices(keys):
+            parameters = statements.key_parameters(names, some)
+            rows += self._paced(partial(self._session.fetch, sql, parameters))
         return rows
 
     def history(
@@ -339,11 +338,10 @@ class PostgresReader:
         if table not in APPENDED:
             return Batch([], Position(), more=False)
         heap = self._heap(table, upto)
-        end = min(heap.pages, after + _PAGES)
+        end = min(heap.pages, after + self._pages.now)
         sql = statements.of_pages(table, self._catalog.columns[table.name], "s.run_id = %(run_id)s")
-        found = self._session.fetch(
-            sql, {"run_id": run_id, **statements.bounds([(Place(after, 1), Place(end, 0))])}
-        )
+        parameters = {"run_id": run_id, **statements.bounds([(Place(after, 1), Place(end, 0))])}
+        found = self._paced(partial(self._session.fetch, sql, parameters))
         rows = [row[:-2] for row in found if heap.holds(*_page_and_item(row[-2]))]
         return Batch(rows, Position(end), more=end < heap.pages)
 
@@ -353,12 +351,9 @@ class PostgresReader:
         end = self._catalog.pages(table)
         while end > 0 and count > 0:
             begin = max(0, end - _PAGES)
-            rows = [
-                row[:-2]
-                for row in self._session.fetch(sql, statements.bounds([(Place(begin, 1), Place(end, 0))]))
-            ]
-            yield rows
-            end, count = begin, count - len(rows)
+            found = self._session.fetch(sql, statements.bounds([(Place(begin, 1), Place(end, 0))]))
+            yield [row[:-2] for row in found]
+            end, count = begin, count - len(found)
 
     def writers_since(self, table: Table, stamp: str) -> set[str]:
         """Give the runs that wrote rows stamped `stamp` or later, seen from the table's end backwards."""

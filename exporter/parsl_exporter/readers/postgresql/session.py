@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from parsl_exporter.base.errors import ExporterError, FaultReason, SourceBusy, SourceFault
 from parsl_exporter.base.redaction import hide_passwords
 from parsl_exporter.base.tables import Row
+from parsl_exporter.readers.pace import ReadTimes
 from parsl_exporter.readers.postgresql.deadline import DEADLINES
 
 DEADLINE = 5.0
@@ -56,14 +57,10 @@ class Server(tuple[Any, ...]):
 
 
 class Session:
-    """A connection that is made when it is needed. `shown` names the database in messages.
-
-    `longest` is the seconds of the longest statement since it was last set to 0, `read_seconds` those of all.
-    """
+    """A connection that is made when it is needed. `shown` names the database in messages."""
 
     def __init__(self, url: URL, shown: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.longest = 0.0
-        self.read_seconds = 0.0
+        self.read_times = ReadTimes()
         self._url = url.set(drivername="postgresql+psycopg")
         self._shown = shown
         self._monotonic = monotonic
@@ -143,9 +140,7 @@ class Session:
         except (psycopg.Error, UnicodeError, ValueError, OverflowError) as error:
             raise self._fault(error, self._monotonic() - begin) from None
         finally:
-            taken = self._monotonic() - begin
-            self.read_seconds += taken
-            self.longest = max(self.longest, taken)
+            self.read_times.add(self._monotonic() - begin)
 
     # --- errors ---------------------------------------------------------------------------------------------
 

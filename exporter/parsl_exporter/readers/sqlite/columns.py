@@ -9,11 +9,9 @@ one counts.
 from __future__ import annotations
 
 import json
-import re
 from array import array
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +33,7 @@ from parsl_exporter.base.columns import (
 )
 from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TOO_LARGE, TRY, Row, Table
 from parsl_exporter.readers.batch import Batch, InOrder, Position, RunColumns, stand_in
+from parsl_exporter.readers.pace import BatchSize
 from parsl_exporter.readers.sqlite.faults import TooLarge
 
 if TYPE_CHECKING:
@@ -43,9 +42,12 @@ if TYPE_CHECKING:
 _AT_ONCE = 10_000
 """Rows of one read: about 5 ms, and no text of them as long as `LONGEST_VALUE`."""
 _FEWEST = 500
+_FEW = 64
+"""Rows past a position that cost less one by one, in one statement, than in columns."""
 _LONGEST_READ = 0.03
 """Seconds after which a read is stopped and begun again with fewer rows."""
-_LAST_ROWID = 2**63 - 1
+LAST_ROWID = 2**63 - 1
+"""The greatest that SQLite has."""
 _STAMP = 1 + NODE.columns.index("timestamp")
 _SEPARATOR = "\x1e"
 _INTEGERS = "typeof(task_id) <> 'integer' OR task_id < 0"
@@ -133,13 +135,13 @@ class _Mixed(Exception):
 class SqliteColumns:
     """Reads the growing tables of one database. Not for two threads at once.
 
-    A read brings `at_once` rows, or if these take too long fewer, but `fewest` or more.
+    A poll that finds no more than `few` rows of a table has them one by one.
     """
 
     def __init__(self, reader: SqliteReader) -> None:
         self._reader = reader
-        self.at_once, self.fewest = _AT_ONCE, _FEWEST
-        self._rows_at_once = _AT_ONCE
+        self.size = BatchSize(_FEWEST, _AT_ONCE)
+        self.few = _FEW
         self._in_order: InOrder = lambda least, greatest: True
 
     def read(self, table: Table, after: Position, skip: Collection[str], in_order: InOrder) -> Batch:
@@ -153,31 +155,34 @@ class SqliteColumns:
         """
         if table is NODE or table.name in _TEXTS:
             self._in_order = in_order
+            if self.few and after.rowid and not skip:
+                few = self._reader.few_after(table, after, self.few)
+                if few is not None:
+                    return few
             with suppress(TooLarge):
                 first = self._reader.first_after(table, after)
                 if first is None:
                     return Batch([], after, more=False)
-                self._rows_at_once = min(self.at_once, max(self.fewest, self._rows_at_once))
-                while self._rows_at_once >= self.fewest:
+                enough = True
+                while enough:
                     try:
-                        return self._slice(table, first, self._rows_at_once, frozenset(skip))
+                        return self._slice(table, first, frozenset(skip))
                     except TimeoutError:
-                        self._rows_at_once //= 4
-        batch = self._reader.tail(table, after, skip=skip)
-        return batch._replace(size=len(batch.rows))
+                        enough = self.size.scale(1 / 4)
+        return self._reader.tail(table, after, skip=skip)
 
-    def _slice(self, table: Table, first: Row, rows: int, skip: frozenset[str]) -> Batch:
+    def _slice(self, table: Table, first: Row, skip: frozenset[str]) -> Batch:
         rowid, run_id = first
-        position, newest = self._reader.last_upto(table, min(rowid + rows - 1, _LAST_ROWID))
+        position, newest = self._reader.last_upto(table, min(rowid + self.size.now - 1, LAST_ROWID))
         more, part = position.rowid < newest, position.rowid / newest if newest > 0 else 1.0
         whole = _Slice(run_id, rowid, position.rowid, among=False)
-        if position.rowid - rowid < self.fewest:
+        if position.rowid - rowid < self.size.least:
             found = self._found(table, whole, skip)
         else:
             with self._reader.stopped_after(_LONGEST_READ) as taken:
                 found = self._found(table, whole, skip)
-                if rows < self.at_once and taken() < _LONGEST_READ / 4:
-                    self._rows_at_once = min(self.at_once, 2 * rows)
+                if taken() < _LONGEST_READ / 4:
+                    self.size.scale(2)
         return Batch(found.rows, position, more, found.columns, found.size, part)
 
     def _found(self, table: Table, whole: _Slice, skip: frozenset[str]) -> _Found:
@@ -339,7 +344,7 @@ class SqliteColumns:
         for row in self._reader.rows_where(
             NODE, "rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid", (json.dumps(list(chosen)),)
         ):
-            if not _has_times(row):
+            if row[1] is TOO_LARGE:
                 return None
             if row[_STAMP] != newest.get(row[0], row[_STAMP]):
                 rows.append(stand_in(row, newest[row[0]]))
@@ -357,34 +362,14 @@ def _names(text: str, count: int) -> Named | None:
     return Named.of(names) if len(names) == count else None
 
 
-def _has_times(row: Row) -> bool:
-    """Say whether a node row could be read, and its times, digits where they should be, are in the calendar."""
-    if row[1] is TOO_LARGE:
-        return False
-    try:
-        for written in row[_STAMP : _STAMP + 2]:
-            if written is not None:
-                datetime.fromisoformat(written)
-    except ValueError:
-        return False
-    return True
-
-
 def _ordinary(found: Row) -> bool:
     """Say whether the rows of one manager are all as Parsl writes them."""
     _, count, _, earliest, earliest_beat, beats, odd, stamps, beat_stamps, *_ = found
-    if odd or not _are_stamps(stamps, count) or (beats and not _are_stamps(beat_stamps, beats)):
+    if odd or naive_stamps(stamps, count) is None or (beats and naive_stamps(beat_stamps, beats) is None):
         return False
     return bool(min(earliest, earliest_beat or earliest) > _EARLIEST)
 
 
-def _are_stamps(texts: object, count: int) -> bool:
-    """Say whether `texts` is so many stamps of Parsl's, one after the other."""
-    return isinstance(texts, str) and len(texts) == count * _WIDTH and _STAMPS.fullmatch(texts) is not None
-
-
-_WIDTH = 26
-_STAMPS = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6})*")
 _EARLIEST = "1970-01-02"  # of which no zone makes a time before 1970
 _ODD = (
     "typeof(uid) <> 'text' OR uid = '' OR typeof(cpu_count) <> 'integer'"

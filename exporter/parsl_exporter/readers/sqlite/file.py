@@ -20,6 +20,7 @@ from urllib.parse import quote
 from parsl_exporter.base.errors import ExporterError, FaultReason, SourceFault, SourceReplaced
 from parsl_exporter.base.tables import BY_NAME, TABLES, Row
 from parsl_exporter.readers.absent import absence
+from parsl_exporter.readers.pace import ReadTimes
 from parsl_exporter.readers.schema import check_schema
 from parsl_exporter.readers.sqlite.faults import (
     LONGEST_VALUE,
@@ -38,15 +39,11 @@ _AT_ONCE = 500
 
 
 class SqliteFile:
-    """One database file with Parsl's tables. Not for two threads at once.
-
-    `longest` is the seconds of the longest read transaction since it was last set to 0, `read_seconds` those of all.
-    """
+    """One database file with Parsl's tables. Not for two threads at once."""
 
     def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.path = path
-        self.longest = 0.0
-        self.read_seconds = 0.0
+        self.read_times = ReadTimes()
         self._monotonic = monotonic
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -217,7 +214,7 @@ class SqliteFile:
             if "decode" not in str(error).lower():
                 raise self._stopped_or_fault(error) from None
         finally:
-            self._took(self._monotonic() - begin)
+            self.read_times.add(self._monotonic() - begin)
         return self._fetch_lenient(connection, sql, parameters)
 
     def _fetch_lenient(
@@ -232,11 +229,7 @@ class SqliteFile:
             raise self._stopped_or_fault(error) from None
         finally:
             connection.text_factory = str
-            self._took(self._monotonic() - begin)
-
-    def _took(self, seconds: float) -> None:
-        self.read_seconds += seconds
-        self.longest = max(self.longest, seconds)
+            self.read_times.add(self._monotonic() - begin)
 
     def _stopped_or_fault(self, error: sqlite3.Error) -> Exception:
         if self._stop_at < math.inf and "interrupted" in str(error):

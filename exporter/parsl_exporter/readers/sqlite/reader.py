@@ -26,7 +26,8 @@ from parsl_exporter.readers.batch import (
     in_order_of_texts,
     position_of,
 )
-from parsl_exporter.readers.sqlite.columns import SqliteColumns
+from parsl_exporter.readers.pace import BatchSize
+from parsl_exporter.readers.sqlite.columns import LAST_ROWID, SqliteColumns
 from parsl_exporter.readers.sqlite.faults import TooLarge
 from parsl_exporter.readers.sqlite.file import SqliteFile
 
@@ -48,7 +49,7 @@ class SqliteReader(SqliteFile):
 
     def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(path, monotonic=monotonic)
-        self._limits = dict.fromkeys(BY_NAME, _AT_FIRST)
+        self._sizes = {name: BatchSize(_FEWEST, _MOST, _AT_FIRST) for name in BY_NAME}
         self._in_columns = SqliteColumns(self)
 
     def absent(self, table: Table) -> frozenset[str]:
@@ -79,12 +80,29 @@ class SqliteReader(SqliteFile):
         """
         if skip:
             return self._tail_without(table, after, skip)
-        limit = self._limits[table.name]
+        limit = self._sizes[table.name].now
         begin = self._monotonic()
         rows = self._rows(table, "rowid >= ? ORDER BY rowid LIMIT ?", (after.rowid, limit + 1), _CUT_OFF)
         taken = self._monotonic() - begin
-        self._adapt(table, limit, taken, len(rows))
+        self._adapt(table, taken, full=len(rows) >= limit)
         more = len(rows) > limit or taken > _CUT_OFF
+        return self._past(table, after, rows, more=more)
+
+    def few_after(self, table: Table, after: Position, most: int) -> Batch | None:
+        """Give all rows past `after`, whose rowids are no more than `most` beyond it; None when one is.
+
+        Raises SourceReplaced when the row at `after` is not there any more.
+        """
+        end = min(after.rowid + most, LAST_ROWID)
+        rows = self._rows(
+            table,
+            f'rowid BETWEEN ?1 AND CASE WHEN (SELECT max(rowid) FROM "{table.name}") <= ?2 THEN ?2 END ORDER BY rowid',
+            (after.rowid, end),
+        )
+        return self._past(table, after, rows, more=False) if rows else None
+
+    def _past(self, table: Table, after: Position, rows: list[Row], *, more: bool) -> Batch:
+        """The batch of rows from the one at `after` on, which has been read; SourceReplaced when it is not there."""
         if after.rowid:
             here = rows[0] if rows else None
             if (
@@ -94,7 +112,7 @@ class SqliteReader(SqliteFile):
             ):
                 raise self._rows_gone(table)
             del rows[0]
-        return Batch(rows, position_of(table, rows[-1]) if rows else after, more)
+        return Batch(rows, position_of(table, rows[-1]) if rows else after, more, size=len(rows))
 
     def first_after(self, table: Table, after: Position) -> Row | None:
         """Give the rowid and run_id of the next row past `after`; None when there is none.
@@ -141,7 +159,7 @@ class SqliteReader(SqliteFile):
         return SourceReplaced(f"{self.path}: rows of {table.name} were deleted or replaced; reading it anew")
 
     def _tail_without(self, table: Table, after: Position, skip: Collection[str]) -> Batch:
-        limit = self._limits[table.name] * 4
+        limit = self._sizes[table.name].now * 4
         ends = self.fetch(
             f'SELECT max(rowid), count(*) FROM (SELECT rowid FROM "{table.name}" WHERE rowid > ?'
             " ORDER BY rowid LIMIT ?)",
@@ -157,7 +175,7 @@ class SqliteReader(SqliteFile):
             " AND (rowid = ? OR ifnull(run_id, '') NOT IN (SELECT value FROM json_each(?))) ORDER BY rowid",
             (after.rowid, end, end, json.dumps(list(skip))),
         )
-        self._adapt(table, limit // 4, self._monotonic() - begin, limit)
+        self._adapt(table, self._monotonic() - begin, full=True)
         if not rows or rows[-1][0] != end:
             raise self._rows_gone(table)
         position = position_of(table, rows[-1])
@@ -167,7 +185,7 @@ class SqliteReader(SqliteFile):
 
     def of_run(self, table: Table, run_id: str, after: int, upto: Position) -> Batch:
         """Give the rows of one run past rowid `after` and up to `upto`, in bounded slices."""
-        limit = self._limits[table.name] * 4
+        limit = self._sizes[table.name].now * 4
         ends = self.fetch(
             f'SELECT max(rowid) FROM (SELECT rowid FROM "{table.name}" WHERE rowid > ? AND rowid <= ?'
             " ORDER BY rowid LIMIT ?)",
@@ -308,12 +326,12 @@ class SqliteReader(SqliteFile):
         except TooLarge:
             return [(rowid, TOO_LARGE, *[None] * (len(table.columns) - 1))]
 
-    def _adapt(self, table: Table, limit: int, taken: float, count: int) -> None:
+    def _adapt(self, table: Table, taken: float, *, full: bool) -> None:
         if taken > LONGEST_READ:
-            limit = int(limit * LONGEST_READ / taken)
-        elif count >= limit and taken < LONGEST_READ / 2:
-            limit *= 2
-        self._limits[table.name] = min(_MOST, max(_FEWEST, limit))
+            self._sizes[table.name].scale(LONGEST_READ / taken)
+        elif full and taken < LONGEST_READ / 2:
+            self._sizes[table.name].scale(2)
 
     def _timed_out(self) -> None:
-        self._limits = dict.fromkeys(BY_NAME, _FEWEST)
+        for size in self._sizes.values():
+            size.scale(0)

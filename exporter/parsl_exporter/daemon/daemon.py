@@ -1,0 +1,77 @@
+"""The daemon: its sources supervised, their page published, and what the web side asks for."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+from collections.abc import Callable
+
+from parsl_exporter.base.logs import event
+from parsl_exporter.base.release import REVISION, VERSION
+from parsl_exporter.config.settings import Settings
+from parsl_exporter.daemon.publisher import Publisher
+from parsl_exporter.daemon.supervisor import Supervisor
+from parsl_exporter.metrics.source_families import ProcessFacts
+from parsl_exporter.source.clock import Clock
+from parsl_exporter.source.locks import Baton
+
+_PATIENCE_AT_END = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """Reads all sources and holds the published page. Implements what `web.Site` asks for.
+
+    `settings` are in force until `reload` gives others.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
+        self._changed = threading.Event()
+        baton = Baton()
+        self._supervisor = Supervisor(settings, baton=baton, clock=self._clock, changed=self._changed)
+        facts = ProcessFacts(
+            version=VERSION,
+            revision=REVISION,
+            pythonversion=platform.python_version(),
+            reload_successful=True,
+            reload_success_time=self._clock.wall(),
+        )
+        self._publisher = Publisher(
+            facts, self._supervisor, baton=baton, clock=self._clock, changed=self._changed
+        )
+        self.page = self._publisher.page
+        self.ready = self._publisher.ready
+        self.conditions = self._supervisor.conditions
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._publisher.thread.start()
+        self._supervisor.thread.start()
+
+    def stop(self) -> None:
+        """End all threads, within about half a second; one that hangs in the kernel is left behind."""
+        self._publisher.stop()
+        until = self._clock.steady() + _PATIENCE_AT_END
+        for thread in [*self._supervisor.stop(), self._publisher.thread]:
+            thread.join(max(0.0, until - self._clock.steady()))
+
+    def reload(self, read: Callable[[], Settings]) -> None:
+        """Take new settings, in a moment; sources that they do not change are read on.
+
+        Raises what `read` raises, and the old settings stay in force then.
+        """
+        facts = self._publisher.facts._replace(reload_successful=False)
+        try:
+            settings = read()
+            if settings.web != self._supervisor.settings.web:
+                event(
+                    _log, logging.WARNING, "changes under web take effect when the exporter is started again"
+                )
+            self._supervisor.reload(settings)
+            facts = facts._replace(reload_successful=True, reload_success_time=self._clock.wall())
+        finally:
+            self._publisher.facts = facts
+            self._changed.set()

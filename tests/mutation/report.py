@@ -1,0 +1,79 @@
+"""What mutmut found in a folder: `python tests/mutation/report.py FOLDER`, after `mutmut run` there.
+
+Prints how many mutants of each module were caught by types and by tests, and every one that survived and is not listed
+in `equivalent.toml`. Ends with 1 where those are 5 % or more.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ALLOWED = 0.05
+SURVIVED, BY_NO_TEST, BY_TYPES = 0, 33, 37
+"""Exit codes that mutmut gives mutants in its records; None is one that was not run."""
+
+
+class Mutant(NamedTuple):
+    """One change of the line `was` to `becomes`; of several lines, as one text."""
+
+    name: str
+    was: str
+    becomes: str
+
+
+def changes(mutated: Path, names: list[str]) -> Iterator[Mutant]:
+    """Give what each of these mutants of a file changes."""
+    lines = mutated.read_text().splitlines()
+    functions = {
+        node.name: lines[node.lineno : node.end_lineno]
+        for node in ast.walk(ast.parse("\n".join(lines)))
+        if isinstance(node, ast.FunctionDef)
+    }
+    for name in names:
+        function = name.rpartition(".")[2]
+        original = re.sub(r"__mutmut_\d+$", "__mutmut_orig", function)
+        differing = list(difflib.ndiff(functions[original], functions[function]))
+        was, becomes = (
+            " ".join(line[2:].strip() for line in differing if line.startswith(sign)) for sign in ("- ", "+ ")
+        )
+        yield Mutant(name, was, becomes)
+
+
+def main(folder: Path) -> int:
+    """Print it."""
+    listed = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text())["mutant"]
+    equivalent = {(one["module"], one["was"], one["is"]) for one in listed}
+    of_all = unknown_of_all = 0
+    for record in sorted(folder.glob("mutants/src/parsl_exporter/model/*.py.meta")):
+        module = record.name.removesuffix(".py.meta")
+        codes: dict[str, int | None] = json.loads(record.read_text())["exit_code_by_key"]
+        ran = {name: code for name, code in codes.items() if code is not None}
+        survived = [name for name, code in ran.items() if code in (SURVIVED, BY_NO_TEST)]
+        found = list(changes(record.with_suffix(""), survived))
+        unknown = [one for one in found if (module, one.was, one.becomes) not in equivalent]
+        types = sum(code == BY_TYPES for code in ran.values())
+        print(
+            f"{module}: {len(codes)} mutants, {len(codes) - len(ran)} not run, {types} caught by types,"
+            f" {len(ran) - types - len(survived)} by tests, {len(survived)} survived,"
+            f" of these {len(found) - len(unknown)} equivalent"
+        )
+        for one in unknown:
+            print(f"  {one.name}\n    - {one.was}\n    + {one.becomes}")
+        of_all, unknown_of_all = of_all + len(ran), unknown_of_all + len(unknown)
+    share = unknown_of_all / of_all if of_all else 1.0
+    print(
+        f"{of_all} mutants, of which {unknown_of_all} survived and are not known as equivalent: {share:.1%}"
+    )
+    return int(share >= ALLOWED)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

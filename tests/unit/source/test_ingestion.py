@@ -1,0 +1,58 @@
+"""Batches into the model, also where a lock comes between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from telling import EPOCH, Told, attempt, insert, status, task, workflow, write
+from watched import Watched
+
+from parsl_exporter.base.errors import SourceBusy
+from parsl_exporter.base.tables import WORKFLOW, Row, Table
+from parsl_exporter.readers.batch import Batch, Position, in_order_of_texts
+from parsl_exporter.readers.sqlite.reader import SqliteReader
+
+
+class Overtaken(SqliteReader):
+    """After the runs have been read somebody inserts `story`, and holds a lock when its workflow row is asked for."""
+
+    story: Sequence[Told] = ()
+    locked = False
+
+    def read(
+        self,
+        table: Table,
+        after: Position,
+        *,
+        skip: Collection[str] = (),
+        in_order: Callable[[str, str], bool] = in_order_of_texts,
+    ) -> Batch:
+        batch = super().read(table, after, skip=skip, in_order=in_order)
+        if table is WORKFLOW and self.story:
+            insert(self.path, self.story)
+            self.story, self.locked = (), True
+        return batch
+
+    def workflows(self, run_ids: Sequence[str]) -> list[Row]:
+        if self.locked and run_ids:
+            self.locked = False
+            raise SourceBusy("locked")
+        return super().workflows(run_ids)
+
+
+def test_a_run_whose_zone_could_not_be_read_for_a_lock_is_read_in_it_when_the_lock_is_gone(
+    folder: Path,
+) -> None:
+    path = write(folder / "a.db", [workflow("before")])
+    reader = Overtaken(path)
+    watched = Watched(path, reader=reader, run_zones={"submit": "Etc/GMT+2"}).poll()
+    reader.story = [workflow(host="submit"), task(0), attempt(0), status(0, "pending", 7)]
+    insert(path, [task(1, run="before")])
+    watched.poll()
+    assert not reader.locked
+    assert watched.poll().up()
+    series = watched.runs()
+    assert list(series["parsl_task_oldest_timestamp_seconds"].values()) == [EPOCH + 7 + 2 * 3600]
+    transitions = series["parsl_task_transitions_total"].items()
+    assert [value for key, value in transitions if ("state", "pending") in key] == [1]
