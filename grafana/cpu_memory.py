@@ -63,9 +63,8 @@ def build() -> dm.Dashboard:
                     (4, wasted_part()),
                 ],
             ),
-            shell.Row("", 8, [(24, memory_of_a_task()), (24, cpu_of_a_task())]),
+            shell.Row("", 7, [(24, memory_of_a_task()), (24, cpu_of_a_task())]),
             shell.Row("", 9, [(12, cpu_against_cores()), (12, memory_against_nodes())]),
-            shell.Row("", 8, [(12, cpu_by_node()), (12, memory_by_node())]),
             shell.Row(
                 "How tasks of an app differ",
                 8,
@@ -78,7 +77,17 @@ def build() -> dm.Dashboard:
                 folded=True,
             ),
             shell.Row("Waste", 8, [(12, cpu_wasted()), (12, cpu_modes())], folded=True),
-            shell.Row("By executor", 8, [(12, cpu_by_executor()), (12, memory_by_executor())], folded=True),
+            shell.Row(
+                "By node and executor",
+                8,
+                [
+                    (12, cpu_by_node()),
+                    (12, memory_by_node()),
+                    (12, cpu_by_executor()),
+                    (12, memory_by_executor()),
+                ],
+                folded=True,
+            ),
             shell.Row(
                 "Input, output and processes",
                 8,
@@ -110,7 +119,7 @@ def _of_a_worker(family: str) -> str:
     share = f"{node} / sum by ({_KEYS}, hostname) ({workers(RUN)})"
     mine = f"{workers(POOL)} * on ({_KEYS}, hostname) group_left () ({share})"
     by_executor = f"sum by ({_KEYS}, executor) ({mine}) / sum by ({_KEYS}, executor) ({workers(POOL)})"
-    return f"({by_executor} or last_over_time(({by_executor})[$__range:5m]))"
+    return f"({by_executor} or last_over_time(({by_executor})[$__range:$__interval]))"
 
 
 def _of_a_worker_by_app(family: str) -> str:

@@ -179,13 +179,13 @@ def condition() -> statetimeline.Panel:
     up = f"min by (source) ({_own('source_up')})"
     was_down = f"min by (source) (min_over_time({_own('source_up')}[$__range] @ end())) == 0"
     none = "Every database could be read at every poll that Prometheus saw"
-    lanes = promql.or_said(f"{up} and on (source) ({was_down})", "source", " ", -1, was_down)
+    lanes = promql.or_nothing(f"1 + {up} and on (source) ({was_down})", "source", was_down)
     return panels.timeline(
         "Sources that were down",
         "When these databases could be read, by all exporters that should. Those that always could are left out.",
         none,
         Query(lanes, "{{source}}"),
-        words=style.UP | {"-1": (none, "transparent")},
+        words={"0": (none, "transparent"), "1": style.UP["0"], "2": style.UP["1"]},
     )
 
 

@@ -135,9 +135,9 @@ def or_none(expr: str) -> str:
     return f"{expr} or 0 * max ({seen(f'parsl_workflow_info{{{RUN}}}')})"
 
 
-def or_said(expr: str, label: str, text: str, value: int, found: str) -> str:
-    """`expr`, or at all steps one series of this value that says something in a label, where `found` has nothing."""
-    return f'{expr} or label_replace(vector({value}) unless count ({found}), "{label}", "{text}", "", "")'
+def or_nothing(expr: str, label: str, found: str) -> str:
+    """`expr`; where `found` has nothing, one series at 0 whose label is blank, so that a timeline has a lane."""
+    return f'{expr} or label_replace(vector(0) unless count ({found}), "{label}", " ", "", "")'
 
 
 def short_run(expr: str) -> str:

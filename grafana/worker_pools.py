@@ -18,8 +18,7 @@ NO_QUEUE = "No block has come to run yet"
 
 _LIVING = "PENDING|HELD|RUNNING|UNKNOWN"
 _BROKEN = "FAILED|MISSING|TIMEOUT"
-_STATES = {str(i): (state, color) for i, (state, color) in enumerate(style.BLOCK_COLORS.items())}
-_NO_LANE = -1
+_STATES = {str(i): (state, color) for i, (state, color) in enumerate(style.BLOCK_COLORS.items(), 1)}
 _LANES = 48
 
 _LOST_AFTER = 60
@@ -246,7 +245,7 @@ def capacity() -> timeseries.Panel:
 def _state_number() -> str:
     states = (
         f'{i} * max by ({_BLOCK}) (parsl_block_state{{{POOL}, state="{state}"}} == 1)'
-        for i, state in enumerate(style.BLOCK_COLORS)
+        for i, state in enumerate(style.BLOCK_COLORS, 1)
     )
     return " or ".join(states)
 
@@ -269,8 +268,8 @@ def _lanes(title: str, description: str, chosen: str, none: str) -> statetimelin
         title,
         description,
         none,
-        Query(promql.or_said(states, "executor", " ", _NO_LANE, mine), "{{executor}} {{block_id}}"),
-        words=_STATES | {str(_NO_LANE): (none, "transparent")},
+        Query(promql.or_nothing(states, "executor", mine), "{{executor}} {{block_id}}"),
+        words=_STATES | {"0": (none, "transparent")},
     )
 
 
@@ -363,7 +362,7 @@ def managers() -> table.Panel:
         "Managers",
         "Worker pools that are connected, or went in the last 15 minutes: lost ones first. Parsl writes a "
         "manager's heartbeat only when it does something: an old one alone is no fault.",
-        NO_MANAGERS,
+        "No manager has come",
         Column("Executor", label="executor", width=105),
         Column("Block", label="block_id", width=70),
         Column("Host", label="hostname"),

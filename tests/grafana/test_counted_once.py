@@ -102,6 +102,37 @@ def test_a_try_is_in_one_column_of_a_heatmap(tmp_path: Path, exporters: int) -> 
 
 
 @each_number_of_exporters
+def test_a_pending_block_brings_as_many_workers_as_the_largest_of_its_executor(
+    tmp_path: Path, exporters: int
+) -> None:
+    """All managers of a block count; blocks of an executor of which none has come to run bring nobody knows what."""
+    series = {INFO: "1x60"}
+    series |= managers("x", "0", "m1", "m2", workers=8)
+    series |= managers("x", "1", "m3", workers=8)
+    for executor, state, blocks in (
+        ("x", "PENDING", 2),
+        ("x", "HELD", 1),
+        ("x", "RUNNING", 2),
+        ("y", "PENDING", 4),
+    ):
+        series[f'parsl_blocks{{{RUN}, executor="{executor}", state="{state}"}}'] = f"{blocks}x60"
+    expressions = {
+        column("parsl-worker-pools", "Executors", "To come"): '{executor="x"}',
+        expression("parsl-worker-pools", "Workers", "B"): "{}",
+        expression("parsl-worker-pools", "Workers: busy, idle and to come", "C"): "{}",
+    }
+    promtool(
+        tmp_path,
+        series,
+        [
+            {"expr": expr, "eval_time": "30m", "exp_samples": [{"labels": labels, "value": 48}]}
+            for expr, labels in expressions.items()
+        ],
+        exporters,
+    )
+
+
+@each_number_of_exporters
 def test_nodes_count_while_a_manager_on_them_is_connected(tmp_path: Path, exporters: int) -> None:
     series = {f'parsl_node_cpus{{{RUN}, hostname="{host}"}}': "64x60" for host in ("n0", "n1")}
     series |= {f'parsl_node_memory_bytes{{{RUN}, hostname="{host}"}}': "1e9x60" for host in ("n0", "n1")}

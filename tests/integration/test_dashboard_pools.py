@@ -64,7 +64,7 @@ def test_an_executor_has_what_waits_for_it_and_what_it_has_in_one_row(
 ) -> None:
     shown = {name: by("executor", table(prometheus, POOLS, "Executors", name, kind)) for name in expected}
     assert {name: of["htex"] for name, of in shown.items()} == expected
-    causes = prometheus.instant(filled(PANELS[POOLS, "Executors"]["targets"][0]["expr"], kind), NOW)
+    causes = prometheus.instant(filled(PANELS[POOLS, "Executors"]["targets"][1]["expr"], kind), NOW)
     (cause,) = (dict(labels)["cause"] for labels in causes if ("executor", "htex") in labels)
     assert cause == ("batch_queue" if kind == "waiting" else "busy_workers")
 
@@ -158,7 +158,7 @@ def test_sizes_stay_when_the_run_is_gone(prometheus: Prometheus) -> None:
 def test_the_exporter_says_that_every_database_can_be_read(prometheus: Prometheus) -> None:
     assert numbers(prometheus, EXPORTER, "Databases", "healthy") == [0, 1]
     (query,) = PANELS[EXPORTER, "Sources that were down"]["targets"]
-    assert list(prometheus.instant(filled(query["expr"], "healthy"), NOW).values()) == [-1]
+    assert list(prometheus.instant(filled(query["expr"], "healthy"), NOW).values()) == [0]
 
 
 def of(board: str, why: str, *panels: str) -> dict[str, str]:
@@ -179,7 +179,7 @@ EMPTY = {
     "waiting": {
         **NO_ROW_OF_ENDED,
         **of(POOLS, "no block broke", "'Blocks that broke'"),
-        **of(POOLS, "no worker has come, nobody knows how many will", "'Executors' G", "'Workers' B"),
+        **of(POOLS, "no worker has come, nobody knows how many will", "'Executors' H", "'Workers' B"),
         **of(POOLS, "no worker has come, nobody knows how many will", "'Workers: busy, idle and to come' C"),
         **of(
             POOLS,
@@ -189,7 +189,8 @@ EMPTY = {
             *(f"'Managers' {ref}" for ref in "BCD"),
         ),
         **of(POOLS, "no block runs", *(f"'Living blocks' {ref}" for ref in "DEG")),
-        **of(POOLS, "no block has run", "'Queue time", "'Running tasks by", "'CPU by node'"),
+        **of(POOLS, "no block has run", *(f"'Queue time' {ref}" for ref in "BCDE")),
+        **of(POOLS, "no block has run", "'Queue time, over time'", "'Running tasks by", "'CPU by node'"),
         **of(SIZES, "no node has come", "'CPU used'", "'Memory used'", "'Fullest node'", "'Efficiency'"),
         **of(SIZES, "no node has come", "'CPU: used and there'", "'Memory: used and there'"),
         **of(
@@ -202,8 +203,8 @@ EMPTY = {
             "'Read by",
         ),
         **of(SIZES, "no task has run", "'Written by", "'Processes of", "'Virtual memory by"),
-        **of(SIZES, "no task has run", *(f"'Memory of one task' {ref}" for ref in "BCDEF")),
-        **of(SIZES, "no task has run", *(f"'CPU of one task' {ref}" for ref in "BCDEFGI")),
+        **of(SIZES, "no task has run", *(f"'Memory of one task' {ref}" for ref in "CDEFG")),
+        **of(SIZES, "no task has run", *(f"'CPU of one task' {ref}" for ref in "CDEFGHJ")),
     },
     "failing": {},
 }

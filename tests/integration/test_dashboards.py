@@ -246,11 +246,11 @@ def test_what_is_going_on_equals_sql(shown: Shown, numbers: Numbers) -> None:
     assert sum(shown.ask(asked, moment).values()) == waiting > 0
     for board in (OVERVIEW, POOLS):
         assert shown.number(board, "Workers busy", at=moment) == busy / workers
-    assert shown.number(POOLS, "Workers connected", at=moment) == workers
-    assert shown.number(POOLS, "Tasks waiting for a worker", at=moment) == states.count("launched")
+    assert shown.number(POOLS, "Workers", at=moment) == workers
+    assert shown.number(POOLS, "Tasks waiting", at=moment) == states.count("launched")
 
     def of_blocks(column: str) -> dict[str, float]:
-        query = shown.query(POOLS, "Blocks", column)
+        query = shown.query(POOLS, "Living blocks", column)
         found = {frozenset(labels): value for labels, value in shown.ask(query, moment).items()}
         return {
             dict(labels)["block_id"]: value
@@ -260,20 +260,27 @@ def test_what_is_going_on_equals_sql(shown: Shown, numbers: Numbers) -> None:
 
     for block, running in blocks.items():
         mine = [manager for manager in managers.values() if manager[0] == block and manager[1]]
-        assert of_blocks("Running tasks")[block] == running
+        assert of_blocks("Tasks")[block] == running
         assert of_blocks("Managers")[block] == len(mine)
         assert of_blocks("Workers")[block] == sum(count for _, _, count, _ in mine)
         ((began,),) = numbers.rows(
             "SELECT min(timestamp) FROM block WHERE executor_label = 'htex' AND block_id = ? AND status = 'RUNNING'",
             block,
         )
-        assert of_blocks("In it for")[block] == pytest.approx(moment - stamp(began), abs=0.01)
+        assert of_blocks("For")[block] == pytest.approx(moment - stamp(began), abs=0.01)
 
-    for name, which in {"Active": 1, "Workers": 2, "Heartbeat before": 3}.items():
-        found = shown.column(POOLS, "Managers", name, "manager", moment)
-        for uid, manager in managers.items():
-            expected = moment - manager[3] if which == 3 else float(manager[which])
-            assert found[uid] == pytest.approx(expected, abs=0.01), (name, uid)
+    state = shown.column(POOLS, "Managers", "State", "manager", moment)
+    slots = shown.column(POOLS, "Managers", "Workers", "manager", moment)
+    silence = shown.column(POOLS, "Managers", "Heartbeat", "manager", moment)
+    for uid, (_, active, count, heartbeat) in managers.items():
+        assert (state[uid] == 1) is active
+        assert slots[uid] == count
+        assert silence[uid] == pytest.approx(moment - heartbeat, abs=0.01)
+
+    ((cores, memory),) = numbers.rows("SELECT max(cpu_count), max(total_memory) FROM node")
+    everywhere = sum(count for _, active, count, _ in numbers.managers_at(moment).values() if active)
+    for title, has in {"CPU of one task": cores, "Memory of one task": memory}.items():
+        assert set(shown.column(USAGE, title, "A worker has", "executor").values()) == {has / everywhere}
 
 
 def test_a_run_links_to_its_own_life_time(world: World, shown: Shown) -> None:
@@ -351,25 +358,31 @@ def test_the_cpu_and_memory_numbers_equal_sql(shown: Shown, numbers: Numbers) ->
     for which, column in enumerate(("psutil_process_disk_read", "psutil_process_disk_write")):
         moved = sum(numbers.spread(column).values())
         assert shown.number(USAGE, "Read, written", which) == pytest.approx(moved)
-    used_by_app = numbers.sum_by_app(cpu)
-    assert (
-        shown.column(USAGE, "Apps", "CPU time", "app").items()
-        >= {app: pytest.approx(used) for app, used in used_by_app.items()}.items()
-    )
-    for column, tries in {
-        "Wasted": wasted,
-        "Read": numbers.spread("psutil_process_disk_read"),
-        "Written": numbers.spread("psutil_process_disk_write"),
-    }.items():
-        shown_by_app = shown.column(USAGE, "Apps", column, "app")
-        assert {app: used for app, used in shown_by_app.items() if used} == {
-            app: pytest.approx(used) for app, used in numbers.sum_by_app(tries).items() if used
-        }
-    burned = numbers.sum_by_app({tried: s for tried, s in ran.items() if numbers.apps[tried[0]] == "burn"})[
-        "burn"
-    ]
-    per_second = shown.column(USAGE, "Apps", "CPU per running second", "app")["burn"]
-    assert per_second == pytest.approx(used_by_app["burn"] / burned)
+    used, lost, seconds = (numbers.sum_by_app(tries) for tries in (cpu, wasted, ran))
+    table = "CPU of one task"
+    shown_by_app = shown.column(USAGE, table, "CPU time", "app")
+    assert shown_by_app.items() >= {app: pytest.approx(time) for app, time in used.items()}.items()
+    for app, part in shown.column(USAGE, table, "Wasted", "app").items():
+        assert part == pytest.approx(lost.get(app, 0) / used[app]), app
+    assert shown.column(USAGE, table, "Cores", "app")["burn"] == pytest.approx(used["burn"] / seconds["burn"])
+
+
+@pytest.mark.parametrize(
+    ("title", "of"), [("CPU of one task", Numbers.measured_cpu), ("Memory of one task", Numbers.peak)]
+)
+def test_what_a_task_needs_equals_sql(
+    shown: Shown, numbers: Numbers, title: str, of: Callable[[Numbers], Mapping[tuple[int, int], float]]
+) -> None:
+    """Within 1 % of the nearest rank, and the greatest exactly: no bound of a bucket."""
+    tries: dict[str, list[float]] = defaultdict(list)
+    for (task, _), value in of(numbers).items():
+        tries[numbers.apps[task]].append(value)
+    assert len(tries) > 2
+    for name, part in {"p50": 0.5, "p95": 0.95}.items():
+        ranks = {app: sorted(values)[math.ceil(part * len(values)) - 1] for app, values in tries.items()}
+        assert shown.column(USAGE, title, name, "app") == pytest.approx(ranks, rel=0.01)
+    greatest = {app: max(values) for app, values in tries.items()}
+    assert shown.column(USAGE, title, "Maximum", "app") == pytest.approx(greatest)
 
 
 @pytest.mark.parametrize(
@@ -389,8 +402,9 @@ def test_the_blocks_equal_sql(shown: Shown, numbers: Numbers) -> None:
     broken = sum(state in ("FAILED", "MISSING", "TIMEOUT") for state in latest.values())
     assert broken
     assert shown.number(POOLS, "Blocks broken") == broken
-    mapped = shown.panels[POOLS, "State of each block"]["fieldConfig"]["defaults"]["mappings"][0]["options"]
-    (query,) = shown.panels[POOLS, "State of each block"]["targets"]
+    panel = shown.panels[POOLS, "Ended blocks over time"]
+    mapped = panel["fieldConfig"]["defaults"]["mappings"][0]["options"]
+    (query,) = panel["targets"]
     found = {
         f"{dict(labels)['executor']} {dict(labels)['block_id']}": mapped[f"{value:.0f}"]["text"]
         for labels, value in shown.ask(query).items()
