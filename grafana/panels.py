@@ -100,7 +100,8 @@ def number(
         value = thresholds(own).build()
         panel.override_by_name(name, [dm.DynamicConfigValue(id_val="thresholds", value=value)])
     if links:
-        panel.data_links([dashboard.DashboardLink(name).url(url) for name, url in links.items()])
+        given = [{"title": name, "url": url, "targetBlank": False} for name, url in links.items()]
+        panel.override_by_regexp(".*", [dm.DynamicConfigValue(id_val="links", value=given)])
     return _add(panel, queries, instant=True)
 
 

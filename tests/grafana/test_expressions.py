@@ -152,7 +152,7 @@ def test_joins_over_runs_match_on_the_run(ask: Ask) -> None:
         for node in nodes(parsed(ask)):
             if isinstance(node, ast.BinaryExpr) and node.modifier and node.modifier.matching:
                 on = set(node.modifier.matching.labels)
-                totals = labels_of(node.lhs, SERIES) == labels_of(node.rhs, SERIES) == on
+                totals = labels_of(node.lhs, SERIES) == labels_of(node.rhs, SERIES) == Labels(on)
                 assert on >= {"source", "run_id"} or on == {"job", "instance"} or totals or instead(node)
 
 
