@@ -62,8 +62,8 @@ def asked(prometheus: Prometheus, ask: inventory.Ask, kind: str) -> list[list[fl
     """The series that a query gives, each with its values."""
     expr = filled(ask.expr, kind)
     if ask.label:
-        found = prometheus.get("series", **{"match[]": expr, "start": NOW - 9000, "end": NOW})
-        return [[1.0] for _ in found]
+        wanted: dict[str, str | float] = {"match[]": expr, "start": NOW - 9000, "end": NOW}
+        return [[1.0] for _ in prometheus.get("series", **wanted)]
     if ask.instant:
         return [[value] for value in prometheus.instant(expr, NOW).values()]
     begun = min(run.began for run in RUNS[kind])

@@ -276,7 +276,7 @@ def fill(folder: Path, runs: Iterable[Run], now: float, step: int, promtool: str
     text = folder / "samples.txt"
     text.write_text(samples(runs, now, step).text())
     data = folder / "data"
-    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data]
+    command: list[str | Path] = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data]
     subprocess.run(command, check=True, capture_output=True)
     text.unlink()
     return data
