@@ -23,7 +23,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.installed
 DEMO_PACKAGES := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager
 PACKAGES := $(DEMO_PACKAGES) promtool:prometheus \
-            pg_ctlcluster:postgresql victoria-metrics:victoria-metrics npm:npm ps:procps curl:curl
+            pg_ctlcluster:postgresql victoria-metrics:victoria-metrics npm:npm ps:procps curl:curl chromium:chromium
 # Beside what the machine has, tests try these of a later Debian: what people run who do not take Debian's.
 PROGRAMS := .programs
 MUTATION := .mutation

@@ -133,6 +133,24 @@ def test_a_pending_block_brings_as_many_workers_as_the_largest_of_its_executor(
 
 
 @each_number_of_exporters
+def test_all_workers_of_a_node_share_it_whosever_they_are(tmp_path: Path, exporters: int) -> None:
+    """Also those of executors that are not looked at, and no longer those of a manager that went."""
+    series = {INFO: "1x60", f'parsl_node_cpus{{{RUN}, hostname="n"}}': "64x60"}
+    for executor, workers, active in (("x", 4, "1x60"), ("y", 12, "1x60"), ("gone", 16, "1x9 0x50")):
+        labels = f'{RUN}, manager="{executor}", hostname="n", executor="{executor}", block_id="0"'
+        series[f"parsl_manager_workers{{{labels}}}"] = f"{workers}x60"
+        series[f"parsl_manager_active{{{labels}}}"] = active
+    series[f'parsl_task_memory_peak_bytes_count{{{RUN}, app="a", executor="x"}}'] = "1x60"
+    has = column("parsl-cpu-memory", "CPU of one task", "A worker has")
+    labels = f'{{{RUN}, app="a", executor="x"}}'
+    checks = [
+        {"expr": has, "eval_time": at, "exp_samples": [{"labels": labels, "value": value}]}
+        for at, value in (("9m", 2), ("10m", 4))
+    ]
+    promtool(tmp_path, series, checks, exporters)
+
+
+@each_number_of_exporters
 def test_nodes_count_while_a_manager_on_them_is_connected(tmp_path: Path, exporters: int) -> None:
     series = {f'parsl_node_cpus{{{RUN}, hostname="{host}"}}': "64x60" for host in ("n0", "n1")}
     series |= {f'parsl_node_memory_bytes{{{RUN}, hostname="{host}"}}': "1e9x60" for host in ("n0", "n1")}

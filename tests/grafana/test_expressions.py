@@ -151,8 +151,8 @@ def test_joins_over_runs_match_on_the_run(ask: Ask) -> None:
     if "$run" not in ask.expr:
         for node in nodes(parsed(ask)):
             if isinstance(node, ast.BinaryExpr) and node.modifier and node.modifier.matching:
-                on = set(node.modifier.matching.labels)
-                totals = labels_of(node.lhs, SERIES) == labels_of(node.rhs, SERIES) == Labels(on)
+                on = frozenset(node.modifier.matching.labels)
+                totals = labels_of(node.lhs, SERIES) == labels_of(node.rhs, SERIES) == on
                 assert on >= {"source", "run_id"} or on == {"job", "instance"} or totals or instead(node)
 
 

@@ -34,13 +34,15 @@ class TestExitStatus:
             ["--web.listen-address", ":0"],
             ["--web.listen-address=:0", "check", "runinfo"],
             ["demo", "--with-prometheus"],
+            ["status", "--watch"],
+            ["--watch", "status"],
         ],
     )
     def test_the_version_is_told_whatever_else_is_given(self, arguments: list[str], tmp_path: Path) -> None:
         done = run(*arguments, "--version", cwd=tmp_path)
         assert (done.returncode, done.stdout) == (0, f"parsl-exporter {VERSION}\n")
 
-    @pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["dump"], ["demo"]])
+    @pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["dump"], ["status"], ["demo"]])
     def test_each_command_has_help(self, command: list[str], tmp_path: Path) -> None:
         done = run(*command, "--help", cwd=tmp_path)
         assert done.returncode == 0
@@ -279,7 +281,7 @@ class TestSignals:
             until("ready", lambda: exporter.get("/-/ready")[0] == 200)
 
     @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-    @pytest.mark.parametrize("command", [["check"], ["dump", "--output", "page.prom"]])
+    @pytest.mark.parametrize("command", [["check"], ["dump", "--output", "page.prom"], ["status"]])
     def test_a_command_that_has_an_end_is_ended_by_them_at_once_and_has_failed(
         self, command: list[str], sent: signal.Signals, folder: Path
     ) -> None:

@@ -113,8 +113,8 @@ def words_of(column: str) -> Mapping[str, Any]:
     for override in PANELS[OVERVIEW, "Runs in trouble"]["fieldConfig"]["overrides"]:
         if override["matcher"]["options"] == column:
             (mapping,) = (one["value"][0] for one in override["properties"] if one["id"] == "mappings")
-            words: Mapping[str, Any] = mapping["options"]
-            return words
+            options: Mapping[str, Any] = mapping["options"]
+            return options
     raise AssertionError(column)
 
 

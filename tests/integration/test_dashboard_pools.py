@@ -190,7 +190,7 @@ EMPTY = {
         ),
         **of(POOLS, "no block runs", *(f"'Living blocks' {ref}" for ref in "DEG")),
         **of(POOLS, "no block has run", *(f"'Queue time' {ref}" for ref in "BCDE")),
-        **of(POOLS, "no block has run", "'Queue time, over time'", "'Running tasks by", "'CPU by node'"),
+        **of(POOLS, "no block has run", "'Queue time, over time'", "'Running tasks by"),
         **of(SIZES, "no node has come", "'CPU used'", "'Memory used'", "'Fullest node'", "'Efficiency'"),
         **of(SIZES, "no node has come", "'CPU: used and there'", "'Memory: used and there'"),
         **of(

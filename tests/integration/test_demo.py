@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import signal
 import socket
@@ -22,6 +20,7 @@ import psutil
 import pytest
 from exporter_process import COMMAND, ended, environment, run, until
 from processes import parsl_required, required
+from terminal import on_terminal
 
 from parsl_exporter.demo.ask import ask
 
@@ -96,7 +95,7 @@ class TestARun:
     def test_it_shows_tasks_and_workers_until_it_is_interrupted_and_cleans_up(self, base: Path) -> None:
         with demo(base, *ANYWHERE) as shown:
             url = until("an address", lambda: shown.shows(r"metrics +(http://127\.0\.0\.1:\d+/metrics)$"))
-            until("results", lambda: shown.shows(r"^ *\d+ s  tasks: .*\d\d exec_done"), 60)
+            until("results", lambda: shown.shows(r"^ *\d+ s  .*; tasks: .*\d\d exec_done"), 60)
             until("blocks", lambda: shown.shows(r"; blocks: .*\d+ RUNNING"), 60)
             until("workers", lambda: "process_worker_pool" in " ".join(shown.family()), 60)
             assert b'parsl_workflow_info{source="demo"' in ask(url[1])
@@ -110,30 +109,19 @@ class TestARun:
         with demo(base, *ANYWHERE, "--duration", "20s") as shown:
             assert shown.process.wait(60) == 0
             assert time.monotonic() - begin > 20
-            assert re.search(r"^ +last: tasks: \d+ ", shown.output.read_text(), re.MULTILINE)
+            assert re.search(r"^ +last  .*; tasks: \d+ ", shown.output.read_text(), re.MULTILINE)
             assert re.search(r"^Ended after 2\d s", shown.output.read_text(), re.MULTILINE)
             shown.assert_nothing_is_left()
 
     def test_a_terminal_is_redrawn_in_place(self, base: Path) -> None:
-        with ExitStack() as stack:
-            ours, theirs = pty.openpty()
-            stack.callback(os.close, ours)
-            process = subprocess.Popen(
-                [*COMMAND, "demo", *ANYWHERE, "--duration", "4s"],
-                env=environment(TMPDIR=str(base), TERM="xterm"),
-                stdout=theirs,
-                stderr=theirs,
-            )
-            os.close(theirs)
-            text = ""
-            with suppress(OSError):  # EIO: nobody writes there any more
-                while received := os.read(ours, 65536):
-                    text += received.decode()
-            assert process.wait(30) == 0
-        screens = re.split(r"\x1b\[(\d+)A\x1b\[J", text)
-        heights = [screen.count("\r\n") for screen in screens[::2]]
-        assert len(heights) > 2
-        assert [int(up) for up in screens[1::2]] == heights[:-1]
+        known = environment(TMPDIR=str(base), TERM="xterm")
+        with on_terminal(*COMMAND, "demo", *ANYWHERE, cwd=base, environment=known) as shown:
+            shown.shows("no run yet: Parsl is starting")
+            shown.shows("exec_done", 60)
+            shown.process.send_signal(signal.SIGINT)
+            assert shown.ends() == 0
+        assert re.search(r"\x1b\[1A.*parsl-exporter demo: \d+ s, Ctrl-C ends it", shown.text, re.DOTALL)
+        assert re.search(r"Ended after \d+ s; all that was started is gone again", shown.text)
 
     def test_prometheus_and_alertmanager_are_there_with_the_rules(self, base: Path) -> None:
         required("prometheus")

@@ -35,6 +35,7 @@ NOT_RUN = {
     "sudo ": "changes the machine",
     "docker ": "needs images from elsewhere",
     ".example.org": "needs another machine",
+    "--watch": "goes on until Ctrl-C",
 }
 """What is in commands that are only checked for syntax, and why."""
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from parsl_exporter.base.formats import Format
-from parsl_exporter.web import Condition, Server
+from parsl_exporter.web import Condition, RunDetails, Server
 from parsl_exporter.web.connection import Patience
 
 PAGE = b"# a line of the page\n" * 100_000
@@ -34,6 +34,9 @@ class LargeSite:
 
     def conditions(self) -> Sequence[Condition]:
         return ()
+
+    def run(self, source: str, run_id: str) -> RunDetails | None:
+        return None
 
 
 class HugeSite(LargeSite):

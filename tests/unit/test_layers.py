@@ -24,9 +24,9 @@ ALLOWED = {
     "readers": {"readers", "config", "base"},
     "web": {"web", "config", "base"},
     "source": {"source", "readers", "metrics", "model", "config", "base"},
-    "daemon": {"daemon", "source", "readers", "metrics", "web", "config", "base"},
+    "daemon": {"daemon", "source", "readers", "metrics", "web", "model", "config", "base"},
     "cli": {"cli", "demo", "daemon", "web", "source", "readers", "metrics", "model", "config", "base"},
-    "demo": {"demo", "web", "config", "base"},
+    "demo": {"demo", "cli", "daemon", "web", "config", "base"},
 }
 """Of each folder: those that it may import. Imports only go down; the commands stand at the top."""
 AT_THE_ROOT = {"__init__", "__main__"}
@@ -40,8 +40,8 @@ LIBRARIES = {
     "web": {"uvicorn", "bcrypt"},
     "source": set[str](),
     "daemon": {"prometheus_client"},
-    "cli": set[str](),
-    "demo": {"parsl", "prometheus_client"},
+    "cli": {"rich"},
+    "demo": {"parsl", "rich"},
 }
 """Of each folder: the libraries that it may import beside the standard one."""
 

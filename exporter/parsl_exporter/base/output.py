@@ -1,4 +1,4 @@
-"""Standard output, which may be closed, full, or a pipe that nobody reads any more."""
+"""Texts for a terminal, and standard output, which may be closed, full, or a pipe that nobody reads any more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 import sys
 
 from parsl_exporter.base.errors import ExporterError, ReaderGone
+
+
+def on_one_line(text: str) -> str:
+    """A text as any terminal can show it on one line: what is not printable as Python would write it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write_out(content: bytes | str) -> None:

@@ -7,9 +7,10 @@ the kernel hands a signal to, and its default would end the process.
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 _NOTED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -26,8 +27,10 @@ class Signals:
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self._before = {one: signal.signal(one, lambda number, frame: None) for one in _NOTED}
 
-    def wait(self) -> frozenset[signal.Signals]:
-        """Give those that have come since the last call; wait when there are none."""
+    def wait(self, seconds: float | None = None) -> frozenset[signal.Signals]:
+        """Give those that have come since the last call; when there are none wait for one, or for so long at most."""
+        if not select.select([self._noted], [], [], seconds)[0]:
+            return frozenset()
         return frozenset(map(signal.Signals, os.read(self._noted, 65_536)))
 
     def release(self) -> frozenset[signal.Signals]:
@@ -35,10 +38,7 @@ class Signals:
         for one, handler in self._before.items():
             # Python's own for SIGINT raises, which is lost within a callback of SQLite.
             signal.signal(one, signal.SIG_DFL if handler is signal.default_int_handler else handler)
-        os.set_blocking(self._noted, False)
-        with suppress(BlockingIOError):
-            return self.wait()
-        return frozenset()
+        return self.wait(0)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain
 
 from parsl_exporter.base.errors import ExporterError, SourceToCome
+from parsl_exporter.base.output import on_one_line
 from parsl_exporter.base.tables import BLOCK, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
@@ -49,16 +50,16 @@ def check(settings: Settings, write: Callable[[str], object], clock: Clock) -> i
         for one in databases:
             if id(one) in again:
                 first = again[id(one)].name
-                same = f"the same file as {_plain(first)}" if first != one.name else "named before"
-                write(f"{_plain(one.name)}: {same}; it is read once, as the first\n")
+                same = f"the same file as {on_one_line(first)}" if first != one.name else "named before"
+                write(f"{on_one_line(one.name)}: {same}; it is read once, as the first\n")
                 continue
             try:
                 report = _patiently(settings, one, clock)
             except SourceToCome as error:
-                report = f"{_plain(one.name)}: WAITING {_plain(str(error))}{NO_RUNS}\n"
+                report = f"{on_one_line(one.name)}: WAITING {on_one_line(str(error))}{NO_RUNS}\n"
             except ExporterError as error:
                 faults += 1
-                report = f"{_plain(one.name)}: FAULT {_plain(str(error))}\n"
+                report = f"{on_one_line(one.name)}: FAULT {on_one_line(str(error))}\n"
             write(report)
     write(f"{faults} {'fault' if faults == 1 else 'faults'}\n")
     return faults
@@ -69,10 +70,10 @@ def _nothing_matches(glob: str) -> tuple[str, int]:
     base = glob_base(glob)
     if base is not None and not os.path.isdir(base):  # noqa: PTH112  # Path.is_dir raises when it may not look
         return (
-            f"{_plain(glob)}: FAULT there is no folder {_plain(str(base))} to look in; correct the path\n",
+            f"{on_one_line(glob)}: FAULT there is no folder {on_one_line(str(base))} to look in; correct the path\n",
             1,
         )
-    return f"{_plain(glob)}: matches nothing now; databases that appear later are read\n", 0
+    return f"{on_one_line(glob)}: matches nothing now; databases that appear later are read\n", 0
 
 
 def _patiently(settings: Settings, found: Found, clock: Clock) -> str:
@@ -96,10 +97,10 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
     missing = [c for c in RESOURCE.columns if c in reader.absent(RESOURCE)]
     rows = {table.name: reader.last_rowid(table) for table in TABLES}
     series = _series(reader, runs, published, clock.wall())
-    zones = "".join(f"  zone     {_plain(text)}\n" for text in _zones_in_doubt(reader, options, clock))
+    zones = "".join(f"  zone     {on_one_line(text)}\n" for text in _zones_in_doubt(reader, options, clock))
     return (
-        f"{_plain(found.name)}: ok\n"
-        f"  dialect  {reader.dialect}, {_plain(reader.database)}\n"
+        f"{on_one_line(found.name)}: ok\n"
+        f"  dialect  {reader.dialect}, {on_one_line(reader.database)}\n"
         f"  schema   {'without ' + ', '.join(missing) + _OLDER if missing else 'complete'}\n"
         f"  runs     {total + len(without_row)}, {min(len(published), options.runs)} of them to be published now\n"
         f"{'' if why is None else f'           nothing to show: {why}{chr(10)}'}"
@@ -108,11 +109,6 @@ def _report(settings: Settings, found: Found, reader: Reader, clock: Clock) -> s
         f"  series   about {series:,}\n"
         f"{zones}"
     )
-
-
-def _plain(text: str) -> str:
-    """A path's text on one line that any terminal can show."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _runs_without_row(reader: Reader, runs: Runs) -> list[str]:
@@ -131,7 +127,7 @@ def _runs_without_row(reader: Reader, runs: Runs) -> list[str]:
 def _named(without_row: Sequence[str]) -> str:
     if not without_row:
         return ""
-    which = ", ".join(map(_plain, without_row[:_NAMED])) + (", ..." if len(without_row) > _NAMED else "")
+    which = ", ".join(map(on_one_line, without_row[:_NAMED])) + (", ..." if len(without_row) > _NAMED else "")
     return f"  nameless {len(without_row)} without a workflow row, as Parsl drops one that it cannot write: {which}\n"
 
 

@@ -25,9 +25,9 @@ from parsl_exporter.config.settings import SourceSettings
 from parsl_exporter.readers.targets import discover, distinct
 
 OK, FAULT, USAGE = 0, 1, 2
-_COMMANDS = ("serve", "check", "dump", "demo")
+_COMMANDS = ("serve", "check", "dump", "status", "demo")
 _RESERVED = "backfill"
-_WITHOUT_VALUE = ("--help", "--version", "--with-prometheus")
+_WITHOUT_VALUE = ("--help", "--version", "--watch", "--with-prometheus")
 _ALIKE = 0.75
 _DATABASE = "a database file, a runinfo folder, a glob, or a SQLAlchemy URL"
 
@@ -48,8 +48,12 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None) -> i
         return FAULT
     except ExporterError as error:
         for fault in error.faults if isinstance(error, ConfigurationError) else [error]:
-            print(f"parsl-exporter: {fault}", file=sys.stderr)
+            _tell(fault)
         return USAGE if isinstance(error, UsageError) else FAULT
+
+
+def _tell(fault: object) -> None:
+    print(f"parsl-exporter: {fault}", file=sys.stderr)
 
 
 def _command_first(arguments: list[str]) -> list[str]:
@@ -128,6 +132,18 @@ def _parser() -> argparse.ArgumentParser:
     dumping.add_argument("--run", dest="runs", action="append", default=[], metavar="ID", type=_run_id,
                          help="this run alone, by its run_id; may be given again (default: all)")  # fmt: skip
     dumping.set_defaults(run=_dump)
+
+    status = commands.add_parser(
+        "status", help="say what the runs do and what holds them up, without a Prometheus"
+    )
+    _add_databases(status)
+    _add_config_file(status)
+    status.add_argument("--watch", action="store_true", help="until Ctrl-C, on a terminal in place")
+    status.add_argument("--run", dest="runs", action="append", default=[], metavar="ID", type=_run_id,
+                        help="this run, by how its run_id begins; may be given again (default: those that live and"
+                             " the newest)")  # fmt: skip
+    status.add_argument("--format", choices=["text", "json"], default="text", help="default text")
+    status.set_defaults(run=_status)
 
     demo = commands.add_parser("demo", help="run a real Parsl workflow and an exporter on it, until Ctrl-C")
     demo.add_argument("--duration", metavar="DURATION", help="end by itself after so long, such as 60s")
@@ -289,6 +305,18 @@ def _configured(settings: Settings, options: argparse.Namespace, name: str) -> S
         if any(found.shown == name for found in discover(source)):
             return source
     return None
+
+
+def _status(options: argparse.Namespace, signals: Signals | None) -> int:
+    from parsl_exporter.cli.status import once, watch
+    from parsl_exporter.source.clock import Clock
+
+    settings = _settings(options)
+    as_json = options.format == "json"
+    if options.watch:
+        return watch(settings, options.runs, as_json=as_json, signals=signals or Signals())
+    _let_signals_end(signals)
+    return once(settings, options.runs, as_json=as_json, fault=_tell, clock=Clock())
 
 
 def _demo(options: argparse.Namespace, signals: Signals | None) -> int:

@@ -15,6 +15,7 @@ from parsl_exporter.daemon.supervisor import Supervisor
 from parsl_exporter.metrics.source_families import ProcessFacts
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
+from parsl_exporter.source.options import SourceOptions
 
 _PATIENCE_AT_END = 0.5
 
@@ -24,14 +25,22 @@ _log = logging.getLogger(__name__)
 class Daemon:
     """Reads all sources and holds the published page. Implements what `web.Site` asks for.
 
-    `settings` are in force until `reload` gives others.
+    `settings` are in force until `reload` gives others; `read_as` has sources read otherwise than these say.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        read_as: Callable[[SourceOptions], SourceOptions] = lambda options: options,
+    ) -> None:
         self._clock = clock or Clock()
         self._changed = threading.Event()
         baton = Baton()
-        self._supervisor = Supervisor(settings, baton=baton, clock=self._clock, changed=self._changed)
+        self._supervisor = Supervisor(
+            settings, baton=baton, clock=self._clock, changed=self._changed, read_as=read_as
+        )
         facts = ProcessFacts(
             version=VERSION,
             revision=REVISION,
@@ -45,6 +54,8 @@ class Daemon:
         self.page = self._publisher.page
         self.ready = self._publisher.ready
         self.conditions = self._supervisor.conditions
+        self.run = self._supervisor.run
+        self.reports = self._supervisor.reports
 
     def start(self) -> None:
         """Begin to read."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from parsl_exporter.base.logs import RepeatedFault, event
 from parsl_exporter.base.shard import Shard
 from parsl_exporter.config.settings import Settings, SourceSettings
+from parsl_exporter.daemon.conditions import conditions_of, details_of
 from parsl_exporter.daemon.discovery import Discovery
+from parsl_exporter.model.report import SourceReport
 from parsl_exporter.readers.opening import open_reader
 from parsl_exporter.readers.targets import Found, distinct
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions, options_of
 from parsl_exporter.source.source import Source
-from parsl_exporter.web import Condition
+from parsl_exporter.web import Condition, RunDetails
 
 _DISCOVER_EVERY = 5.0
 _POLLS_A_SECOND = 500
@@ -41,12 +43,21 @@ class _Worker(NamedTuple):
 class Supervisor:
     """Looks for databases in a thread of its own; starts a worker for each that is new, ends those of others.
 
-    `changed` is set whenever a source may show otherwise. `settings` are in force until `reload`
-    gives others.
+    `changed` is set whenever a source may show otherwise. `settings` are in force until `reload` gives others;
+    `read_as` has sources read otherwise than these say.
     """
 
-    def __init__(self, settings: Settings, *, baton: Baton, clock: Clock, changed: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        baton: Baton,
+        clock: Clock,
+        changed: threading.Event,
+        read_as: Callable[[SourceOptions], SourceOptions],
+    ) -> None:
         self.settings = settings
+        self._read_as = read_as
         self._baton = baton
         self._clock = clock
         self._changed = changed
@@ -94,10 +105,21 @@ class Supervisor:
         seen = [(name, w.source, w.source.published) for name, w in self._workers.items()]
         return [s for name, s, now in seen if name in first and not (now.ready or now.tried)]
 
+    def reports(self) -> list[SourceReport]:
+        """Give each source and its runs, for people."""
+        wall = self._clock.wall()
+        return [source.published.report(source.name, wall) for source in self.sources()]
+
     def conditions(self) -> Sequence[Condition]:
-        """Give each source's condition for the landing page."""
-        seen = [(source.name, source.published) for source in self.sources()]
-        return [Condition(name, *published.outcome, f"{published.rows:,}") for name, published in seen]
+        """Give each source's condition, and its runs, for the landing page."""
+        return conditions_of(self.reports())
+
+    def run(self, source: str, run_id: str) -> RunDetails | None:
+        """Give what there is to show of a run; None when it is not known."""
+        worker = self._workers.get(source)
+        if worker is None:
+            return None
+        return details_of(worker.source.published.report(source, self._clock.wall()), run_id)
 
     # --- which sources there are ----------------------------------------------------------------------------
 
@@ -195,7 +217,7 @@ class Supervisor:
         return now - self._unmatched.setdefault(name, now) > self.settings.retention
 
     def _how(self, found: Found) -> tuple[object, SourceOptions, Shard]:
-        options = options_of(self.settings, found.settings, found.name)
+        options = self._read_as(options_of(self.settings, found.settings, found.name))
         return found.database, options, self.settings.shard
 
     # --- workers --------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ ask         asks them over HTTP
 programs    starts programs, and ends them with all that they started
 workflow    the workflow, a program of its own
 prometheus  Prometheus and Alertmanager, where installed
-summary     what a terminal shows
 """
 
 from __future__ import annotations
@@ -16,28 +15,38 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory, gettempdir
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, TypeAlias
+
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from parsl_exporter.base.errors import ConfigurationError, ExporterError, UsageError, to_install
+from parsl_exporter.base.output import write_out
+from parsl_exporter.cli.status import watcher
+from parsl_exporter.cli.status.terminal import Screen, board, news
 from parsl_exporter.config.address import split_address
 from parsl_exporter.config.duration import duration as seconds_of
-from parsl_exporter.config.settings import WebSettings
-from parsl_exporter.demo.ask import ask
+from parsl_exporter.config.settings import Settings, SourceSettings, WebSettings
+from parsl_exporter.daemon.daemon import Daemon
 from parsl_exporter.demo.programs import Programs
 from parsl_exporter.demo.prometheus import Prometheus, start_prometheus
-from parsl_exporter.demo.summary import Counts, Screen, counts_of, line, table
 from parsl_exporter.web.listen import listen, url_of
 
 _REFRESH = 1.0
 _PLAIN_EVERY = 5.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NO_RUN = "no run yet: Parsl is starting"
 _FOLDER = "parsl-demo-"
 # unix(7) gives a socket's path 107 bytes, and HTEX's workers make theirs with multiprocessing, below TMPDIR.
 _LONGEST_BASE = 107 - len(f"/{_FOLDER}......../tmp/pymp-......../listener-........")
+
+
+_Links: TypeAlias = list[tuple[str, str]]
+"""Names and URLs of what to look at."""
 
 
 class _Address(NamedTuple):
@@ -51,12 +60,10 @@ def demo(
     duration: str | None,
     *,
     with_prometheus: bool = False,
-    out: TextIO | None = None,
 ) -> int:
     """Run until SIGINT, SIGTERM or SIGHUP, or for `duration`, and leave nothing behind; gives 0.
 
-    Without `listen_address` the exporter takes its usual one, or any free port where that is taken. `out` is
-    where to show what goes on, by default standard output.
+    Without `listen_address` the exporter takes its usual one, or any free port where that is taken.
 
     Raises UsageError for arguments that cannot be used, ConfigurationError for an address that is taken,
     ExporterError without Parsl, below a TMPDIR too long for sockets, or when one of the programs ends by itself.
@@ -70,7 +77,7 @@ def demo(
             f"{gettempdir()} is too long a path for the sockets of the demo's workers:"
             f" set TMPDIR to a folder whose path has {_LONGEST_BASE} bytes or fewer"
         )
-    screen = Screen(out or sys.stdout)
+    screen = Screen()
     begin = time.monotonic()
     with (
         _signals() as signals,
@@ -86,8 +93,14 @@ def demo(
                 links.append(
                     ("Prometheus", "not installed; on Debian and Ubuntu: apt-get install prometheus")
                 )
-        _watch(programs, screen, signals, where, links, prometheus, begin, seconds)
-    screen.say(f"Ended after {time.monotonic() - begin:.0f} s; all that was started is gone again.")
+        daemon = watcher(Settings(sources=(SourceSettings(_database(folder), name="demo"),)))
+        daemon.start()
+        try:
+            shown = _Shown(daemon, links, where.note, prometheus)
+            _watch(programs, screen, signals, shown, begin, seconds)
+        finally:
+            daemon.stop()
+    _say(f"Ended after {time.monotonic() - begin:.0f} s; all that was started is gone again.")
     return 0
 
 
@@ -149,53 +162,80 @@ def _database(folder: Path) -> str:
     return str(folder / "runinfo" / "monitoring.db")
 
 
+class _Shown:
+    """What the demo shows: where to look, what the run does, and the alerts."""
+
+    def __init__(self, daemon: Daemon, links: _Links, note: str, prometheus: Prometheus | None) -> None:
+        self._daemon = daemon
+        self._links = links
+        self._note = note
+        self._prometheus = prometheus
+        self._alerts = ""
+        self._said: set[str] = set()
+
+    def look(self) -> None:
+        """Ask for the alerts."""
+        self._alerts = self._prometheus.alerts() if self._prometheus else ""
+
+    def screen(self, title: str) -> RenderableType:
+        """All of it, for a terminal."""
+        reports = self._daemon.reports()
+        runs = board(reports, details=False) if any(one.runs for one in reports) else Text(_NO_RUN)
+        alerts = [Text(f"alerts: {self._alerts}")] if self._alerts else []
+        return Group(Text(title), *map(Text, self._head()), Text(), runs, *alerts)
+
+    def said(self) -> list[str]:
+        """What stands above, as far as it was not said before."""
+        new = [text for text in self._head() if text not in self._said]
+        self._said.update(new)
+        return new
+
+    def lines(self) -> list[str]:
+        """What the run does, in lines."""
+        alerts = f"; alerts: {self._alerts}" if self._alerts else ""
+        reports = [one for one in self._daemon.reports() if one.runs]
+        return [f"{text}{alerts}" for text in news(reports).values() or [_NO_RUN]]
+
+    def _head(self) -> list[str]:
+        known = self._links + (self._prometheus.links if self._prometheus else [])
+        return [f"  {name:<13} {url}" for name, url in known] + ([f"  {self._note}"] if self._note else [])
+
+
 def _watch(
-    programs: Programs,
-    screen: Screen,
-    signals: SimpleQueue[int],
-    where: _Address,
-    links: list[tuple[str, str]],
-    prometheus: Prometheus | None,
-    begin: float,
-    seconds: float,
+    programs: Programs, screen: Screen, signals: SimpleQueue[int], shown: _Shown, begin: float, seconds: float
 ) -> None:
     """Show what goes on until a signal comes or the time is over."""
-    said: list[str] = []
-    next_line = begin
-    while (now := time.monotonic()) < begin + seconds:
-        programs.check()
-        counts = _counts(where)
-        alerts = prometheus.alerts() if prometheus else ""
-        known = links + (prometheus.links if prometheus else [])
-        head = [f"  {name:<13} {url}" for name, url in known] + ([f"  {where.note}"] if where.note else [])
-        if screen.live:
-            body = table(counts) + ([f"alerts              {alerts}"] if alerts else [])
-            title = f"parsl-exporter demo: {now - begin:.0f} s, Ctrl-C ends it"
-            screen.show([title, *head, "", *body])
-        else:
-            new = [text for text in ["parsl-exporter demo; Ctrl-C ends it", *head] if text not in said]
-            if now >= next_line:
-                new.append(
-                    f"{now - begin:4.0f} s  {line(counts)}" + (f"; alerts: {alerts}" if alerts else "")
-                )
-                next_line += _PLAIN_EVERY
-            for text in new:
-                screen.say(text)
-            said += new
-        try:
-            signals.get(timeout=max(0.0, min(_REFRESH, begin + seconds - time.monotonic())))
-        except Empty:
-            continue
-        break
-    if not screen.live:
-        screen.say(f"      last: {line(_counts(where))}")
+
+    def title() -> str:
+        return f"parsl-exporter demo: {time.monotonic() - begin:.0f} s, Ctrl-C ends it"
+
+    def looks() -> Iterator[float]:
+        """Each second, until it is over, the time."""
+        while (now := time.monotonic()) < begin + seconds:
+            programs.check()
+            shown.look()
+            yield now
+            with suppress(Empty):
+                signals.get(timeout=max(0.0, min(_REFRESH, begin + seconds - time.monotonic())))
+                return
+
+    if screen.live:
+        with screen.shown(lambda: shown.screen(title())) as refresh:
+            for _ in looks():
+                refresh()
+        return
+    _say("parsl-exporter demo; Ctrl-C ends it")
+    next_lines = begin
+    for now in looks():
+        _say(*shown.said())
+        if now >= next_lines:
+            _say(*(f"{now - begin:4.0f} s  {text}" for text in shown.lines()))
+            next_lines += _PLAIN_EVERY
+    _say(*(f"  last  {text}" for text in shown.lines()))
 
 
-def _counts(where: _Address) -> Counts:
-    try:
-        return counts_of(ask(f"{where.url}/metrics").decode())
-    except OSError:  # it is starting; should it have ended, the next look at the programs will tell
-        return counts_of("")
+def _say(*lines: str) -> None:
+    write_out("".join(f"{text}\n" for text in lines))
 
 
 @contextmanager

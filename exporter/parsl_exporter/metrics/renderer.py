@@ -13,6 +13,7 @@ from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.snapshot import Rendered
 from parsl_exporter.model.names import OTHER
+from parsl_exporter.model.report import report_of
 from parsl_exporter.model.timestamps import MICROSECONDS
 
 
@@ -81,8 +82,9 @@ class Renderer:
             created = (
                 run.info.begin_us / MICROSECONDS if run.info is not None and self._with_created else None
             )
+            report = report_of(run, view.groups, view.waiting, view.hidden)
             drawn = self._drawn[run.run_id] = Rendered(
-                (self._source, run.run_id), samples, created, classic=self._classic
+                (self._source, run.run_id), samples, created, classic=self._classic, report=report
             )
         return drawn
 

@@ -10,8 +10,9 @@ from parsl_exporter.metrics.family import Distribution, Sample
 from parsl_exporter.model.blocks import BLOCK_STATES, Block, queue_times
 from parsl_exporter.model.groups import Group, groups_of
 from parsl_exporter.model.managers import Host, Manager
-from parsl_exporter.model.names import HIDDEN, UNKNOWN
+from parsl_exporter.model.names import UNKNOWN
 from parsl_exporter.model.observations import Summed
+from parsl_exporter.model.report import names_of
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.timestamps import MICROSECONDS
@@ -108,13 +109,7 @@ def plain(summed: Summed) -> Distribution:
 
 def workflow_info(view: View) -> Iterator[Sample]:
     """The run's names, unknown without a workflow row; those that are hidden say so."""
-    info = view.run.info
-    name, version = (UNKNOWN, UNKNOWN) if info is None else (info.name, info.version)
-    shown = dict.fromkeys(("host", "user", "rundir"), UNKNOWN)
-    if info is not None:
-        shown.update(host=info.host, user=info.user, rundir=info.rundir)
-    shown.update((label, HIDDEN) for label in view.hidden if label in shown)
-    yield (name, version, shown["host"], shown["user"], shown["rundir"]), 1
+    yield tuple(names_of(view.run, view.hidden).values()), 1
 
 
 def start(view: View) -> Iterator[Sample]:

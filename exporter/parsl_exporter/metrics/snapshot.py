@@ -10,13 +10,17 @@ from parsl_exporter.base.formats import Format
 from parsl_exporter.metrics.exposition import samples_written
 from parsl_exporter.metrics.family import Distribution, Family, Sample, Value
 from parsl_exporter.metrics.source_families import SOURCE_FAMILIES, SourceFacts
+from parsl_exporter.model.report import RunReport
 from parsl_exporter.model.sketch import Sketch
 
 
 class Rendered:
-    """The samples of one run, by family, and how they are written by format, when first asked for."""
+    """The samples of one run, by family, and how they are written by format, when first asked for.
 
-    __slots__ = ("_classic", "_created", "_shared", "_written", "samples", "series")
+    `report` is what there is to say of it to a person; None of what is no run, or several.
+    """
+
+    __slots__ = ("_classic", "_created", "_shared", "_written", "report", "samples", "series")
 
     def __init__(
         self,
@@ -25,7 +29,9 @@ class Rendered:
         created: float | None,
         *,
         classic: bool = True,
+        report: RunReport | None = None,
     ) -> None:
+        self.report = report
         self.samples = samples
         self.series = sum(len(f) * _series(f[0][1]) for f in samples if f)  # alike within a family
         self._shared = shared

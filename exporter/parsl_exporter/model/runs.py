@@ -222,6 +222,17 @@ class Runs(Taking):
             if self.runs.pop(run_id, None) is not None:
                 self.abandoned.add(run_id)
 
+    def keep_newest(self, number: int, silent: Collection[str]) -> None:
+        """Before a first read: forget runs that are over or `silent`, the oldest first, until so many are left at most.
+
+        All that live are kept.
+        """
+        gone = [run for run in self.runs.values() if run.over or run.run_id in silent]
+        gone.sort(key=lambda run: (-run.first_us, run.run_id))
+        for run in gone[max(0, number - (len(self.runs) - len(gone))) :]:
+            del self.runs[run.run_id]
+            (self.ended if run.over else self.abandoned).add(run.run_id)
+
     def finish_first_read(self, now: float, wall: float, *, whole: bool = False) -> None:
         """Everything that was there has been taken: what is over closes, ages come from the stamps.
 

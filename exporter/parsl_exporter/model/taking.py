@@ -53,8 +53,9 @@ class Taking:
 
     `wall_us` is that of the rows taken last. `passing`: rows that waited are being taken, and those that go on waiting
     hold up no others; `last_call`: nor do they wait for what else this poll may bring. `blocks_later`: not all block
-    rows have been taken yet. `only`: the runs that are of interest, where not all are; `others` are those that were
-    found beside them. `keyed`: task and try rows are to be asked for by key (`missing`).
+    rows have been taken yet. `only`: the runs that are of interest, where not all are, and `beginnings` how their
+    ids may begin; `others` are those that were found beside them. `keyed`: task and try rows are to be asked for by key
+    (`missing`).
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Taking:
         run_zones: Sequence[tuple[str, tzinfo]] = (),
         worker_zones: Sequence[tuple[str, tzinfo]] = (),
         only: Collection[str] = (),
+        beginnings: Collection[str] = (),
         keyed: bool = False,
     ) -> None:
         self._stamps = Stamps(zone)
@@ -90,6 +92,7 @@ class Taking:
         self.others: dict[str, None] = {}
         self.ready = False
         self._only = frozenset(only)
+        self._beginnings = tuple(beginnings)
         self._keyed = keyed
         self._buckets = buckets
         self._limits = limits
@@ -314,7 +317,7 @@ class Taking:
         """The run of that id, made when first seen; None when its rows are of no interest any more."""
         run = self.runs.get(run_id)
         if run is None:
-            if self._only and run_id not in self._only:
+            if (self._only or self._beginnings) and not self._chosen(run_id):
                 self.others[run_id] = None
                 return None
             if run_id in self.ended:
@@ -326,6 +329,9 @@ class Taking:
             run.seen = now
             run.keyed = self._keyed
         return run
+
+    def _chosen(self, run_id: str) -> bool:
+        return run_id in self._only or run_id.startswith(self._beginnings)
 
     def reject(self, table: Table, reason: str, row: Row) -> None:
         """Count a row that cannot be used."""

@@ -105,10 +105,15 @@ def skip_past(reader: Reader, runs: Runs, options: SourceOptions, wall: float) -
 
     Their rows need not be read.
     """
-    if options.whole:
+    if not options.whole:
+        runs.skip_ended(wall)
+    elif options.newest is None or len(runs.runs) <= options.newest:
         return frozenset(runs.others)
-    runs.skip_ended(wall)
-    candidates = runs.maybe_abandoned(wall)
-    if candidates:
-        runs.skip_abandoned(set(candidates) - recent_writers(reader, options, wall))
-    return frozenset(runs.ended | runs.abandoned)
+    silent = set(runs.maybe_abandoned(wall))
+    if silent:
+        silent -= recent_writers(reader, options, wall)
+    if options.newest is not None:
+        runs.keep_newest(options.newest, silent)
+    else:
+        runs.skip_abandoned(silent)
+    return frozenset(runs.ended | runs.abandoned | runs.others.keys())

@@ -10,11 +10,11 @@ NO_RUNS = ' (see "No runs appear?" in docs/operations.md)'
 
 
 def nothing_shown(runs: Runs, limits: Limits, without_workflow: int = 0) -> str | None:
-    """Say why none of the runs that were read has series; None where one has.
+    """Say why none of the runs that were read has series; None where one has, or others were asked for.
 
     `without_workflow` is the number of abandoned runs that were not read, as they have no workflow row.
     """
-    if runs.runs:
+    if runs.runs or runs.others:
         return None
     ended, abandoned = len(runs.ended), len(runs.abandoned) + without_workflow
     total = ended + abandoned

@@ -15,7 +15,8 @@ from parsl_exporter.model.run import Limits
 class SourceOptions(NamedTuple):
     """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump.
 
-    `only`: the runs to read, all when empty. `created`: whether OpenMetrics pages have `_created` samples.
+    `only`: the runs to read, and `beginnings` how their ids may begin; all when both are empty. `newest`: of a dump, so
+    many runs at most, or all that live. `created`: whether OpenMetrics pages have `_created` samples.
     `classic`: whether protobuf pages have classic buckets beside native ones.
 
     `run_zones`: patterns of submit hosts and the zones that their runs' stamps have instead; `worker_zones`: patterns
@@ -31,6 +32,8 @@ class SourceOptions(NamedTuple):
     hidden: frozenset[str]
     whole: bool = False
     only: frozenset[str] = frozenset()
+    beginnings: tuple[str, ...] = ()
+    newest: int | None = None
     created: bool = True
     classic: bool = True
     run_zones: tuple[tuple[str, tzinfo], ...] = ()

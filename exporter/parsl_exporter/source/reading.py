@@ -41,6 +41,7 @@ def model_of(options: SourceOptions, *, keyed: bool) -> Runs:
         run_zones=options.run_zones,
         worker_zones=options.worker_zones,
         only=options.only,
+        beginnings=options.beginnings,
         keyed=keyed,
     )
 

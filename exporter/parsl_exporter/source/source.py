@@ -14,6 +14,7 @@ from parsl_exporter.base.errors import ExporterError, FaultReason, SourceBusy, S
 from parsl_exporter.base.logs import event
 from parsl_exporter.metrics.snapshot import Snapshot
 from parsl_exporter.metrics.source_families import SourceFacts
+from parsl_exporter.model.report import SourceReport
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.readers.base import Reader
 from parsl_exporter.source.clock import Clock
@@ -38,6 +39,7 @@ class Published(NamedTuple):
     """What other threads may see of a source, as it was at one moment.
 
     `ready`: it has caught up once; `tried`: a poll has succeeded or failed; `rows` read so far; `series` of its runs.
+    `others`: the number of runs that are known and not shown. `last_success`: UTC epoch seconds, 0 before the first.
     """
 
     snapshot: Snapshot
@@ -46,6 +48,14 @@ class Published(NamedTuple):
     tried: bool
     rows: int
     series: int
+    others: int
+    last_success: float
+
+    def report(self, name: str, wall: float) -> SourceReport:
+        """What to tell people at `wall` of the source of that name, and of its runs as they were when it was read."""
+        runs = tuple(drawn.report for drawn in self.snapshot.runs if drawn.report is not None)
+        as_of = self.last_success if self.outcome.state == "down" and self.last_success else wall
+        return SourceReport(name, *self.outcome, self.rows, as_of, runs, self.others)
 
 
 class Source:
@@ -246,7 +256,18 @@ class Source:
         )
         started = self._started if self._options.created else None
         snapshot = Snapshot(self.name, showing.runs, facts, started)
-        return Published(snapshot, health.outcome, health.ready, health.tried, self._rows(), showing.series)
+        runs = ingestion.runs
+        shown = sum(drawn.report is not None for drawn in showing.runs)
+        return Published(
+            snapshot,
+            health.outcome,
+            health.ready,
+            health.tried,
+            self._rows(),
+            showing.series,
+            max(0, len(runs.runs) + len(runs.ended) + len(runs.abandoned) - shown),
+            health.last_success,
+        )
 
 
 __all__ = ["Published", "Source"]

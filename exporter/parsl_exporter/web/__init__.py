@@ -4,13 +4,13 @@ server      listening sockets and the thread with the event loop
 connection  how long a client may take, and what happens when it takes longer
 app         the endpoints
 negotiation which format and coding a client asks for
-landing     the page at `/`
+landing     the page at `/`, and that of a run
 listen      addresses and their sockets
 configuration, security, tls, authentication: the web configuration file and what it demands
 """
 
 from parsl_exporter.web.app import Site
-from parsl_exporter.web.landing import Condition
+from parsl_exporter.web.landing import Condition, Run, RunDetails
 from parsl_exporter.web.server import Server
 
-__all__ = ["Condition", "Server", "Site"]
+__all__ = ["Condition", "Run", "RunDetails", "Server", "Site"]

@@ -17,7 +17,7 @@ from parsl_exporter.base.logs import RepeatedFault
 from parsl_exporter.web.authentication import Authenticator
 from parsl_exporter.web.configuration import WebConfiguration
 from parsl_exporter.web.connection import Connection
-from parsl_exporter.web.landing import POLICY, Condition, landing_page
+from parsl_exporter.web.landing import POLICY, Condition, RunDetails, landing_page, run_page
 from parsl_exporter.web.negotiation import accepts_gzip, preferred_format
 
 log = logging.getLogger("parsl_exporter.web")
@@ -47,7 +47,10 @@ class Site(Protocol):
         """Whether every source had its first attempt, and why or why not, in one line."""
 
     def conditions(self) -> Sequence[Condition]:
-        """How each source fares, in the order to show them in."""
+        """How each source and its runs fare, in the order to show them in."""
+
+    def run(self, source: str, run_id: str) -> RunDetails | None:
+        """What there is to show of a run of a source; None when it is not known."""
 
 
 class _Answer(NamedTuple):
@@ -142,14 +145,25 @@ class Application:
         if path == READY:
             ready, reason = self._site.ready()
             return _plain(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, reason)
-        return self._landing()
-
-    def _landing(self) -> _Answer:
-        html = landing_page(
-            self._site.conditions(), telemetry_path=self._telemetry_path, version=self._version
-        )
+        html = await get_running_loop().run_in_executor(self._worker, self._html, scope["query_string"])
+        if html is None:
+            return _plain(HTTPStatus.NOT_FOUND, "not found")
         policy = ("content-security-policy", POLICY)
         return _Answer(HTTPStatus.OK, "text/html; charset=utf-8", html.encode(), (policy,))
+
+    def _html(self, query_string: bytes) -> str | None:
+        """The landing page or, where the query names a run, its page; None when there is no such run."""
+        try:
+            # A source's name may hold lone surrogates, as of a path that is not UTF-8.
+            query = parse_qs(query_string.decode("ascii"), keep_blank_values=True, errors="surrogatepass")
+        except UnicodeDecodeError:
+            return None
+        if "run" in query:
+            details = self._site.run(query.get("source", [""])[-1], query["run"][-1])
+            return None if details is None else run_page(details)
+        return landing_page(
+            self._site.conditions(), telemetry_path=self._telemetry_path, version=self._version
+        )
 
     async def _metrics(self, scope: Scope) -> _Answer:
         format = preferred_format(_header(scope, b"accept"))

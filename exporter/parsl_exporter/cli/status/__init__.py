@@ -1,0 +1,138 @@
+"""`status`: what the runs do and what holds them up, on a terminal, in a pipe or as JSON; once or until Ctrl-C.
+
+terminal  the runs as lines and tables
+document  the runs as JSON
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from parsl_exporter.base.errors import ConfigurationError, NoSuchRun, SourceFault
+from parsl_exporter.base.output import write_out
+from parsl_exporter.base.shard import WHOLE
+from parsl_exporter.base.signals import Signals
+from parsl_exporter.cli.status.document import document
+from parsl_exporter.cli.status.terminal import NEWEST, Screen, board, news, source, titled
+from parsl_exporter.config.settings import Settings
+from parsl_exporter.daemon.daemon import Daemon
+from parsl_exporter.model.report import SourceReport
+from parsl_exporter.readers.opening import open_reader
+from parsl_exporter.readers.targets import Found, discover, distinct
+from parsl_exporter.source.clock import Clock
+from parsl_exporter.source.locks import Baton
+from parsl_exporter.source.options import SourceOptions, options_of
+from parsl_exporter.source.source import Source
+
+_REFRESH = 1.0
+_PLAIN_EVERY = 5.0
+_NO_LIMIT = 1 << 62
+
+
+def once(
+    settings: Settings, runs: Sequence[str], *, as_json: bool, fault: Callable[[str], object], clock: Clock
+) -> int:
+    """Write what the runs do now, those whose ids begin as one of `runs` or the live and newest; give the exit status.
+
+    It is 1 when a database cannot be read: that is told to `fault`, and the others are shown. A locked one is waited
+    for, for 10 s.
+
+    Raises NoSuchRun when no database has a run that is asked for, ConfigurationError when there is none to read.
+    """
+    _log_nothing()
+    reports: list[SourceReport] = []
+    status = 0
+    screen = Screen()
+    for found in _found(settings):
+        report = _read(found, chosen(runs)(options_of(settings, found.settings, found.name)), clock)
+        reports.append(report)
+        if report.state == "down":
+            status = 1
+            fault("".join(titled(report)))
+        elif not as_json and (report.runs or not runs):
+            write_out(screen.text(source(report, details=bool(runs))))
+    if as_json:
+        write_out(json.dumps(document(reports), indent=2) + "\n")
+    seen = [run.run_id for report in reports for run in report.runs]
+    if not status and (missing := [one for one in runs if not any(run.startswith(one) for run in seen)]):
+        raise NoSuchRun(f"there is no run whose id begins with {', '.join(missing)}")
+    return status
+
+
+def watch(settings: Settings, runs: Sequence[str], *, as_json: bool, signals: Signals) -> int:
+    """Show what the runs do, again and again, until a signal comes; gives 0.
+
+    On a terminal in place. Elsewhere a line for each run, or as JSON a document, follows when there are news, every
+    few seconds at most.
+    """
+    daemon = watcher(settings, runs)
+    daemon.start()
+    screen = Screen()
+    try:
+        if screen.live and not as_json:
+            with screen.shown(lambda: board(daemon.reports(), details=bool(runs))) as refresh:
+                while not signals.wait(_REFRESH):
+                    refresh()
+        else:
+            said: dict[str, str] = {}
+            while not signals.wait(_PLAIN_EVERY if said else _REFRESH):
+                reports = daemon.reports()
+                now = {"": json.dumps(document(reports))} if as_json else news(reports)
+                write_out("".join(f"{text}\n" for key, text in now.items() if said.get(key) != text))
+                said |= now
+    finally:
+        daemon.stop()
+    return 0
+
+
+def watcher(settings: Settings, runs: Sequence[str] = ()) -> Daemon:
+    """Make a daemon that reads what `status` shows, and keeps a run until the end. It logs nothing."""
+    _log_nothing()
+    limits = replace(settings.limits, series=_NO_LIMIT, runs_per_source=_NO_LIMIT)
+    return Daemon(replace(settings, limits=limits, shard=WHOLE), read_as=chosen(runs))
+
+
+def chosen(runs: Sequence[str]) -> Callable[[SourceOptions], SourceOptions]:
+    """Give what makes options those of reading the runs whose ids begin so or, without any, the live and newest."""
+    return partial(_reading, tuple(runs))
+
+
+def _reading(runs: tuple[str, ...], options: SourceOptions) -> SourceOptions:
+    newest = None if runs else NEWEST
+    return options._replace(whole=True, beginnings=runs, newest=newest, runs=_NO_LIMIT)
+
+
+def _log_nothing() -> None:
+    """What is worth knowing stands in what is shown, and `check` says the rest."""
+    logging.getLogger("parsl_exporter").addHandler(logging.NullHandler())
+
+
+def _found(settings: Settings) -> Iterator[Found]:
+    """The databases, each file once."""
+    found, _ = distinct(one for source in settings.sources for one in discover(source))
+    if not found:
+        targets = ", ".join(source.target for source in settings.sources)
+        raise ConfigurationError([f"{targets}: no database is there"])
+    yield from found
+
+
+def _read(found: Found, options: SourceOptions, clock: Clock) -> SourceReport:
+    reading = Source(
+        open_reader(found),
+        options,
+        baton=Baton(),
+        clock=clock,
+        started=clock.wall(),
+        series_left=lambda: _NO_LIMIT,
+    )
+    try:
+        reading.read_whole()
+        return reading.published.report(found.name, clock.wall())
+    except SourceFault as error:
+        return SourceReport(found.name, "down", str(error), 0, clock.wall(), (), 0)
+    finally:
+        reading.close()

@@ -1,0 +1,72 @@
+"""What the web side shows of sources and runs: their reports as texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from parsl_exporter.model.report import RunReport, SourceReport
+from parsl_exporter.model.timestamps import MICROSECONDS
+from parsl_exporter.model.verdict import Verdict, ranked, verdict
+from parsl_exporter.model.wording import age, counted, facts, moment, number, tasks_by_app
+from parsl_exporter.web import Condition, Run, RunDetails
+
+_RUNS_OF_A_SOURCE, _RUNS = 20, 300
+"""Runs on the landing page at most: of one source, and of all."""
+
+
+def conditions_of(reports: Sequence[SourceReport]) -> list[Condition]:
+    """Give each source's condition, with the runs that live and then the newest, as many as there is room for."""
+    left = _RUNS
+    conditions = []
+    for report in reports:
+        newest = sorted(report.runs, key=lambda run: (run.end_us is not None, -run.first_us, run.run_id))
+        runs = ranked(newest[: min(left, _RUNS_OF_A_SOURCE)], report.as_of)
+        left -= len(runs)
+        others = report.others + len(report.runs) - len(runs)
+        conditions.append(
+            Condition(
+                name=report.name,
+                state=report.state,
+                message=report.message,
+                rows=f"{report.rows:,}",
+                as_of=_as_of(report),
+                runs=[_run(run, judged, report.as_of, whole=False) for run, judged in runs],
+                others=f"and {number(others, 'more run')}" if others else "",
+            )
+        )
+    return conditions
+
+
+def details_of(report: SourceReport, run_id: str) -> RunDetails | None:
+    """Give all that there is to show of a run of a source; None when it has none of that id."""
+    run = next((run for run in report.runs if run.run_id == run_id), None)
+    if run is None:
+        return None
+    states, apps = tasks_by_app(run)
+    return RunDetails(
+        source=report.name,
+        run=_run(run, verdict(run, report.as_of), report.as_of, whole=True),
+        as_of=_as_of(report),
+        states=states,
+        apps=[(app, [f"{count:,}" if count else "." for count in counts]) for app, counts in apps.items()],
+    )
+
+
+def _run(run: RunReport, judged: Verdict, now: float, *, whole: bool) -> Run:
+    tasks = ("tasks", [counted(run.tasks_by_state())] if run.tasks else [])
+    own = [(subject, texts) for subject, texts in facts(run) if whole or subject not in _ON_ITS_PAGE]
+    return Run(
+        run_id=run.run_id,
+        name=run.names["workflow_name"],
+        age=age(run, now, live=judged.live),
+        severity=judged.severity,
+        verdict=judged.text,
+        facts=own if whole else [tasks, *own],
+    )
+
+
+_ON_ITS_PAGE = frozenset({"run", "time", "waiting"})
+
+
+def _as_of(report: SourceReport) -> str:
+    return moment(round(report.as_of * MICROSECONDS))
