@@ -57,8 +57,9 @@ def _text(board: dict[str, Any]) -> str:
         for key in _STRAY:
             variable.pop(key, None)
     for panel in board["panels"]:
-        for key in _GONE:
-            panel.get("options", {}).pop(key, None)
+        for inside in (panel, *panel.get("panels", [])):
+            for key in _GONE:
+                inside.get("options", {}).pop(key, None)
     return json.dumps(board, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

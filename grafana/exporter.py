@@ -33,10 +33,10 @@ def build() -> dm.Dashboard:
         refresh="30s",
         rows=[
             shell.Row(
-                "Now",
+                "",
                 4,
                 [
-                    (4, up()),
+                    (4, down()),
                     (4, not_ready()),
                     (4, oldest_read()),
                     (4, backlog_now()),
@@ -44,12 +44,16 @@ def build() -> dm.Dashboard:
                     (4, series_now()),
                 ],
             ),
-            shell.Row("Sources", 9, [(24, sources_table()), (24, condition())]),
+            shell.Row("", 8, [(24, sources_table())]),
+            shell.Row("", 6, [(24, condition())]),
+            shell.Row("", 8, [(12, polls()), (12, longest_read()), (12, rows_read()), (12, backlog())]),
+            shell.Row("Faults", 8, [(8, errors()), (8, rejected()), (8, late())], folded=True),
             shell.Row(
-                "Reading", 8, [(12, polls()), (12, longest_read()), (12, rows_read()), (12, backlog())]
+                "Cost",
+                8,
+                [(24, builds()), (12, series()), (12, memory()), (12, cpu()), (12, scrapes())],
+                folded=True,
             ),
-            shell.Row("Faults", 8, [(8, errors()), (8, rejected()), (8, late())]),
-            shell.Row("Cost", 8, [(8, series()), (8, memory()), (8, cpu()), (8, scrapes()), (16, builds())]),
         ],
     )
 
@@ -63,13 +67,14 @@ def _gained(name: str, by: str) -> str:
     return f"sum by ({by}) ({_own(name)}) - sum by ({by}) ({_own(name)} offset $__interval)"
 
 
-def up() -> stat.Panel:
+def down() -> stat.Panel:
     return panels.number(
-        "Sources up",
-        "Databases that the exporter read at its last poll.",
+        "Databases",
+        "Databases that the exporter could not read at its last poll, and how many there are.",
         "no exporter",
-        Query(f"sum ({_own('source_up')})", "up"),
+        Query(f"count ({_own('source_up')}) - sum ({_own('source_up')})", "down"),
         Query(f"count ({_own('source_up')})", "all"),
+        steps_of={"down": ((None, style.NEUTRAL), (1, style.RED))},
     )
 
 
@@ -79,7 +84,7 @@ def not_ready() -> stat.Panel:
         "Databases of which the exporter has not read everything once. Their runs are not published yet.",
         "no exporter",
         Query(f"count ({_own('source_ready')}) - sum ({_own('source_ready')})"),
-        steps=((None, style.GREEN), (1, style.AMBER)),
+        steps=((None, style.NEUTRAL), (1, style.AMBER)),
     )
 
 
@@ -89,8 +94,8 @@ def oldest_read() -> stat.Panel:
         "How long ago the database that waits longest was last read with success.",
         "never read",
         Query(f"time() - min ({_own('source_last_success_timestamp_seconds')})"),
-        unit=style.SECONDS,
-        steps=((None, style.GREEN), (60, style.AMBER), (300, style.RED)),
+        unit=style.DURATION,
+        steps=((None, style.NEUTRAL), (60, style.AMBER), (300, style.RED)),
     )
 
 
@@ -100,7 +105,7 @@ def backlog_now() -> stat.Panel:
         "Rows that are in the databases and not read yet.",
         "no exporter",
         Query(f"sum ({_own('backlog_rows')})"),
-        steps=((None, style.GREEN), (10_000, style.AMBER)),
+        steps=((None, style.NEUTRAL), (10_000, style.AMBER)),
     )
 
 
@@ -111,7 +116,7 @@ def bad_rows() -> stat.Panel:
         "once.",
         "none",
         Query(f"sum ({_own('rows_rejected_total')}) or 0 * count ({_own('source_up')})"),
-        steps=((None, style.GREEN), (1, style.AMBER)),
+        steps=((None, style.NEUTRAL), (1, style.AMBER)),
     )
 
 
@@ -133,69 +138,63 @@ def sources_table() -> table.Panel:
         return f"min by (source) ({_own(name)})"
 
     def added(name: str) -> str:
-        return f"sum by (source) ({_own(name)})"
+        """0 for what is not there before it counts."""
+        return f"sum by (source) ({_own(name)}) or 0 * {most('source_up')}"
+
+    def bad(color: str) -> style.Steps:
+        return (None, style.NEUTRAL), (1, color)
 
     return rows(
         "Sources",
-        "One row for each database, in the worse condition if several exporters read it. Read lock: how long "
-        "the longest read of the last poll held it; Parsl's writer waits up to 5 seconds for that.",
+        "One row for each database, in the worse condition if several exporters read it; those that cannot be read "
+        "first. Read lock: how long the longest read of the last poll held it; Parsl's writer waits up to 5 seconds "
+        "for that.",
         NO_EXPORTER,
         Column("Source", label="source"),
-        Column("Kind", label="dialect", width=80),
-        Column("Database", label="database"),
-        Column("Reads", expr=least("source_up"), words=style.UP, width=65),
+        Column("Reads", expr=least("source_up"), words=style.UP, width=85),
         Column("Caught up", expr=least("source_ready"), words=style.YES, width=85),
         Column(
             "Last read",
             expr=f"time() - {least('source_last_success_timestamp_seconds')}",
-            unit=style.SECONDS,
-            width=80,
+            unit=style.DURATION,
+            width=85,
         ),
         Column("Poll", expr=most("poll_duration_seconds"), unit=style.SECONDS, width=75),
         Column("Read lock", expr=most("longest_read_seconds"), unit=style.SECONDS, width=85),
         Column("Behind", expr=added("backlog_rows"), width=70),
-        Column(
-            "Failed polls",
-            expr=added("errors_total"),
-            width=95,
-            steps=((None, style.NEUTRAL), (1, style.RED)),
-        ),
-        Column(
-            "Rejected",
-            expr=added("rows_rejected_total"),
-            width=80,
-            steps=((None, style.NEUTRAL), (1, style.AMBER)),
-        ),
+        Column("Failed polls", expr=added("errors_total"), width=105, steps=bad(style.RED)),
+        Column("Rejected", expr=added("rows_rejected_total"), width=85, steps=bad(style.AMBER)),
         Column("Late", expr=added("late_rows_total"), width=60),
         Column("Series", expr=most("series"), width=75),
-        Column(
-            "Folded",
-            expr=added("series_folded_total"),
-            width=75,
-            steps=((None, style.NEUTRAL), (1, style.AMBER)),
-        ),
+        Column("Folded", expr=added("series_folded_total"), width=70, steps=bad(style.AMBER)),
+        Column("Kind", label="dialect", width=85),
+        Column("Database", label="database"),
         keys=[f"max by (source, dialect, database) ({_own('source_info')})"],
-        sort="Source",
+        sort="Reads",
         descending=False,
     )
 
 
 def condition() -> statetimeline.Panel:
+    up = f"min by (source) ({_own('source_up')})"
+    was_down = f"min by (source) (min_over_time({_own('source_up')}[$__range] @ end())) == 0"
+    none = "Every database could be read at every poll that Prometheus saw"
+    lanes = promql.or_nothing(f"1 + {up} and on (source) ({was_down})", "source", was_down)
     return panels.timeline(
-        "Condition of each source",
-        "When each database could be read, by all exporters that should.",
-        NO_EXPORTER,
-        Query(f"min by (source) ({_own('source_up')})", "{{source}}"),
-        words=style.UP,
+        "Sources that were down",
+        "When these databases could be read, by all exporters that should. Those that always could are left out.",
+        none,
+        Query(lanes, "{{source}}"),
+        words={"0": (none, "transparent"), "1": style.UP["0"], "2": style.UP["1"]},
     )
 
 
 def polls() -> timeseries.Panel:
     return panels.lines(
         "Poll time",
-        "How long the last poll of each database took. Nothing new should cost next to nothing.",
+        "How long the last poll took, of the ten databases that took longest. Nothing new should cost next to nothing.",
         NO_EXPORTER,
-        Query(f"max by (source) ({_own('poll_duration_seconds')})", "{{source}}"),
+        Query(promql.top_greatest(10, _own("poll_duration_seconds"), "source"), "{{source}}"),
         unit=style.SECONDS,
     )
 
@@ -203,10 +202,10 @@ def polls() -> timeseries.Panel:
 def longest_read() -> timeseries.Panel:
     return panels.lines(
         "Longest read",
-        "How long the longest read of the last poll held its read lock. On SQLite, Parsl's writer waits for "
-        "it.",
+        "How long the longest read of the last poll held its read lock, of the ten databases where it was longest. On "
+        "SQLite, Parsl's writer waits for it.",
         NO_EXPORTER,
-        Query(f"max by (source) ({_own('longest_read_seconds')})", "{{source}}"),
+        Query(promql.top_greatest(10, _own("longest_read_seconds"), "source"), "{{source}}"),
         unit=style.SECONDS,
         steps=((None, style.NEUTRAL), (1, style.RED)),
     )
@@ -217,19 +216,20 @@ def rows_read() -> timeseries.Panel:
         "Rows read a second",
         "How many rows of each table come in.",
         NO_EXPORTER,
-        Query(promql.rate(_own("rows_read_total"), "table"), "{{table}}"),
+        Query(promql.top_rate(10, _own("rows_read_total"), "table"), "{{table}}"),
         stacked=True,
         axis="rows a second",
     )
 
 
 def backlog() -> timeseries.Panel:
+    behind = f"sum by (source) ({_own('backlog_rows')})"
+    rank = f"sum by (source) (max_over_time({_own('backlog_rows')}[$__range] @ end()))"
     return panels.lines(
-        "Rows behind by table",
-        "Rows that are there and not read yet. It should fall back to zero.",
+        "Rows behind by source",
+        "Rows that are there and not read yet, of the ten databases that had most. It should fall back to zero.",
         NO_EXPORTER,
-        Query(f"sum by (table) ({_own('backlog_rows')})", "{{table}}"),
-        stacked=True,
+        Query(promql.top(10, behind, "source", rank), "{{source}}"),
         axis="rows",
     )
 
@@ -241,6 +241,7 @@ def errors() -> timeseries.Panel:
         "No poll has failed",
         Query(f"{_gained('errors_total', 'source, reason')} > 0", "{{source}}: {{reason}}"),
         bars=True,
+        calcs=("sum",),
         axis="polls",
     )
 
@@ -252,6 +253,7 @@ def rejected() -> timeseries.Panel:
         "No row was rejected",
         Query(f"{_gained('rows_rejected_total', 'table, reason')} > 0", "{{table}}: {{reason}}"),
         bars=True,
+        calcs=("sum",),
         axis="rows",
     )
 
@@ -264,6 +266,7 @@ def late() -> timeseries.Panel:
         "No row came late",
         Query(f"{_gained('late_rows_total', 'table')} > 0", "{{table}}"),
         bars=True,
+        calcs=("sum",),
         axis="rows",
     )
 

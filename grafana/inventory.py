@@ -46,8 +46,9 @@ def boards(folder: Path = FOLDER) -> list[Board]:
 
 
 def panels(board: Board) -> list[Board]:
-    """A dashboard's panels without its row titles."""
-    return [panel for panel in board["panels"] if panel["type"] != "row"]
+    """A dashboard's panels without its row titles, those in folded rows too."""
+    every = [inside for panel in board["panels"] for inside in (panel, *panel.get("panels", []))]
+    return [panel for panel in every if panel["type"] != "row"]
 
 
 def variables(board: Board) -> dict[str, Board]:

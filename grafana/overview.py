@@ -1,25 +1,25 @@
-"""Overview: every run at a glance, what all of them do together, and whether the monitoring itself works."""
+"""Overview: which run needs somebody, what all of them wait for, and whether the monitoring itself works."""
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.models import dashboard as dm
 
-from grafana import panels, promql, shell, style
-from grafana.promql import DONE, FAILED, FINAL, SOURCE
+from grafana import alerting, panels, promql, shell, style
+from grafana.promql import SOURCE
 from grafana.style import Query
 from grafana.table import Column, Link, rows
 
 UID = "parsl-overview"
 NO_RUNS = "No run in this time range"
+NO_RECORD = "No run in this time range, or config/rules is not loaded in Prometheus"
 
 _SEEN = f'{SOURCE}, workflow_name=~"$workflow"'
 _OF_ROW = {
     "source": "${__data.fields.source:percentencode}",
-    "workflow": "$__all",
     "run": "${__data.fields.run_id:percentencode}",
 }
-_LIFE = "&from=${__data.fields.since}&to=${__data.fields.until}"
+_ALERT_LIST = "/alerting/list?search=state:firing%20namespace:parsl"
 
 
 def build() -> dm.Dashboard:
@@ -27,85 +27,81 @@ def build() -> dm.Dashboard:
     return shell.board(
         UID,
         "Parsl / Overview",
-        "Every Parsl run that the exporter sees, and the condition of the monitoring itself.",
+        "Which Parsl run needs somebody, and why; and the condition of the monitoring itself.",
         variables=[shell.source(), shell.workflow(), shell.visualize()],
-        annotations=shell.run_events(SOURCE),
+        annotations=[],
         since="now-6h",
         refresh="30s",
         rows=[
             shell.Row(
-                "Now",
+                "",
                 4,
                 [
-                    (4, runs_running()),
-                    (4, runs_silent()),
-                    (4, tasks_live()),
-                    (4, tasks_failed()),
+                    (5, alerts_firing()),
+                    (4, runs_in_trouble()),
+                    (7, tasks_waiting()),
                     (4, workers_busy()),
-                    (4, sources_down()),
+                    (4, sources_in_trouble()),
                 ],
             ),
-            shell.Row("Runs", 11, [(24, runs())]),
+            shell.Row("", 8, [(24, trouble())]),
+            shell.Row("", 11, [(24, runs())]),
+            shell.Row("", 8, [(12, waiting_over_time()), (12, throughput())]),
             shell.Row(
-                "Tasks",
+                "Tasks, workers and blocks",
                 9,
-                [(12, tasks_by_state()), (12, throughput()), (12, throughput_by_run()), (12, failures())],
+                [(8, tasks_by_state()), (8, workers()), (8, blocks())],
+                folded=True,
             ),
-            shell.Row("Workers", 9, [(12, workers()), (12, blocks())]),
-            shell.Row("Alerts and exporter", 8, [(24, alerts()), (24, sources())]),
+            shell.Row("Every alert, and the sources", 8, [(24, alerts()), (24, sources())], folded=True),
         ],
     )
 
 
-def _count_of_state(state: int) -> str:
-    return f"sum ({promql.of_runs_seen(f'(({promql.run_state(SOURCE)}) == bool {state})')}) or vector(0)"
-
-
-def _life_link(title: str, uid: str) -> Link:
+def _life_link(title: str, uid: str, until: str = "${__data.fields.until}") -> Link:
     chosen = "".join(f"&var-{name}={value}" for name, value in _OF_ROW.items())
-    return Link(title, f"/d/{uid}?${{datasource:queryparam}}{chosen}{_LIFE}")
+    return Link(
+        title, f"/d/{uid}?${{datasource:queryparam}}{chosen}&from=${{__data.fields.since}}&to={until}"
+    )
 
 
-def runs_running() -> stat.Panel:
+def alerts_firing() -> stat.Panel:
     return panels.number(
-        "Running",
-        "Runs that have not ended and are not silent.",
+        "Alerts firing",
+        "Alerts of Parsl's rules that fire, of the chosen sources and workflows. They lead to Grafana's list of "
+        "alerts; below, every alert has a row.",
+        "no rules",
+        *(
+            Query(f"count ({alerting.firing(severity)}) or vector(0)", severity)
+            for severity in ("critical", "warning")
+        ),
+        steps_of={
+            "critical": ((None, style.NEUTRAL), (1, style.RED)),
+            "warning": ((None, style.NEUTRAL), (1, style.AMBER)),
+        },
+        links={"Alerts in Grafana": _ALERT_LIST},
+    )
+
+
+def runs_in_trouble() -> stat.Panel:
+    return panels.number(
+        "In trouble",
+        "Runs of which a critical or warning alert fires. The table below names them.",
         "no run",
-        Query(_count_of_state(0)),
-        steps=((None, style.NEUTRAL), (1, style.BLUE)),
+        Query(f"count (group by (source, run_id) ({alerting.of_runs()})) or vector(0)"),
+        steps=((None, style.NEUTRAL), (1, style.AMBER)),
     )
 
 
-def runs_silent() -> stat.Panel:
-    return panels.number(
-        "Silent",
-        "Runs without an end that write no more what they should: their submitting process was probably "
-        "killed, of which Parsl records nothing. The same as in the alerts. Without their rules: nothing was "
-        "written for 15 minutes.",
-        "no run",
-        Query(_count_of_state(1)),
-        steps=((None, style.GREEN), (1, style.AMBER)),
-    )
-
-
-def tasks_live() -> stat.Panel:
-    live = f'parsl_tasks{{{SOURCE}, state!~"{FINAL}"}}'
-    return panels.number(
-        "Tasks in progress",
-        "Tasks that have not come to a final state, over all runs that are published now.",
-        "no task",
-        Query(promql.added(promql.of_runs(live))),
-    )
-
-
-def tasks_failed() -> stat.Panel:
-    failed = promql.run_tasks(SOURCE, f'=~"{FAILED}"')
-    return panels.number(
-        "Tasks failed",
-        "Tasks that ended in failed or dep_fail, over all runs of the time range.",
-        "no task",
-        Query(f"sum ({promql.of_runs_seen(f'({failed})')})"),
-        steps=((None, style.GREEN), (1, style.RED)),
+def tasks_waiting() -> bargauge.Panel:
+    waiting = promql.added(promql.of_runs(f"parsl_tasks_waiting{{{SOURCE}}}"), "cause")
+    return panels.ranking(
+        "Tasks waiting, and for what",
+        "Tasks of all live runs that were submitted and do not run yet, each under the one thing it waits for.",
+        "No task waits",
+        *(Query(f"topk (4, {waiting} > 0)", "{{cause}}"),),
+        colors=style.CAUSE_COLORS,
+        names=style.CAUSES,
     )
 
 
@@ -138,14 +134,56 @@ def workers_busy() -> stat.Panel:
     )
 
 
-def sources_down() -> stat.Panel:
-    up = f"parsl_exporter_source_up{{{SOURCE}}}"
+def sources_in_trouble() -> stat.Panel:
+    up = f"min by (source) (parsl_exporter_source_up{{{SOURCE}}})"
+    ready = f"min by (source) (parsl_exporter_source_ready{{{SOURCE}}})"
+    unread = f"sum by (source) (max by (source, table) (parsl_exporter_backlog_rows{{{SOURCE}}}))"
     return panels.number(
-        "Sources down",
-        "Monitoring databases that the exporter could not read at its last poll.",
+        "Sources",
+        "Monitoring databases that could not be read at the last poll (down), or of which the first read or "
+        f"{alerting.BEHIND:,} rows are still to come (behind).",
         "no exporter",
-        Query(f"count ({up}) - sum ({up})"),
-        steps=((None, style.GREEN), (1, style.RED)),
+        Query(f"count ({up} == 0) or 0 * count ({up})", "down"),
+        Query(
+            f"count ({up} == 1 and ({ready} == 0 or {unread} > {alerting.BEHIND})) or 0 * count ({up})",
+            "behind",
+        ),
+        steps_of={
+            "down": ((None, style.NEUTRAL), (1, style.RED)),
+            "behind": ((None, style.NEUTRAL), (1, style.AMBER)),
+        },
+    )
+
+
+def trouble() -> table.Panel:
+    worst = f"({alerting.worst_of_each_run(20)}) * on (source, run_id) group_left (since) {promql.run_begun(SOURCE)}"
+    return rows(
+        "Runs in trouble",
+        "The worst alert of each run in trouble: critical before warning, then the longest first; twenty at most. A "
+        "run leads to its task states since it began. docs/runbooks.md says of each alert what to do.",
+        "No run is in trouble",
+        Column("Severity", label="severity", words=style.SEVERITIES, width=85),
+        Column(
+            "Workflow",
+            label="workflow_name",
+            links=[
+                _life_link("Task states", "parsl-task-states", "now"),
+                _life_link("Worker pools", "parsl-worker-pools", "now"),
+                _life_link("CPU and memory", "parsl-cpu-memory", "now"),
+            ],
+            width=150,
+        ),
+        Column("User", label="user", width=90),
+        Column("What is wrong", label="alertname", words=style.TROUBLE_WORDS),
+        Column("Where", label="where", width=180),
+        Column("For", expr=f"({worst}) % {alerting.WEIGHT:.0f}", unit=style.DURATION, width=110),
+        Column("Run", label="run", width=90),
+        Column("run_id", label="run_id", hidden=True),
+        Column("source", label="source", hidden=True),
+        Column("since", label="since", hidden=True),
+        Column("order", expr=worst, hidden=True),
+        ranked="order",
+        said_in="What is wrong",
     )
 
 
@@ -153,10 +191,8 @@ def runs() -> table.Panel:
     def of(expr: str) -> str:
         return promql.of_runs_seen(f"({expr})")
 
-    def count(states: str) -> str:
-        return of(promql.run_tasks(SOURCE, states))
-
-    final, every = count(f'=~"{FINAL}"'), count('=~".*"')
+    def count(outcome: str) -> str:
+        return of(promql.run_outcome(SOURCE, outcome))
 
     return rows(
         "Runs",
@@ -173,94 +209,76 @@ def runs() -> table.Panel:
                 _life_link("Worker pools", "parsl-worker-pools"),
                 Link("parsl-visualize", "${visualize:raw}/workflow/${__data.fields.run_id}/", new_tab=True),
             ],
+            least=135,
+            filtered=True,
         ),
-        Column("State", expr=of(promql.run_state(SOURCE)), words=style.RUN_STATES, width=80),
-        Column("User", label="user", width=80),
-        Column("Host", label="host", width=100),
-        Column("Started", expr=of(f"1000 * {promql.run_time('start', SOURCE)}"), unit=style.DATE, width=150),
+        Column("State", expr=of(promql.run_state(SOURCE)), words=style.RUN_STATES, width=75),
+        Column("Trouble", label="alertname", words=style.TROUBLE_WORDS, least=185),
+        Column("User", label="user", width=85, filtered=True),
+        Column("Started", expr=of(f"1000 * {promql.run_time('start', SOURCE)}"), unit=style.DATE, width=155),
         Column("Runtime", expr=of(promql.run_duration(SOURCE)), unit=style.DURATION, width=90),
-        Column("Done", expr=count(f'=~"{DONE}"'), width=70),
+        Column("Done", expr=count("done"), width=65),
+        Column("Failed", expr=count("failed"), width=65, steps=((None, style.NEUTRAL), (1, style.RED))),
         Column(
-            "Failed",
-            expr=count(f'=~"{FAILED}"'),
-            width=65,
-            steps=((None, style.NEUTRAL), (1, style.RED)),
+            "Progress", expr=of(promql.run_progress(SOURCE)), unit=style.PERCENT, decimals=0, bar=1, width=105
         ),
-        Column("In progress", expr=count(f'!~"{FINAL}"'), width=90),
-        Column(
-            "Progress",
-            expr=f"({final}) / ({every}) >= 0",
-            unit=style.PERCENT,
-            bar=1,
-            width=100,
-        ),
-        Column(
-            "Last news",
-            expr=of(f"time() - {promql.run_time('last_row', SOURCE)}"),
-            unit=style.DURATION,
-            width=90,
-        ),
-        Column("Run", label="run_id", width=90),
-        Column("Source", label="source", width=100),
+        Column("Run", label="run", width=85),
+        Column("Source", label="source"),
+        Column("run_id", label="run_id", hidden=True),
         Column("since", label="since", hidden=True),
         Column("until", label="until", hidden=True),
         keys=[
-            promql.run_info(_SEEN, "workflow_name", "user", "host"),
+            promql.short_run(promql.run_info(_SEEN, "workflow_name", "user")),
             of(promql.run_window(SOURCE)),
+            f"max by (source, run_id, alertname) ({alerting.worst_of_each_run()})",
         ],
         sort="Started",
     )
 
 
-def tasks_by_state() -> timeseries.Panel:
-    tasks = promql.of_runs(f"parsl_tasks{{{SOURCE}}}")
+_OF_WORKFLOWS = f'{SOURCE}, workflow_name=~"$workflow"'
+
+
+def waiting_over_time() -> timeseries.Panel:
     return panels.lines(
-        "Tasks by state, all runs",
-        "Tasks of all published runs by their state now. A run's tasks leave 15 minutes after it ended.",
-        NO_RUNS,
-        Query(f"{promql.added(tasks, 'state')} > 0", "{{state}}"),
-        colors=style.TASK_COLORS,
+        "Tasks waiting, by cause",
+        "What the tasks that do not run yet waited for, over all runs.",
+        NO_RECORD,
+        Query(
+            promql.workflows_ever(f"parsl:workflow:tasks_waiting{{{_OF_WORKFLOWS}}}", "cause"), "{{cause}}"
+        ),
+        colors=style.CAUSE_COLORS,
+        names=style.CAUSES,
+        unit=style.COUNT,
         stacked=True,
         axis="tasks",
     )
 
 
 def throughput() -> timeseries.Panel:
-    ends = f'parsl_task_transitions_total{{{SOURCE}, state=~"{FINAL}"}}'
-    rate = promql.of_runs(f"rate({ends}[$__rate_interval])")
+    ends = f"parsl:workflow:tasks_finished:rate5m{{{_OF_WORKFLOWS}}}"
+    shown = promql.workflows_ever(ends, "state", always='state="exec_done"')
     return panels.lines(
         "Tasks finished a minute, by outcome",
-        "How many tasks come to a final state in a minute, over all runs.",
-        NO_RUNS,
-        Query(f"60 * {promql.added(rate, 'state')}", "{{state}}"),
+        "How many tasks come to a final state in a minute, over all runs and five minutes.",
+        NO_RECORD,
+        Query(f"60 * ({shown})", "{{state}}"),
         colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks a minute",
     )
 
 
-def throughput_by_run() -> timeseries.Panel:
-    ends = f'parsl_task_transitions_total{{{SOURCE}, state=~"{FINAL}"}}'
-    rate = promql.with_workflow(promql.rate(ends, "source, run_id", per=60))
+def tasks_by_state() -> timeseries.Panel:
     return panels.lines(
-        "Tasks finished a minute, by run",
-        "The ten runs that finish most tasks.",
-        NO_RUNS,
-        Query(f"topk (10, {rate})", "{{workflow_name}} {{run_id}}"),
-        axis="tasks a minute",
-    )
-
-
-def failures() -> timeseries.Panel:
-    failed = f"parsl_task_failures_total{{{SOURCE}}}"
-    tries = promql.with_workflow(promql.gained_from_none(failed, "source, run_id"))
-    return panels.lines(
-        "Failed tries by run",
-        "Tries that failed, retried ones included. The reasons are on the run's task states.",
-        NO_RUNS,
-        Query(f"{tries} > 0", "{{workflow_name}} {{run_id}}"),
-        bars=True,
-        axis="tries",
+        "Tasks by state, all runs",
+        "Tasks of all published runs by their state now. A run's tasks leave 15 minutes after it ended.",
+        NO_RECORD,
+        Query(promql.workflows_ever(f"parsl:workflow:tasks{{{_OF_WORKFLOWS}}}", "state"), "{{state}}"),
+        colors=style.TASK_COLORS,
+        unit=style.COUNT,
+        stacked=True,
+        axis="tasks",
     )
 
 
@@ -268,59 +286,50 @@ def workers() -> timeseries.Panel:
     return panels.lines(
         "Workers: busy and connected",
         "Workers of active managers, and how many of them run a try. The gap is paid for and idle.",
-        "No manager is connected: only HTEX and MPI executors have managers",
-        Query(_connected(), "connected"),
-        Query(_busy(), "busy"),
+        NO_RECORD,
+        Query(promql.added_workflows(f"parsl:workflow:workers{{{_OF_WORKFLOWS}}}"), "connected"),
+        Query(promql.added_workflows(f"parsl:workflow:workers_busy{{{_OF_WORKFLOWS}}}"), "busy"),
+        unit=style.COUNT,
         colors={"connected": style.GREY, "busy": style.BLUE},
         axis="workers",
     )
 
 
 def blocks() -> timeseries.Panel:
-    counted = promql.of_runs(f"parsl_blocks{{{SOURCE}}}")
     return panels.lines(
         "Blocks by state, all runs",
         "Blocks (batch jobs) by the state of their latest row. Parsl writes no row for a block whose "
         "submission raised.",
-        "No run in this time range has blocks",
-        Query(f"{promql.added(counted, 'state')} > 0", "{{state}}"),
+        NO_RECORD,
+        Query(promql.workflows_ever(f"parsl:workflow:blocks{{{_OF_WORKFLOWS}}}", "state"), "{{state}}"),
         colors=style.BLOCK_COLORS,
+        unit=style.COUNT,
         stacked=True,
         axis="blocks",
     )
 
 
 def alerts() -> table.Panel:
-    labels = "alertname, severity, source, run_id, executor, block_id, app, hostname, manager"
     return rows(
         "Firing alerts",
-        "Alerts of Parsl's rules that fire at the end of the time range. docs/runbooks.md says of each what to "
-        "check and what to do; Alertmanager's page has the link.",
+        "Every alert of Parsl's rules that fires, of the chosen sources and workflows. docs/runbooks.md says of each "
+        "what to check and what to do; Alertmanager's page has the link.",
         "No alert is firing",
-        Column("Alert", label="alertname"),
+        Column("Severity", label="severity", width=85, words=style.SEVERITIES),
+        Column("Alert", label="alertname", width=230, filtered=True),
+        Column("Workflow", label="workflow_name", width=150),
         Column(
-            "Severity",
-            label="severity",
-            width=90,
-            words=style.SEVERITIES,
+            "Where", label="where", links=[Link("Worker pools", shell.link("parsl-worker-pools", **_OF_ROW))]
         ),
-        Column("Run", label="run_id", links=[Link("Worker pools", _pools_of_row())]),
-        Column("Executor", label="executor", width=110),
-        Column("Block", label="block_id", width=70),
-        Column("App", label="app"),
-        Column("Host", label="hostname", width=120),
-        Column("Manager", label="manager", width=120),
-        Column("Source", label="source"),
-        Column(
-            "Firing",
-            expr=f'count by ({labels}) (ALERTS{{alertstate="firing", alertname=~"Parsl.*"}})',
-            width=70,
-        ),
+        Column("For", expr=f"({alerting.ranked()}) % {alerting.WEIGHT:.0f}", unit=style.DURATION, width=110),
+        Column("User", label="user", width=90),
+        Column("Run", label="run", width=90),
+        Column("Source", label="source", width=150),
+        Column("run_id", label="run_id", hidden=True),
+        Column("order", expr=alerting.ranked(), hidden=True),
+        ranked="order",
+        said_in="Alert",
     )
-
-
-def _pools_of_row() -> str:
-    return shell.link("parsl-worker-pools", **_OF_ROW)
 
 
 def sources() -> table.Panel:
@@ -328,18 +337,18 @@ def sources() -> table.Panel:
         return f"min by (source) (parsl_exporter_{name}{{{SOURCE}}})"
 
     return rows(
-        "Sources",
+        "Condition of the sources",
         "The condition of each monitoring database, in the exporter that is worse off if several read it. Behind: rows "
         "that are there and not read yet.",
         "No exporter is scraped",
         Column("Source", label="source", links=[Link("Exporter", shell.link("parsl-exporter"))]),
-        Column("Reads", expr=worst("source_up"), words=style.UP, width=65),
-        Column("Caught up", expr=worst("source_ready"), words=style.YES, width=85),
+        Column("Reads", expr=worst("source_up"), words=style.UP, width=75),
+        Column("Caught up", expr=worst("source_ready"), words=style.YES, width=100),
         Column(
             "Last read",
             expr=f"time() - {worst('source_last_success_timestamp_seconds')}",
-            unit=style.SECONDS,
-            width=80,
+            unit=style.SPAN,
+            width=100,
         ),
-        Column("Behind", expr=f"sum by (source) (parsl_exporter_backlog_rows{{{SOURCE}}})", width=65),
+        Column("Behind", expr=f"sum by (source) (parsl_exporter_backlog_rows{{{SOURCE}}})", width=80),
     )

@@ -27,6 +27,8 @@ from grafana.style import (
     BLUE,
     COUNT,
     DATASOURCE,
+    DECIMALS,
+    GREY,
     PLAIN,
     PLAIN_STEPS,
     Query,
@@ -44,6 +46,8 @@ _Panel = TypeVar("_Panel", timeseries.Panel, stat.Panel, bargauge.Panel, heatmap
 def _describe(
     panel: _Panel, title: str, description: str, no_data: str, *, unit: str, steps: Steps
 ) -> _Panel:
+    if unit in DECIMALS:
+        panel.decimals(DECIMALS[unit])
     return (
         panel.title(title)
         .description(description)
@@ -71,8 +75,13 @@ def number(
     steps: Steps = PLAIN_STEPS,
     words: Mapping[str, tuple[str, str]] | None = None,
     decimals: int | None = None,
+    steps_of: Mapping[str, Steps] | None = None,
+    links: Mapping[str, str] | None = None,
 ) -> stat.Panel:
-    """One number, or a few, as of the end of the time range."""
+    """One number, or a few, as of the end of the time range.
+
+    `steps_of` gives single ones, by name, colours of their own; `links` leads from all of them, by title, to URLs.
+    """
     panel = (
         _describe(stat.Panel(), title, description, no_data, unit=unit, steps=steps)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
@@ -87,6 +96,29 @@ def number(
         panel.mappings(value_map(words))
     if decimals is not None:
         panel.decimals(decimals)
+    for name, own in (steps_of or {}).items():
+        value = thresholds(own).build()
+        panel.override_by_name(name, [dm.DynamicConfigValue(id_val="thresholds", value=value)])
+    if links:
+        given = [{"title": name, "url": url, "targetBlank": False} for name, url in links.items()]
+        panel.override_by_regexp(".*", [dm.DynamicConfigValue(id_val="links", value=given)])
+    return _add(panel, queries, instant=True)
+
+
+def sentences(
+    title: str, description: str, no_data: str, *queries: Query, steps: Steps = PLAIN_STEPS
+) -> stat.Panel:
+    """The names of the queries' series, one below the other, coloured by their values: for names that say all."""
+    panel = (
+        _describe(stat.Panel(), title, description, no_data, unit=PLAIN, steps=steps)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .color_mode(cm.BigValueColorMode.VALUE)
+        .graph_mode(cm.BigValueGraphMode.NONE)
+        .text_mode(cm.BigValueTextMode.NAME)
+        .text(common.VizTextDisplayOptions().value_size(16))
+        .justify_mode(cm.BigValueJustifyMode.AUTO)
+        .orientation(cm.VizOrientation.HORIZONTAL)
+    )
     return _add(panel, queries, instant=True)
 
 
@@ -99,20 +131,28 @@ def lines(
     axis: str = "",
     steps: Steps = PLAIN_STEPS,
     colors: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
     stacked: bool = False,
     bars: bool = False,
     most: float | None = None,
     exemplars: bool = False,
+    over: str = "",
+    calcs: Sequence[str] = ("lastNotNull", "max"),
+    beside: bool = False,
 ) -> timeseries.Panel:
-    """Values over time: lines, or areas or bars on top of each other.
+    """Values over time: lines, or areas or bars on top of each other, with a legend that has their `calcs`.
 
-    `colors` gives series their colour by name; thresholds beside the base are drawn as dashed lines.
+    The legend stands below, or `beside` them where the panel is wide. Series that have no colour of their own get
+    different ones, in their order.
+
+    `colors` gives series their colour by name, `names` other words for it; thresholds beside the base are drawn as
+    dashed lines. The series `over` is a dashed line of its own over those that are stacked: what there is of it.
     """
     panel = (
         _describe(timeseries.Panel(), title, description, no_data, unit=unit, steps=steps)
         .draw_style(cm.GraphDrawStyle.BARS if bars else cm.GraphDrawStyle.LINE)
-        .line_width(1)
-        .fill_opacity(70 if stacked or bars else 8)
+        .line_width(0 if stacked else 1)  # a line of a series at 0 would take the whole stack's edge
+        .fill_opacity(80 if stacked or bars else 0)
         .show_points(cm.VisibilityMode.AUTO)
         .span_nulls(False)
         .axis_label(axis)
@@ -124,15 +164,39 @@ def lines(
                 cm.GraphThresholdsStyleMode.DASHED if len(steps) > 1 else cm.GraphThresholdsStyleMode.OFF
             )
         )
-        .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-        .legend(_legend())
+        .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.PALETTE_CLASSIC))
+        .legend(_legend(calcs, beside))
         .tooltip(common.VizTooltipOptions().mode(cm.TooltipDisplayMode.MULTI).sort(cm.SortOrder.DESCENDING))
     )
     if most is not None:
         panel.max(most)
-    for name, color in (colors or {}).items():
-        panel.override_by_name(name, [fixed_color(color)])
+    _tell_apart(panel, colors or {}, names or {})
+    if over:
+        panel.override_by_name(over, _dashed())
     return _add(panel, queries, exemplars=exemplars)
+
+
+def _dashed() -> list[dm.DynamicConfigValue]:
+    look = {
+        "custom.stacking": {"mode": "none"},
+        "custom.fillOpacity": 0,
+        "custom.lineWidth": 2,
+        "custom.lineStyle": {"fill": "dash", "dash": [8, 6]},
+    }
+    return [
+        fixed_color(GREY),
+        *(dm.DynamicConfigValue(id_val=key, value=value) for key, value in look.items()),
+    ]
+
+
+def _tell_apart(
+    panel: timeseries.Panel | bargauge.Panel, colors: Mapping[str, str], names: Mapping[str, str]
+) -> None:
+    for name in dict.fromkeys((*colors, *names)):
+        properties = [fixed_color(colors[name])] if name in colors else []
+        if name in names:
+            properties.append(dm.DynamicConfigValue(id_val="displayName", value=names[name]))
+        panel.override_by_name(name, properties)
 
 
 def heat(title: str, description: str, no_data: str, query: Query, *, unit: str) -> heatmap.Panel:
@@ -176,6 +240,7 @@ def distribution(
         .orientation(cm.VizOrientation.VERTICAL)
         .value_mode(cm.BarGaugeValueMode.TEXT)
         .name_placement(cm.BarGaugeNamePlacement.AUTO)
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(15))
         .show_unfilled(False)
         .sizing(cm.BarGaugeSizing.AUTO)
         .min_viz_width(8)
@@ -197,9 +262,10 @@ def ranking(
     unit: str = COUNT,
     steps: Steps = ((None, BLUE),),
     colors: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
     most: float | None = None,
 ) -> bargauge.Panel:
-    """A bar for each series, as of the end of the time range."""
+    """A bar for each series, as of the end of the time range; `colors` and `names` as in `lines`."""
     panel = (
         _describe(bargauge.Panel(), title, description, no_data, unit=unit, steps=steps)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
@@ -207,28 +273,31 @@ def ranking(
         .orientation(cm.VizOrientation.HORIZONTAL)
         .value_mode(cm.BarGaugeValueMode.TEXT)
         .name_placement(cm.BarGaugeNamePlacement.LEFT)
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(15))
         .show_unfilled(True)
-        .sizing(cm.BarGaugeSizing.AUTO)
+        .sizing(cm.BarGaugeSizing.MANUAL)
         .min_viz_width(8)
         .min_viz_height(16)
-        .max_viz_height(40)
+        .max_viz_height(32)
         .min(0)
     )
     if most is not None:
         panel.max(most)
-    for name, color in (colors or {}).items():
-        panel.override_by_name(name, [fixed_color(color)])
+    _tell_apart(panel, colors or {}, names or {})
     return _add(panel, queries, instant=True)
 
 
 def timeline(
     title: str, description: str, no_data: str, *queries: Query, words: Mapping[str, tuple[str, str]]
 ) -> statetimeline.Panel:
-    """A lane for each series, coloured by the state that its value stands for."""
+    """A lane for each series, coloured by the state that its value stands for.
+
+    Its colour mode is not `thresholds`: Grafana would merge all states between two of them, here all there are.
+    """
     panel = (
         _describe(statetimeline.Panel(), title, description, no_data, unit=PLAIN, steps=PLAIN_STEPS)
         .mappings(value_map(words))
-        .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.THRESHOLDS))
+        .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.PALETTE_CLASSIC))
         .merge_values(True)
         .show_value(cm.VisibilityMode.AUTO)
         .align_value(cm.TimelineValueAlignment.LEFT)
@@ -247,11 +316,17 @@ def _stacking(stacked: bool) -> common.StackingConfig:
     return common.StackingConfig().mode(mode).group("A")
 
 
-def _legend() -> common.VizLegendOptions:
+_CALCS = {"lastNotNull": "Last *", "max": "Max", "sum": "Total"}
+"""What Grafana calls them in a legend's head, and sorts by."""
+
+
+def _legend(calcs: Sequence[str], beside: bool) -> common.VizLegendOptions:
     return (
         common.VizLegendOptions()
         .show_legend(True)
-        .display_mode(cm.LegendDisplayMode.LIST)
-        .placement(cm.LegendPlacement.BOTTOM)
-        .calcs([])
+        .display_mode(cm.LegendDisplayMode.TABLE)
+        .placement(cm.LegendPlacement.RIGHT if beside else cm.LegendPlacement.BOTTOM)
+        .calcs(list(calcs))
+        .sort_by(_CALCS[calcs[-1]])
+        .sort_desc(True)
     )

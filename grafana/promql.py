@@ -17,6 +17,12 @@ TASK = f'{RUN}, executor=~"$executor", app=~"$app"'
 DONE = "exec_done|memo_done"
 FAILED = "failed|dep_fail"
 FINAL = f"{DONE}|{FAILED}"
+OUTCOMES = {
+    "done": DONE,
+    "failed": FAILED,
+    "open": "pending|launched|running|running_ended|joining|fail_retryable",
+}
+"""The states behind each outcome that the rules record."""
 
 SILENT_AFTER = 900
 """Seconds without any new row after which a run without an end is called silent, where no rules are loaded."""
@@ -24,10 +30,15 @@ SILENT_AFTER = 900
 _RUN_KEYS = "source, run_id"
 _NAMED = f'parsl_workflow_info{{{SOURCE}, workflow_name=~"$workflow"}}'
 
+LONGEST = "1|1.0"
+"""A matcher of the quantile 1 of a summary: Prometheus 3 writes it as a float."""
 
-def seen(series: str) -> str:
-    """The newest value of each series within the time range."""
-    return f"last_over_time({series}[$__range])"
+SPAN = "$__range"
+
+
+def seen(series: str, span: str = SPAN) -> str:
+    """The newest value of each series within the time range, or another one."""
+    return f"last_over_time({series}[{span}])"
 
 
 def lasting(expr: str) -> str:
@@ -50,14 +61,88 @@ def ratio(part: str, whole: str, by: str = "") -> str:
     return lasting(_if_any(f"{_sum(part, by)} / {_sum(whole, by)}"))
 
 
+def greatest(series: str, by: str) -> str:
+    """The greatest value of the series by the labels in `by`, in each run; of gone runs, what it was last."""
+    return lasting(f"max by ({_RUN_KEYS}, {by}) ({series})")
+
+
 def _if_any(expr: str) -> str:
-    """Without the NaN that a ratio or a quantile of nothing is."""
+    """Without the NaN that a ratio of nothing is."""
     return f"({expr} >= 0)"
 
 
 def added(expr: str, by: str = "") -> str:
     """The series added up by the labels in `by`, each once though two exporters publish it."""
     return f"sum {f'by ({by}) ' if by else ''}(max without (job, instance) ({expr}))"
+
+
+def ever(series: str, by: str) -> str:
+    """The series added up as in `added`, of those only that are above 0 at any time of the range: 0 is drawn, too.
+
+    `> 0` would leave holes. What has a value at the range's end alone is the same at each step, and asked once.
+    """
+    return f"{added(series, by)} and on ({by}) ({_peak(series, by)} > 0)"
+
+
+def _peak(series: str, by: str) -> str:
+    return f"max by ({by}) (max_over_time({series}[$__range] @ end()))"
+
+
+def added_workflows(series: str, by: str = "") -> str:
+    """What the rules record of each workflow, added up by the labels in `by`."""
+    keys = ", ".join(filter(None, ("source, workflow_name", by)))
+    return f"sum {f'by ({by}) ' if by else ''}(max by ({keys}) ({series}))"
+
+
+def workflows_ever(series: str, by: str, always: str = "") -> str:
+    """As `ever`, of what the rules record of each workflow, and of series that match `always`."""
+    shown = f"{_peak(series, by)} > 0"
+    if always:
+        shown += f" or {_peak(f'{series[:-1]}, {always}}}', by)}"
+    return f"{added_workflows(series, by)} and on ({by}) ({shown})"
+
+
+def top(count: int, expr: str, by: str, rank: str) -> str:
+    """Of `expr`, which has the labels `by`, the series of those `count` that come first by `rank` at the range's end.
+
+    `topk` alone takes others at each step, and draws many more than `count`.
+    """
+    return f"{expr} and on ({by}) topk ({count}, {rank})"
+
+
+def top_ever(count: int, series: str, by: str) -> str:
+    """Of the series added up as in `added`, those `count` whose parts were the greatest in the time range."""
+    peak = f"max_over_time({series}[$__range] @ end())"
+    return top(count, added(series, by), by, f"{added(peak, by)} > 0")
+
+
+def top_greatest(count: int, series: str, by: str) -> str:
+    """The greatest of the series for each value of the labels in `by`, of those `count` that came highest."""
+    return top(count, f"max by ({by}) ({series})", by, _peak(series, by))
+
+
+def top_rate(count: int, series: str, by: str, per: int = 1, always: str = "") -> str:
+    """As `rate`, of those `count` that gained most over the time range, and of those that match `always`."""
+    gain = added(f"rate({series}[$__range] @ end())", by)
+    shown = f"{gain} > 0"
+    if always:
+        shown += f" or 0 * {added(f'{series[:-1]}, {always}}}', by)}"
+    return top(count, rate(series, by, per), by, shown)
+
+
+def or_none(expr: str) -> str:
+    """`expr`, a number without labels, or 0 where there is none though the run was there."""
+    return f"{expr} or 0 * max ({seen(f'parsl_workflow_info{{{RUN}}}')})"
+
+
+def or_nothing(expr: str, label: str, found: str) -> str:
+    """`expr`; where `found` has nothing, one series at 0 whose label is blank, so that a timeline has a lane."""
+    return f'{expr} or label_replace(vector(0) unless count ({found}), "{label}", " ", "", "")'
+
+
+def short_run(expr: str) -> str:
+    """`expr` with the label `run`: the start of its run_id, for legends."""
+    return f'label_replace({expr}, "run", "$1", "run_id", "(.{{0,8}}).*")'
 
 
 def _sum(series: str, by: str) -> str:
@@ -80,23 +165,10 @@ def gained(series: str, by: str) -> str:
 
 
 def gained_from_none(series: str, by: str) -> str:
-    """As `gained`, of counters that are not there before they count: they begin at 0 where their run was there.
-
-    `by` has the labels source and run_id, or the series are of one run.
-    """
+    """As `gained`, of counters of the run that are not there before they count: they begin at 0 where it was there."""
     now, before = added(series, by), added(f"{series} offset $__interval", by)
-    run, keys = (_NAMED, _RUN_KEYS) if "run_id" in by else (f"parsl_workflow_info{{{RUN}}}", "")
-    return f"{now} - ({before} or 0 * {now} and on ({keys}) {run} offset $__interval)"
-
-
-def quantile(q: float, buckets: str, by: str = "") -> str:
-    """The q-quantile of what a histogram took in lately, one series for each value of the labels in `by`."""
-    return _if_any(f"histogram_quantile({q}, {rate(buckets, f'le, {by}' if by else 'le')})")
-
-
-def quantile_so_far(q: float, buckets: str, by: str = "") -> str:
-    """The q-quantile of all that a histogram has taken in since its run began, as in `total`."""
-    return lasting(_if_any(f"histogram_quantile({q}, {_sum(buckets, f'le, {by}' if by else 'le')})"))
+    there = f"parsl_workflow_info{{{RUN}}} offset $__interval"
+    return f"{now} - ({before} or 0 * {now} and on () {there})"
 
 
 def of_runs(expr: str) -> str:
@@ -109,36 +181,32 @@ def of_runs_seen(expr: str) -> str:
     return f"{expr} and on ({_RUN_KEYS}) {seen(_NAMED)}"
 
 
-def with_workflow(expr: str) -> str:
-    """`expr`, which has the labels source and run_id, for the chosen workflows and with their name as label.
-
-    `max by` keeps the join one-to-many when two exporters publish the same run.
-    """
-    names = f"max by ({_RUN_KEYS}, workflow_name) ({_NAMED})"
-    return f"({expr}) * on ({_RUN_KEYS}) group_left (workflow_name) {names}"
-
-
-def run_tasks(selector: str, states: str) -> str:
-    """How many tasks each run has in some states (a matcher); of gone runs, as it was last.
+def run_outcome(selector: str, outcome: str, span: str = SPAN) -> str:
+    """How many tasks of each run are done, failed or open; of gone runs, as it was last.
 
     For lists of many runs, where `total` would add up all series of all of them at hundreds of moments of a long time
     range. It is read from what the rules record; without them, gone runs have none. Both sides are aggregated to the
     same labels, for a long-term store adds external ones, and a run must not come from both.
     """
-    recorded = f"max by ({_RUN_KEYS}, state) ({seen(f'parsl:run:tasks{{{selector}, state{states}}}')})"
-    now = added(f"parsl_tasks{{{selector}, state{states}}}", f"{_RUN_KEYS}, state")
-    return f"sum by ({_RUN_KEYS}) ({recorded} or {now})"
+    recorded = seen(f'parsl:run:tasks_by_outcome{{{selector}, outcome="{outcome}"}}', span)
+    now = added(f'parsl_tasks{{{selector}, state=~"{OUTCOMES[outcome]}"}}', _RUN_KEYS)
+    return f"max by ({_RUN_KEYS}) ({recorded}) or {now}"
 
 
-def run_info(selector: str, *labels: str) -> str:
+def run_progress(selector: str) -> str:
+    """Which part of its tasks each run has brought to a final state, as the rules record it."""
+    return f"max by ({_RUN_KEYS}) ({seen(f'parsl:run:progress_ratio{{{selector}}}')})"
+
+
+def run_info(selector: str, *labels: str, span: str = SPAN) -> str:
     """One series a run, with these labels of parsl_workflow_info, which one of its exporters may hide."""
-    one = f"topk by ({_RUN_KEYS}) (1, {seen(f'parsl_workflow_info{{{selector}}}')})"
+    one = f"topk by ({_RUN_KEYS}) (1, {seen(f'parsl_workflow_info{{{selector}}}', span)})"
     return f"max by ({', '.join((_RUN_KEYS, *labels))}) ({one})"
 
 
-def run_time(event: str, selector: str) -> str:
+def run_time(event: str, selector: str, span: str = SPAN) -> str:
     """When the `event` (start, end, last_row) of each run was, in Unix seconds."""
-    return f"max by ({_RUN_KEYS}) ({seen(f'parsl_workflow_{event}_timestamp_seconds{{{selector}}}')})"
+    return f"max by ({_RUN_KEYS}) ({seen(f'parsl_workflow_{event}_timestamp_seconds{{{selector}}}', span)})"
 
 
 def run_state(selector: str) -> str:
@@ -156,13 +224,19 @@ def run_duration(selector: str) -> str:
     return f"({end} or {running} or {last}) - {run_time('start', selector)}"
 
 
-def run_window(selector: str) -> str:
+def run_begun(selector: str, span: str = SPAN) -> str:
+    """One series a run with its begin as label `since`, for links: milliseconds, a minute before."""
+    return (
+        f'count_values by ({_RUN_KEYS}) ("since", floor(1000 * ({run_time("start", selector, span)} - 60)))'
+    )
+
+
+def run_window(selector: str, span: str = SPAN) -> str:
     """One series a run with the time range of its life as labels `since` and `until`, for links.
 
     Milliseconds, a minute wider at both ends; `until` is `now` for a run without an end.
     """
-    start, end = run_time("start", selector), run_time("end", selector)
+    start, end = run_time("start", selector, span), run_time("end", selector, span)
     until = f'count_values by ({_RUN_KEYS}) ("until", ceil(1000 * ({end} + 60)))'
     now = f'label_replace({start} unless {end}, "until", "now", "", "")'
-    since = f'count_values by ({_RUN_KEYS}) ("since", floor(1000 * ({start} - 60)))'
-    return f"({until} or {now}) * on ({_RUN_KEYS}) group_left (since) {since}"
+    return f"({until} or {now}) * on ({_RUN_KEYS}) group_left (since) {run_begun(selector, span)}"

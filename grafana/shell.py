@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import NamedTuple
 
 from grafana_foundation_sdk.builders import dashboard
@@ -22,11 +23,15 @@ Placed = tuple[int, builder.Builder[dm.Panel]]
 
 
 class Row(NamedTuple):
-    """A titled row of panels of one height. What does not fit beside each other goes below."""
+    """A row of panels of one height, under its title if it has one. What does not fit beside each other goes below.
+
+    A `folded` one shows its title alone, until it is opened: only then are its queries asked.
+    """
 
     title: str
     height: int
     panels: Sequence[Placed]
+    folded: bool = False
 
 
 def board(
@@ -41,6 +46,9 @@ def board(
     rows: Sequence[Row],
 ) -> dm.Dashboard:
     """A dashboard of these rows, which opens on the time since `since`."""
+    # One row of controls has no place for all: which Prometheus a run's dashboard asks comes with the link to it.
+    of_one_run = any(variable.build().name == "run" for variable in variables)
+    hidden = dm.VariableHide.HIDE_VARIABLE if of_one_run else dm.VariableHide.HIDE_LABEL
     made = (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -51,7 +59,7 @@ def board(
         .time(since, "now")
         .refresh(refresh)
         .tooltip(dm.DashboardCursorSync.CROSSHAIR)
-        .variables([_data_source(), *variables])
+        .variables([_data_source().hide(hidden), *variables])
         .links([_other_boards()])
         .build()
     )
@@ -62,20 +70,29 @@ def board(
 
 def _grid(rows: Sequence[Row]) -> list[dm.Panel | dm.RowPanel]:
     placed: list[dm.Panel | dm.RowPanel] = []
+    ids = count(1)
     y = 0
     for row in rows:
-        title = dm.RowPanel(title=row.title, id_val=len(placed) + 1, grid_pos=dm.GridPos(1, FULL_WIDTH, 0, y))
-        placed.append(title)
-        x, y = 0, y + 1
+        inside: list[dm.Panel] = []
+        if row.title:
+            place = dm.GridPos(1, FULL_WIDTH, 0, y)
+            title = dm.RowPanel(title=row.title, collapsed=row.folded, id_val=next(ids), grid_pos=place)
+            placed.append(title)
+            y += 1
+            if row.folded:
+                title.panels = inside
+        x, below = 0, y
         for width, made in row.panels:
             if x + width > FULL_WIDTH:
-                x, y = 0, y + row.height
+                x, below = 0, below + row.height
             panel = made.build()
-            panel.id_val = len(placed) + 1
-            panel.grid_pos = dm.GridPos(row.height, width, x, y)
-            placed.append(panel)
+            panel.id_val = next(ids)
+            panel.grid_pos = dm.GridPos(row.height, width, x, below)
+            inside.append(panel)
             x += width
-        y += row.height
+        if not row.folded:
+            placed += inside
+            y = below + row.height
     return placed
 
 
@@ -123,12 +140,9 @@ def workflow() -> dashboard.QueryVariable:
 
 
 def run() -> dashboard.QueryVariable:
-    """One run of the chosen workflows, the newest first, shown as its name and the start of its id."""
+    """A run, the newest first, shown as its workflow's name and the start of its id."""
     began = "last_over_time(parsl_workflow_start_timestamp_seconds[$__range])"
-    named = (
-        "max by (source, run_id, workflow_name) (last_over_time("
-        f'parsl_workflow_info{{{promql.SOURCE}, workflow_name=~"$workflow"}}[$__range]))'
-    )
+    named = "max by (source, run_id, workflow_name) (last_over_time(parsl_workflow_info[$__range]))"
     newest = f"sort_desc({named} * on (source, run_id) group_left () max by (source, run_id) ({began}))"
     short = f'label_replace({newest}, "short", "$1", "run_id", "(.{{0,8}}).*")'
     shown = f'label_join({short}, "shown", " ", "workflow_name", "short")'
@@ -150,6 +164,18 @@ def run() -> dashboard.QueryVariable:
     )
 
 
+def source_of_run() -> dashboard.QueryVariable:
+    """The run's database. A link may say which, where two have the run; to choose among runs the overview is there."""
+    series = 'parsl_workflow_info{run_id="$run"}'
+    of_run = choice("source", "Source", "The monitoring database of the run", series, "source")
+    return of_run.hide(dm.VariableHide.HIDE_VARIABLE)
+
+
+def of_run() -> list[builder.Builder[dm.VariableModel]]:
+    """The variables that choose one run. One row of controls has no place for more."""
+    return [run(), source_of_run()]
+
+
 def executor(family: str) -> dashboard.QueryVariable:
     """Executors of the run that `family` knows."""
     return choice("executor", "Executor", "Executors of the run", f"{family}{{{promql.RUN}}}", "executor")
@@ -166,13 +192,26 @@ def visualize() -> dashboard.TextBoxVariable:
         dashboard.TextBoxVariable("visualize")
         .label("parsl-visualize")
         .description("Base URL of parsl-visualize, for links to its pages of runs, apps and tasks")
+        .hide(dm.VariableHide.HIDE_VARIABLE)
         .default_value("http://localhost:8080")
     )
 
 
+def campaign() -> dashboard.QueryVariable:
+    """The workflow name of the chosen run, for a look at other runs of it."""
+    of_run = choice(
+        "campaign",
+        "Workflow of the run",
+        "Its other runs",
+        f"parsl_workflow_info{{{promql.RUN}}}",
+        "workflow_name",
+    )
+    return of_run.hide(dm.VariableHide.HIDE_VARIABLE)
+
+
 def for_tasks() -> list[builder.Builder[dm.VariableModel]]:
     """The variables of a dashboard about the tasks of one run."""
-    return [source(), workflow(), run(), executor("parsl_tasks"), app(), visualize()]
+    return [*of_run(), executor("parsl_tasks"), app(), visualize()]
 
 
 def event(name: str, title: str, color: str, expr: str) -> dm.AnnotationQuery:
@@ -180,15 +219,17 @@ def event(name: str, title: str, color: str, expr: str) -> dm.AnnotationQuery:
     return _PrometheusAnnotation(name, title, color, expr)
 
 
-def run_events(selector: str) -> list[dm.AnnotationQuery]:
-    """Marks for the start and the end of each run that has one of the chosen workflow names."""
-    found: list[dm.AnnotationQuery] = []
-    for name, what, color in (("start", "started", style.BLUE), ("end", "ended", style.GREEN)):
-        moment = f"1000 * parsl_workflow_{name}_timestamp_seconds{{{selector}}}"
-        found.append(
-            event(f"Run {what}", f"{{{{workflow_name}}}} {what}", color, promql.with_workflow(moment))
+def run_events() -> list[dm.AnnotationQuery]:
+    """Marks for the start and the end of the run."""
+    return [
+        event(
+            f"Run {what}",
+            f"Run {what}",
+            color,
+            f"1000 * max by (source, run_id) (parsl_workflow_{name}_timestamp_seconds{{{promql.RUN}}})",
         )
-    return found
+        for name, what, color in (("start", "started", style.BLUE), ("end", "ended", style.GREEN))
+    ]
 
 
 class _PrometheusAnnotation(dm.AnnotationQuery):
@@ -196,7 +237,7 @@ class _PrometheusAnnotation(dm.AnnotationQuery):
 
     def __init__(self, name: str, title: str, color: str, expr: str) -> None:
         super().__init__(
-            name=name, datasource=style.DATASOURCE, icon_color=color, enable=True, hide=False, built_in=0
+            name=name, datasource=style.DATASOURCE, icon_color=color, enable=True, hide=True, built_in=0
         )
         self._title = title
         self._expr = expr
@@ -212,12 +253,12 @@ class _PrometheusAnnotation(dm.AnnotationQuery):
 
 def _other_boards() -> dashboard.DashboardLink:
     return (
-        dashboard.DashboardLink("Parsl dashboards")
+        dashboard.DashboardLink("Dashboards")
         .type(dm.DashboardLinkType.DASHBOARDS)
         .tags([TAG])
         .include_vars(True)
         .keep_time(True)
-        .as_dropdown(False)
+        .as_dropdown(True)
         .target_blank(False)
         .icon("external link")
         .tooltip("")
@@ -234,4 +275,4 @@ def link(uid: str, *kept: str, **values: str) -> str:
 
 def app_link(uid: str) -> str:
     """A link from a table's row to a dashboard about the tasks of the row's app."""
-    return link(uid, "source", "workflow", "run", "executor", app=ROW_APP)
+    return link(uid, "run", "source", "executor", app=ROW_APP)

@@ -39,8 +39,57 @@ BLOCK_COLORS = {
 GREEN, AMBER, RED, BLUE, GREY = "#2F9A44", "#B58400", "#E02F44", "#3A86E8", "#8A8A8A"
 NEUTRAL = "text"
 
+CAUSE_COLORS = {
+    "dependencies": "#7389A3",
+    "batch_queue": "#B58400",
+    "worker_start": "#8F7AD6",
+    "idle_workers": "#E0641A",
+    "busy_workers": "#3A86E8",
+    "no_block": "#E02F44",
+    "untold": "#C05CB5",
+    "unknown": "#8A8A8A",
+}
+CAUSES = {
+    "dependencies": "other tasks",
+    "batch_queue": "batch queue",
+    "worker_start": "worker start",
+    "idle_workers": "idle workers",
+    "busy_workers": "busy workers",
+    "no_block": "no block",
+    "untold": "starts not told",
+    "unknown": "unknown",
+}
+"""What tasks wait for: short words for each cause of parsl_tasks_waiting."""
+
+TROUBLES = {
+    "ParslBlockPendingTooLong": "Block waits long in the queue",
+    "ParslBlockWithoutManager": "Block has no worker pool",
+    "ParslBlockStalled": "Block has stalled",
+    "ParslBlocksFailing": "Blocks fail one after another",
+    "ParslBlocksEndUnused": "Blocks end before they work",
+    "ParslTasksWithoutBlock": "Tasks wait, there is no block",
+    "ParslTasksNeverStarted": "No task was seen to start",
+    "ParslManagerLost": "Worker pool was lost",
+    "ParslTasksStuckLaunched": "Tasks stuck, workers are free",
+    "ParslAppFailureRatioHigh": "Many tasks of an app fail",
+    "ParslNodeMemoryNearLimit": "Node memory nearly full",
+    "ParslTaskRunningLong": "Task runs unusually long",
+    "ParslRunSilent": "Silent, has probably crashed",
+    "ParslRunQuiet": "Quiet for a long time",
+    "ParslExporterDown": "Exporter cannot be scraped",
+    "ParslExporterSourceDown": "Database cannot be read",
+    "ParslExporterSourceNotReady": "First read takes long",
+    "ParslExporterFallingBehind": "Exporter falls behind",
+    "ParslThresholdsBroken": "Alert thresholds are broken",
+}
+"""What each alert says, in words that need no labels and fit a column."""
+
 COUNT, PLAIN, PERCENT, TEXT = "locale", "short", "percentunit", "string"
-SECONDS, DURATION, DATE = "s", "dtdhms", "dateTimeAsIso"
+DURATION, SPAN, DATE = "dtdhms", "clocks", "dateTimeAsIso"
+"""02:27:00 for what takes hours; 300ms, 01m:40s for what may take less than a second; 2026-02-03 04:05:06."""
+SECONDS = "s"
+DECIMALS = {SPAN: 1}
+"""Digits of units that need a number of them: for SPAN the parts after the first."""
 BYTES, BYTES_PER_SECOND = "bytes", "binBps"
 
 Steps = Sequence[tuple[float | None, str]]
@@ -50,6 +99,8 @@ PLAIN_STEPS: Steps = ((None, NEUTRAL),)
 RUN_STATES = {"0": ("running", BLUE), "1": ("silent", AMBER), "2": ("ended", GREEN)}
 UP = {"0": ("down", RED), "1": ("up", GREEN)}
 SEVERITIES = {"critical": ("critical", RED), "warning": ("warning", AMBER), "info": ("info", BLUE)}
+CAUSE_WORDS = {cause: (words, CAUSE_COLORS[cause]) for cause, words in CAUSES.items()}
+TROUBLE_WORDS = {name: (words, NEUTRAL) for name, words in TROUBLES.items()}
 YES = {"0": ("no", AMBER), "1": ("yes", GREEN)}
 
 

@@ -12,6 +12,9 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from grafana import style
 
+NARROWEST = 90
+"""Pixels that a column without a width has at least."""
+
 
 class Link(NamedTuple):
     """A link in a cell."""
@@ -24,8 +27,9 @@ class Link(NamedTuple):
 class Column(NamedTuple):
     """A column: a label of the rows, or, with `expr`, the value of an own query.
 
-    `steps` colour the text; `bar` draws the value as a bar between 0 and that number; `words` show values as
-    words; a `hidden` column is there for links alone.
+    `width` in pixels; without one it takes what is left, `least` at the least. `steps` colour the text; `bar` draws the
+    value as a bar between 0 and that number; `words` show values as words; a `hidden` column is there for links and
+    order alone; a `filtered` one can be filtered by its values, with a button that takes some of its header.
     """
 
     name: str
@@ -33,12 +37,14 @@ class Column(NamedTuple):
     expr: str = ""
     unit: str = ""
     width: int | None = None
+    least: int | None = None
     decimals: int | None = None
     steps: style.Steps | None = None
     bar: float | None = None
     words: Mapping[str, tuple[str, str]] | None = None
     links: Sequence[Link] = ()
     hidden: bool = False
+    filtered: bool = False
 
 
 def rows(
@@ -49,11 +55,17 @@ def rows(
     keys: Sequence[str] = (),
     sort: str = "",
     descending: bool = True,
+    ranked: str = "",
+    said_in: str = "",
 ) -> table.Panel:
     """A table of the `columns`, in that order.
 
     `keys`: queries that are there for their labels alone, when the columns' own do not have all of them.
-    `sort`: the name of the column to sort by.
+    `sort`: the name of the column to sort by. `ranked`: that of a column, hidden maybe, by which rows come, the
+    greatest first.
+
+    Of several queries without an answer Grafana shows the headers alone. So with `keys` or `ranked` an empty table has
+    one row, with `no_data` in the column `said_in`, or else in the first.
     """
     queries = [*keys]
     raw: dict[str, str] = {}
@@ -65,6 +77,10 @@ def rows(
             raw[column.name] = column.label
     if len(queries) == 1:
         raw = {name: "Value" if field.startswith("Value #") else field for name, field in raw.items()}
+    if keys or (ranked and len(queries) > 1):
+        which = 0 if keys else style.refs(len(queries)).index(raw[ranked][-1])
+        label = raw[said_in] if said_in else next(column.label for column in columns if column.label)
+        queries[which] = _or_said(queries[which], label, no_data)
     shown = set(raw.values())
     dropped = {name: True for name in ("Time", "source", "run_id") if name not in shown}
     dropped |= {f"Value #{ref}": True for ref in style.refs(len(keys))}
@@ -80,7 +96,8 @@ def rows(
         .align(cm.FieldTextAlignment.AUTO)
         .cell_options(cm.TableAutoCellOptions())
         .inspect(False)
-        .filterable(True)
+        .filterable(False)
+        .min_width(NARROWEST)
         .show_header(True)
         .cell_height(cm.TableCellHeight.SM)
         .override_by_regexp(".*", [dm.DynamicConfigValue(id_val="noValue", value="-")])
@@ -90,6 +107,9 @@ def rows(
         panel.with_target(style.target(query, ref, instant=True, layout=PromQueryFormat.TABLE))
     if len(queries) > 1:
         panel.with_transformation(dm.DataTransformerConfig(id_val="merge", options={}))
+    if ranked:
+        order = {"fields": {}, "sort": [{"field": raw[ranked], "desc": True}]}
+        panel.with_transformation(dm.DataTransformerConfig(id_val="sortBy", options=order))
     panel.with_transformation(
         dm.DataTransformerConfig(
             id_val="organize",
@@ -107,14 +127,24 @@ def rows(
     return panel
 
 
+def _or_said(expr: str, label: str, text: str) -> str:
+    return f'({expr}) or on () label_replace(vector(0), "{label}", "{text}", "", "")'
+
+
 def _properties(column: Column) -> list[dm.DynamicConfigValue]:
     # Text is text, in links too: Grafana would write a job's number as 12,345.
     made: dict[str, object] = {"unit": column.unit or (style.COUNT if column.expr else style.TEXT)}
     if column.width is not None:
         made["custom.width"] = column.width
-    if column.decimals is not None:
-        made["decimals"] = column.decimals
+    if column.least is not None:
+        made["custom.minWidth"] = column.least
+    decimals = style.DECIMALS.get(column.unit) if column.decimals is None else column.decimals
+    if decimals is not None:
+        made["decimals"] = decimals
+    if column.filtered:
+        made["custom.filterable"] = True
     if column.words:
+        made["custom.align"] = cm.FieldTextAlignment.LEFT
         made["mappings"] = style.value_map(column.words)
         made["custom.cellOptions"] = cm.TableColorTextCellOptions()
     if column.steps:

@@ -1,23 +1,22 @@
-"""Task states of one run: how far it is, what its tasks wait for, what fails."""
+"""Task states of one run: what it is doing, what holds it up, what fails."""
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import bargauge, heatmap, stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.models import dashboard as dm
 
-from grafana import panels, promql, shell, style
-from grafana.promql import DONE, FAILED, FINAL, RUN, TASK
+from grafana import panels, promql, run_tables, shell, style, task_times, verdict
+from grafana.promql import DONE, FAILED, FINAL, POOL, RUN, TASK
 from grafana.style import Query
 from grafana.table import Column, Link, rows
 
 UID = "parsl-task-states"
-NO_RUN = "No such run in this time range"
 NO_TASKS = "No task of these apps in this time range"
-NOT_YET = "No task of these apps has ended this state yet"
 
 _LIVE = {state: color for state, color in style.TASK_COLORS.items() if state not in FINAL.split("|")}
 _FAILURES = f"parsl_task_failures_total{{{TASK}}}"
-_WHOLE = f"parsl_task_duration_seconds_bucket{{{TASK}}}"
+_PACE = 900
+"""Seconds over which the pace of a run is taken."""
 
 
 def build() -> dm.Dashboard:
@@ -25,41 +24,45 @@ def build() -> dm.Dashboard:
     return shell.board(
         UID,
         "Parsl / Task states",
-        "The tasks of one run: their states, how long they stay in each, and which apps fail.",
-        variables=shell.for_tasks(),
-        annotations=shell.run_events(RUN),
+        "One run: what it is doing, what holds it up, which apps fail, and how earlier runs of the workflow did.",
+        variables=[*shell.for_tasks(), shell.campaign()],
+        annotations=shell.run_events(),
         since="now-3h",
         refresh="30s",
         rows=[
-            shell.Row("Run", 4, [(24, run())]),
+            shell.Row("", 6, [(24, what_it_does())]),
             shell.Row(
-                "Now",
-                4,
-                [
-                    (4, state()),
-                    (4, runtime()),
-                    (4, done()),
-                    (4, failed()),
-                    (4, live()),
-                    (4, progress()),
-                ],
+                "", 4, [(4, runtime()), (4, progress()), (4, time_left()), (4, success()), (8, tasks())]
             ),
-            shell.Row("States", 10, [(10, all_states()), (8, live_states()), (6, states_now())]),
-            shell.Row("Apps", 10, [(24, apps())]),
-            shell.Row("Change", 9, [(12, transitions()), (12, running_by_app())]),
-            shell.Row("Failures and retries", 9, [(8, reasons()), (8, failures()), (8, retries())]),
+            shell.Row("", 9, [(14, waiting()), (10, longest_waiting())]),
+            shell.Row("", 9, [(12, all_states()), (12, throughput())]),
+            shell.Row("", 9, [(24, apps())]),
+            shell.Row("Failures", 9, [(8, reasons()), (16, failures())], folded=True),
+            shell.Row("Runs of this workflow", 9, [(24, run_tables.campaign(UID))], folded=True),
+            shell.Row(
+                "States in detail",
+                9,
+                [
+                    (8, live_states()),
+                    (8, states_now()),
+                    (8, running_by_app()),
+                    (12, transitions()),
+                    (12, waiting_over_time()),
+                ],
+                folded=True,
+            ),
             shell.Row(
                 "Time in a state",
                 8,
                 [
-                    *((8, time_heat(name)) for name in ("pending", "launched", "running")),
-                    *((8, time_quantiles(name)) for name in ("pending", "launched", "running")),
-                    (8, task_heat()),
-                    (8, task_quantiles()),
-                    (8, time_quantiles("joining")),
+                    *((8, task_times.time_heat(name)) for name in ("pending", "launched", "running")),
+                    *((8, task_times.slowest(name)) for name in ("pending", "launched", "running")),
+                    (12, task_times.task_heat()),
+                    (12, task_times.slowest_tasks()),
                 ],
+                folded=True,
             ),
-            shell.Row("Waiting", 9, [(12, longest_waiting()), (12, waiting_over_time())]),
+            shell.Row("About the run", 4, [(24, run_tables.run())], folded=True),
         ],
     )
 
@@ -69,37 +72,18 @@ def _tasks(states: str = "", negate: bool = False) -> str:
     return f"parsl_tasks{{{TASK}{chosen}}}"
 
 
-def run() -> table.Panel:
-    return rows(
-        "Run",
-        "Who runs what, where, since when. Ended stays empty while the run lives, and for ever when its "
-        "submitting process was killed.",
-        NO_RUN,
-        Column(
-            "Workflow",
-            label="workflow_name",
-            links=[Link("parsl-visualize", "${visualize:raw}/workflow/${run}/", new_tab=True)],
-        ),
-        Column("Version", label="workflow_version", width=90),
-        Column("User", label="user", width=90),
-        Column("Host", label="host", width=120),
-        Column("Started", expr=f"1000 * {promql.run_time('start', RUN)}", unit=style.DATE, width=150),
-        Column("Ended", expr=f"1000 * {promql.run_time('end', RUN)}", unit=style.DATE, width=150),
-        Column("Run directory", label="rundir"),
-        Column("Run", label="run_id", width=260),
-        Column("Source", label="source"),
-        keys=[promql.run_info(RUN, "workflow_name", "workflow_version", "user", "host", "rundir")],
-    )
-
-
-def state() -> stat.Panel:
-    return panels.number(
-        "State",
-        "Ended: Parsl recorded an end. Silent: no end, and it writes no more what it should, as in the alerts "
-        "(without their rules: nothing for 15 minutes).",
-        "no run",
-        Query(promql.run_state(RUN)),
-        words=style.RUN_STATES,
+def what_it_does() -> stat.Panel:
+    return panels.sentences(
+        "What it does, and what holds it up",
+        "The run's condition, what its tasks wait for and since when, the blocks and workers there are for them, "
+        "alerts that fire, and why most tries failed. Of all apps, and of the chosen executors. What is unusual has a "
+        "colour.",
+        run_tables.NO_RUN,
+        verdict.condition(),
+        verdict.waits(),
+        verdict.alerts(),
+        verdict.failures(),
+        steps=verdict.STEPS,
     )
 
 
@@ -110,37 +94,6 @@ def runtime() -> stat.Panel:
         "no run",
         Query(promql.run_duration(RUN)),
         unit=style.DURATION,
-    )
-
-
-def done() -> stat.Panel:
-    return panels.number(
-        "Done",
-        "Tasks that ended well: executed (exec_done) or taken from the memo table (memo_done).",
-        "no task",
-        Query(promql.total(_tasks(DONE))),
-        steps=((None, style.GREEN),),
-    )
-
-
-def failed() -> stat.Panel:
-    return panels.number(
-        "Failed",
-        "Tasks that ended in failed, or in dep_fail because one they depend on failed.",
-        "no task",
-        Query(promql.total(_tasks(FAILED))),
-        steps=((None, style.NEUTRAL), (1, style.RED)),
-    )
-
-
-def live() -> stat.Panel:
-    return panels.number(
-        "In progress",
-        "Tasks that have not come to a final state: pending, launched, running, joining or about to be "
-        "retried.",
-        "no task",
-        Query(promql.total(_tasks(FINAL, negate=True))),
-        steps=((None, style.BLUE),),
     )
 
 
@@ -156,26 +109,194 @@ def progress() -> stat.Panel:
     )
 
 
+def _ends(window: str) -> str:
+    return promql.added(f'rate(parsl_task_transitions_total{{{TASK}, state=~"{FINAL}"}}[{window}])')
+
+
+def time_left() -> stat.Panel:
+    age = f"clamp_max(time() - max ({promql.run_time('start', RUN)}), {_PACE})"
+    opened = _tasks(FINAL, negate=True)
+    pace = f"{_PACE} * {_ends('15m')} / {age}"
+    return panels.number(
+        "Time left",
+        "Open tasks at the pace of the last 15 minutes, for the tasks that Parsl knows. Empty while no task ends.",
+        "no task ends",
+        Query(f"{promql.added(opened)} / ({pace} > 0) or sum ({promql.total(opened)}) == 0"),
+        unit=style.DURATION,
+    )
+
+
+def success() -> stat.Panel:
+    return panels.number(
+        "Success rate",
+        "Tasks that ended well, as part of all that came to a final state.",
+        "none ended",
+        Query(promql.ratio(_tasks(DONE), _tasks(FINAL))),
+        unit=style.PERCENT,
+        decimals=1,
+        steps=((None, style.NEUTRAL), (0, style.RED), (0.9, style.AMBER), (0.99, style.NEUTRAL)),
+    )
+
+
+def tasks() -> stat.Panel:
+    return panels.number(
+        "Tasks",
+        "Done: executed (exec_done) or taken from the memo table (memo_done). Failed: in failed, or in dep_fail, for "
+        "one they depend on failed. Open: not in a final state, waiting and running ones alike.",
+        "no task",
+        Query(promql.total(_tasks(DONE)), "done"),
+        Query(promql.total(_tasks(FAILED)), "failed"),
+        Query(promql.total(_tasks(FINAL, negate=True)), "open"),
+        steps_of={"failed": ((None, style.NEUTRAL), (1, style.RED))},
+    )
+
+
+def waiting() -> timeseries.Panel:
+    return panels.lines(
+        "Tasks waiting, by cause",
+        "What the tasks that do not run yet waited for: of the chosen executors, of all apps.",
+        "No task of these executors has waited in this time range",
+        Query(promql.ever(f"parsl_tasks_waiting{{{POOL}}}", "cause"), "{{cause}}"),
+        colors=style.CAUSE_COLORS,
+        names=style.CAUSES,
+        unit=style.COUNT,
+        stacked=True,
+        axis="tasks",
+    )
+
+
+def _oldest(by: str) -> str:
+    return f"time() - min by ({by}) (parsl_task_oldest_timestamp_seconds{{{TASK}}})"
+
+
+def longest_waiting() -> table.Panel:
+    return rows(
+        "Longest in a state",
+        "For each app and state, how long ago its longest-waiting task entered that state.",
+        "No task is in progress",
+        Column("App", label="app"),
+        Column("State", label="state", width=90),
+        Column("For", expr=_oldest("app, executor, state"), unit=style.DURATION, width=100),
+        Column("Executor", label="executor", width=100),
+        sort="For",
+    )
+
+
 def all_states() -> timeseries.Panel:
     return panels.lines(
         "Tasks by state",
         "All tasks of the run, by the state they are in.",
         NO_TASKS,
-        Query(f"{promql.added(_tasks(), 'state')} > 0", "{{state}}"),
+        Query(promql.ever(_tasks(), "state"), "{{state}}"),
         colors=style.TASK_COLORS,
+        unit=style.COUNT,
         stacked=True,
         axis="tasks",
+    )
+
+
+def throughput() -> timeseries.Panel:
+    ends = f'parsl_task_transitions_total{{{TASK}, state=~"{FINAL}"}}'
+    return panels.lines(
+        "Tasks finished a minute, by outcome",
+        "How many tasks come to a final state in a minute.",
+        NO_TASKS,
+        Query(promql.top_rate(5, ends, "state", per=60, always='state="exec_done"'), "{{state}}"),
+        colors=style.TASK_COLORS,
+        stacked=True,
+        axis="tasks a minute",
+    )
+
+
+_APP = "app, executor"
+
+
+def _span(quantile: str) -> str:
+    series = f'parsl_task_state_summary_seconds{{{TASK}, state="running", quantile=~"{quantile}"}}'
+    return promql.lasting(f"max by (source, run_id, {_APP}) ({series})")
+
+
+def apps() -> table.Panel:
+    def tasks(states: str) -> str:
+        return promql.total(_tasks(states), _APP)
+
+    return rows(
+        "Apps",
+        "Each app's tasks on each executor, the part of the ended that failed, its retries, and how long its tries "
+        "ran: median, 95th percentile and longest of the whole run, within 1 %. Waiting: pending and launched.",
+        NO_TASKS,
+        Column(
+            "App",
+            label="app",
+            links=[
+                Link("Only this app", shell.app_link(UID)),
+                Link("CPU and memory", shell.app_link("parsl-cpu-memory")),
+                Link("parsl-visualize", shell.APP_PAGE, new_tab=True),
+            ],
+        ),
+        Column("Tasks", expr=tasks(".*"), width=75),
+        Column("Waiting", expr=tasks("pending|launched"), width=75),
+        Column("Running", expr=tasks("running|running_ended|joining"), width=75),
+        Column("Done", expr=tasks(DONE), width=75),
+        Column("Failed", expr=tasks(FAILED), width=70, steps=((None, style.NEUTRAL), (1, style.RED))),
+        Column(
+            "Failed part",
+            expr=promql.ratio(_tasks(FAILED), _tasks(FINAL), _APP),
+            unit=style.PERCENT,
+            decimals=1,
+            width=100,
+            steps=((None, style.NEUTRAL), (0.01, style.AMBER), (0.1, style.RED)),
+        ),
+        Column("Retries", expr=promql.total(_transitions("fail_retryable"), _APP), width=75),
+        *(
+            Column(name, expr=_span(quantile), unit=style.SPAN, width=95)
+            for name, quantile in (("Run p50", "0.5"), ("Run p95", "0.95"), ("Run max", promql.LONGEST))
+        ),
+        Column("Executor", label="executor", width=100),
+        keys=[promql.total(_tasks(), _APP)],
+        sort="Tasks",
+    )
+
+
+def _transitions(states: str = "") -> str:
+    chosen = f', state=~"{states}"' if states else ""
+    return f"parsl_task_transitions_total{{{TASK}{chosen}}}"
+
+
+def reasons() -> table.Panel:
+    return rows(
+        "Failed tries by reason",
+        "All failed tries of the run, retried ones included, by exception class. dep_fail counts as DependencyError.",
+        "No try has failed",
+        Column("Reason", label="reason"),
+        Column("Tries", expr=f"({promql.total(_FAILURES, 'reason')}) > 0", width=90),
+        sort="Tries",
+    )
+
+
+def failures() -> timeseries.Panel:
+    tries = promql.gained_from_none(_FAILURES, "app, reason")
+    most = f"topk (10, {promql.added(f'max_over_time({_FAILURES}[$__range] @ end())', 'app, reason')})"
+    return panels.lines(
+        "Failed tries over time",
+        "When tries failed, by app and reason: the ten most frequent.",
+        "No try failed in this time range",
+        Query(f"({tries}) and on (app, reason) {most}", "{{app}}: {{reason}}"),
+        bars=True,
+        axis="tries",
+        calcs=("sum",),
     )
 
 
 def live_states() -> timeseries.Panel:
     return panels.lines(
         "Tasks in progress",
-        "The same without the tasks that are through. Pending: waits for others. Launched: given to an "
+        "Tasks by state, without those that are through. Pending: waits for others. Launched: given to an "
         "executor, waits for a worker.",
         "No task is in progress",
-        Query(f"{promql.added(_tasks(FINAL, negate=True), 'state')} > 0", "{{state}}"),
+        Query(promql.ever(_tasks(FINAL, negate=True), "state"), "{{state}}"),
         colors=_LIVE,
+        unit=style.COUNT,
         stacked=True,
         axis="tasks",
     )
@@ -191,52 +312,16 @@ def states_now() -> bargauge.Panel:
     )
 
 
-def apps() -> table.Panel:
-    runs = f'parsl_task_state_duration_seconds_bucket{{{TASK}, state="running"}}'
-    return rows(
-        "Apps",
-        "Each app's tasks by state, the part that failed, its retries, and how long its tries ran (median "
-        "and 95th percentile over the whole run; interpolated between the buckets of a histogram). Tasks stay "
-        "in fail_retryable for no time: retries are counted instead.",
-        NO_TASKS,
-        Column(
-            "App",
-            label="app",
-            links=[
-                Link("Only this app", shell.app_link(UID)),
-                Link("CPU and memory", shell.app_link("parsl-cpu-memory")),
-                Link("parsl-visualize", shell.APP_PAGE, new_tab=True),
-            ],
-        ),
-        Column("Tasks", expr=promql.total(_tasks(), "app"), width=70),
-        *(
-            Column(
-                name,
-                expr=promql.total(_tasks(name), "app"),
-                width=max(70, 20 + 7 * len(name)),
-                steps=((None, style.NEUTRAL), (1, color)),
-            )
-            for name, color in style.TASK_COLORS.items()
-            if name != "fail_retryable"
-        ),
-        Column(
-            "Failed part",
-            expr=promql.ratio(_tasks(FAILED), _tasks(FINAL), "app"),
-            unit=style.PERCENT,
-            decimals=1,
-            width=90,
-            steps=((None, style.NEUTRAL), (0.01, style.AMBER), (0.1, style.RED)),
-        ),
-        Column("Retries", expr=promql.total(_transitions("fail_retryable"), "app"), width=75),
-        Column("Run p50", expr=promql.quantile_so_far(0.5, runs, "app"), unit=style.SECONDS, width=85),
-        Column("Run p95", expr=promql.quantile_so_far(0.95, runs, "app"), unit=style.SECONDS, width=85),
-        sort="Tasks",
+def running_by_app() -> timeseries.Panel:
+    return panels.lines(
+        "Running tasks by app",
+        "Which apps hold the workers: the ten that held most.",
+        "No task is running",
+        Query(promql.top_ever(10, _tasks("running"), "app"), "{{app}}"),
+        unit=style.COUNT,
+        stacked=True,
+        axis="tasks",
     )
-
-
-def _transitions(states: str = "") -> str:
-    chosen = f', state=~"{states}"' if states else ""
-    return f"parsl_task_transitions_total{{{TASK}{chosen}}}"
 
 
 def transitions() -> timeseries.Panel:
@@ -244,132 +329,9 @@ def transitions() -> timeseries.Panel:
         "Changes of state a minute",
         "How often tasks enter each state. In balance, launched, running and exec_done go together.",
         NO_TASKS,
-        Query(promql.rate(_transitions(), "state", per=60), "{{state}}"),
+        Query(promql.top_rate(10, _transitions(), "state", per=60, always='state="exec_done"'), "{{state}}"),
         colors=style.TASK_COLORS,
         axis="a minute",
-    )
-
-
-def running_by_app() -> timeseries.Panel:
-    return panels.lines(
-        "Running tasks by app",
-        "Which apps hold the workers.",
-        "No task is running",
-        Query(f"{promql.added(_tasks('running'), 'app')} > 0", "{{app}}"),
-        stacked=True,
-        axis="tasks",
-    )
-
-
-def reasons() -> bargauge.Panel:
-    tries = promql.total(_FAILURES, "reason")
-    return panels.ranking(
-        "Failed tries by reason",
-        "All failed tries of the run, retried ones included, by exception class. dep_fail counts as "
-        "DependencyError.",
-        "No try has failed",
-        Query(f"sort_desc(({tries}) > 0)", "{{reason}}"),
-        steps=((None, style.RED),),
-    )
-
-
-def failures() -> timeseries.Panel:
-    return panels.lines(
-        "Failed tries over time",
-        "When tries failed, by app and reason.",
-        "No try failed in this time range",
-        Query(f"{promql.gained_from_none(_FAILURES, 'app, reason')} > 0", "{{app}}: {{reason}}"),
-        bars=True,
-        axis="tries",
-    )
-
-
-def retries() -> timeseries.Panel:
-    return panels.lines(
-        "Retries over time",
-        "Tries that failed and were tried again, by app.",
-        "No try was retried in this time range",
-        Query(f"{promql.gained(_transitions('fail_retryable'), 'app')} > 0", "{{app}}"),
-        bars=True,
-        axis="retries",
-    )
-
-
-_WAITS = {
-    "pending": "until it was launched: waiting for the tasks it depends on",
-    "launched": "until it ran: waiting in its executor for a worker",
-    "running": "from its start on a worker to its end",
-    "joining": "until the tasks it joins had ended",
-}
-
-
-def _time_in(state: str) -> str:
-    return f'parsl_task_state_duration_seconds_bucket{{{TASK}, state="{state}"}}'
-
-
-def _quantile_lines(title: str, description: str, buckets: str) -> timeseries.Panel:
-    shown = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-    return panels.lines(
-        title,
-        description,
-        NOT_YET,
-        *(Query(promql.quantile(q, buckets), name) for name, q in shown),
-        unit=style.SECONDS,
-        colors={"p50": style.BLUE, "p95": style.AMBER, "p99": style.RED},
-        exemplars=True,
-    )
-
-
-def time_heat(state: str) -> heatmap.Panel:
-    return panels.heat(
-        f"Time {state}",
-        f"How long tries were {state}, {_WAITS[state]}. Dots are single tries: hover for a link to the task.",
-        NOT_YET,
-        Query(promql.gained(_time_in(state), "le"), "{{le}}"),
-        unit=style.SECONDS,
-    )
-
-
-def time_quantiles(state: str) -> timeseries.Panel:
-    return _quantile_lines(
-        f"Time {state}, quantiles",
-        f"Median, 95th and 99th percentile of how long a try was {state}, {_WAITS[state]}.",
-        _time_in(state),
-    )
-
-
-def task_heat() -> heatmap.Panel:
-    return panels.heat(
-        "Time from first pending to end",
-        "How long tasks took in all, waiting and retries included. Dots are single tasks: hover for a link.",
-        "No task of these apps has ended yet",
-        Query(promql.gained(_WHOLE, "le"), "{{le}}"),
-        unit=style.SECONDS,
-    )
-
-
-def task_quantiles() -> timeseries.Panel:
-    return _quantile_lines(
-        "Time from first pending to end, quantiles",
-        "Median, 95th and 99th percentile of how long a task took in all, waiting and retries included.",
-        _WHOLE,
-    )
-
-
-def _oldest(by: str) -> str:
-    return f"time() - min by ({by}) (parsl_task_oldest_timestamp_seconds{{{TASK}}})"
-
-
-def longest_waiting() -> table.Panel:
-    return rows(
-        "Longest in a state",
-        "For each app and state, how long ago its longest-waiting task entered that state.",
-        "No task is in progress",
-        Column("App", label="app"),
-        Column("Executor", label="executor", width=140),
-        Column("State", label="state", width=110),
-        Column("For", expr=_oldest("app, executor, state"), unit=style.DURATION, width=140),
-        sort="For",
     )
 
 
@@ -380,6 +342,6 @@ def waiting_over_time() -> timeseries.Panel:
         "does not move.",
         "No task is in progress",
         Query(_oldest("state"), "{{state}}"),
-        unit=style.SECONDS,
-        colors=style.TASK_COLORS,
+        unit=style.DURATION,
+        colors=_LIVE,
     )

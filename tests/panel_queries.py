@@ -19,6 +19,7 @@ VALUES = {
     "run": "r",
     "executor": ".*",
     "app": ".*",
+    "campaign": "w",
     "__range": "3h",
     "__interval": "1m",
     "__rate_interval": "4m",
@@ -72,13 +73,17 @@ def promtool(
     ]
     test = {"interval": "1m", "input_series": series, "promql_expr_test": checks}
     file = tmp_path / "test.yml"
-    files = [str(RULES / name) for name in ("thresholds.yml", "recording.yml")] if rules else []
+    files = (
+        [str(RULES / name) for name in ("thresholds.yml", "recording.yml", "dashboards.yml")] if rules else []
+    )
     file.write_text(
         json.dumps(
             {
                 "rule_files": files,
                 "evaluation_interval": "1m",
-                "group_eval_order": ["parsl-thresholds", "parsl-recording"] if rules else [],
+                "group_eval_order": ["parsl-thresholds", "parsl-recording", "parsl-dashboards"]
+                if rules
+                else [],
                 "tests": [test],
             }
         )

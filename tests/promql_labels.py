@@ -34,7 +34,7 @@ def scraped(families: Iterable[Any]) -> dict[str, Labels]:
         elif family.kind == "summary":
             found[family.name] = labels | {"quantile"}
         else:
-            found[family.name] = labels
+            found[family.name] = labels | {"quantile"} if family.kind == "summary" else labels
     return found
 
 
@@ -68,15 +68,23 @@ def labels_of(expr: Any, series: Mapping[str, Labels]) -> Labels | None:
 def split_by(label: str, expr: Any, series: Mapping[str, Labels]) -> list[str]:
     """The `or`s in an expression of which one side carries a label and the other does not.
 
-    They give twice what both sides have. Raises LabelFault.
+    They give twice what both sides have; `or on ()` does not, whose right side is there when the left has nothing.
+    Raises LabelFault.
     """
     return [
         node.prettify()
         for node in nodes(expr)
         if isinstance(node, ast.BinaryExpr)
         and str(node.op) == "or"
+        and not instead(node)
         and (label in (labels_of(node.lhs, series) or ())) != (label in (labels_of(node.rhs, series) or ()))
     ]
+
+
+def instead(expr: ast.BinaryExpr) -> bool:
+    """Whether it is an `or on ()`."""
+    matching = expr.modifier.matching if expr.modifier else None
+    return matching is not None and matching.type == ast.LabelModifierType.Include and not matching.labels
 
 
 def _must_have(wanted: Iterable[str], labels: Labels, what: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from grafana import inventory
 from grafana.inventory import Ask
 from processes import each_programs, required
-from promql_labels import TARGET, LabelFault, Labels, labels_of, nodes, scraped, split_by
+from promql_labels import TARGET, LabelFault, Labels, instead, labels_of, nodes, scraped, split_by
 
 from parsl_exporter.metrics.families import FAMILIES
 
@@ -27,6 +27,7 @@ VALUES = {
     "run": "5685a0be-898e-4e60-883d-34b8c964b4a2",
     "executor": "htex",
     "app": "add",
+    "campaign": "a campaign",
     "__range": "6h",
     "__interval": "15s",
     "__rate_interval": "1m",
@@ -44,16 +45,31 @@ ALERT = Labels(
         "app",
         "hostname",
         "manager",
+        "state",
+        "behind",
+        "instance",
+        "name",
+        "workflow_name",
+        "user",
     }
 )
 
 RUN = Labels({"source", "run_id"})
+WORKFLOW = Labels({"source", "workflow_name"})
 
 SERIES = scraped(FAMILIES) | {
     "ALERTS": ALERT,
+    "ALERTS_FOR_STATE": ALERT - {"alertstate"},
     "parsl:run:live": RUN | {"workflow_name", "user"},
     "parsl:run:silent_seconds": RUN,
-    "parsl:run:tasks": RUN | {"state"},
+    "parsl:run:tasks_by_outcome": RUN | {"outcome"},
+    "parsl:run:progress_ratio": RUN,
+    "parsl:workflow:tasks": WORKFLOW | {"state"},
+    "parsl:workflow:tasks_waiting": WORKFLOW | {"cause"},
+    "parsl:workflow:tasks_finished:rate5m": WORKFLOW | {"state"},
+    "parsl:workflow:blocks": WORKFLOW | {"state"},
+    "parsl:workflow:workers": WORKFLOW,
+    "parsl:workflow:workers_busy": WORKFLOW,
     "process_resident_memory_bytes": TARGET,
     "process_cpu_seconds_total": TARGET,
     "process_start_time_seconds": TARGET,
@@ -128,12 +144,16 @@ def test_only_what_accumulates_is_rated(ask: Ask) -> None:
 
 @each_ask
 def test_joins_over_runs_match_on_the_run(ask: Ask) -> None:
-    """Joins match on the run, for other sources may have runs with the same executors and blocks."""
+    """Joins match on the run, for other sources may have runs with the same executors and blocks.
+
+    Totals over all runs have no run: what has only the labels that are matched is one.
+    """
     if "$run" not in ask.expr:
         for node in nodes(parsed(ask)):
             if isinstance(node, ast.BinaryExpr) and node.modifier and node.modifier.matching:
-                on = set(node.modifier.matching.labels)
-                assert on >= {"source", "run_id"} or on == {"job", "instance"}
+                on = frozenset(node.modifier.matching.labels)
+                totals = labels_of(node.lhs, SERIES) == labels_of(node.rhs, SERIES) == on
+                assert on >= {"source", "run_id"} or on == {"job", "instance"} or totals or instead(node)
 
 
 @pytest.mark.parametrize("carry", ["all series", "what rules record"])

@@ -25,25 +25,26 @@ SERIES = {
     f'parsl_task_cpu_seconds_total{{{RUN}, app="a", executor="x", mode="user"}}': "0+60x25 1500x14 stale",
 }
 
+VERDICT = "What it does, and what holds it up"
+
 MIDDLE, AFTER, LONG_AFTER = "10m", "30m", "2h"
 
 EXPECTED = {
-    ("parsl-task-states", "Done"): {MIDDLE: 0, AFTER: 15, LONG_AFTER: 15},
-    ("parsl-task-states", "Failed"): {MIDDLE: 0, AFTER: 5, LONG_AFTER: 5},
-    ("parsl-task-states", "In progress"): {MIDDLE: 3, AFTER: 0, LONG_AFTER: 0},
-    ("parsl-task-states", "Progress"): {MIDDLE: 0, AFTER: 1, LONG_AFTER: 1},
-    ("parsl-task-states", "State"): {MIDDLE: 0, AFTER: 2, LONG_AFTER: 2},
-    ("parsl-task-states", "Runtime"): {MIDDLE: 600, AFTER: 1500, LONG_AFTER: 1500},
-    ("parsl-cpu-memory", "CPU time"): {MIDDLE: 600, AFTER: 1500, LONG_AFTER: 1500},
+    ("parsl-task-states", "Tasks", "A"): {MIDDLE: 0, AFTER: 15, LONG_AFTER: 15},
+    ("parsl-task-states", "Tasks", "B"): {MIDDLE: 0, AFTER: 5, LONG_AFTER: 5},
+    ("parsl-task-states", "Tasks", "C"): {MIDDLE: 3, AFTER: 0, LONG_AFTER: 0},
+    ("parsl-task-states", "Progress", "A"): {MIDDLE: 0, AFTER: 1, LONG_AFTER: 1},
+    ("parsl-task-states", "Runtime", "A"): {MIDDLE: 600, AFTER: 1500, LONG_AFTER: 1500},
+    ("parsl-cpu-memory", "CPU time", "A"): {MIDDLE: 600, AFTER: 1500, LONG_AFTER: 1500},
 }
 
 
 @pytest.mark.parametrize(
-    ("panel", "expected"), EXPECTED.items(), ids=[f"{board}: {title}" for board, title in EXPECTED]
+    ("panel", "expected"), EXPECTED.items(), ids=[f"{board}: {title} {ref}" for board, title, ref in EXPECTED]
 )
 @each_number_of_exporters
 def test_a_number_is_right_while_the_run_lives_and_stays_when_it_is_gone(
-    tmp_path: Path, exporters: int, panel: tuple[str, str], expected: dict[str, float]
+    tmp_path: Path, exporters: int, panel: tuple[str, str, str], expected: dict[str, float]
 ) -> None:
     promtool(
         tmp_path,
@@ -60,41 +61,64 @@ def test_a_number_is_right_while_the_run_lives_and_stays_when_it_is_gone(
     )
 
 
+@each_number_of_exporters
+def test_what_a_run_does_stands_in_words_and_stays_when_it_is_gone(tmp_path: Path, exporters: int) -> None:
+    said = {
+        MIDDLE: 'state="0", words="Has been running for", time="10 min", done="0", failed="0", all="3"',
+        AFTER: 'state="2", words="Ended after", time="25 min", done="15", failed="5", all="20"',
+    }
+    said[LONG_AFTER] = said[AFTER]
+    promtool(
+        tmp_path,
+        SERIES,
+        [
+            {
+                "expr": expression("parsl-task-states", VERDICT),
+                "eval_time": at,
+                "exp_samples": [{"labels": f"{{{RUN}, {labels}}}", "value": 0}],
+            }
+            for at, labels in said.items()
+        ],
+        exporters,
+    )
+
+
 LISTED = {
     "Done": {MIDDLE: 0, AFTER: 15, LONG_AFTER: 15},
     "Failed": {MIDDLE: 0, AFTER: 5, LONG_AFTER: 5},
-    "In progress": {MIDDLE: 3, AFTER: 0, LONG_AFTER: 0},
-    "Progress": {MIDDLE: 0, AFTER: 1, LONG_AFTER: 1},
     "State": {MIDDLE: 0, AFTER: 2, LONG_AFTER: 2},
 }
+RECORDED = {"Progress": {MIDDLE: 0, AFTER: 1, LONG_AFTER: 1}}
 
 
 @each_number_of_exporters
 @pytest.mark.parametrize(
-    ("rules", "moments"),
-    [(True, (MIDDLE, AFTER, LONG_AFTER)), (False, (MIDDLE, AFTER))],
+    ("rules", "listed", "moments"),
+    [(True, LISTED | RECORDED, (MIDDLE, AFTER, LONG_AFTER)), (False, LISTED, (MIDDLE, AFTER))],
     ids=["rules", "no rules"],
 )
-def test_the_list_of_runs_keeps_its_numbers_by_what_the_rules_record(
-    tmp_path: Path, exporters: int, rules: bool, moments: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("board", "title"), [("parsl-overview", "Runs"), ("parsl-task-states", "Runs of this workflow")]
+)
+def test_the_lists_of_runs_keep_their_numbers_by_what_the_rules_record(
+    tmp_path: Path,
+    exporters: int,
+    rules: bool,
+    listed: dict[str, dict[str, float]],
+    moments: tuple[str, ...],
+    board: str,
+    title: str,
 ) -> None:
     series = SERIES | {'parsl_exporter_source_up{source="s"}': "1x180"}
     checks = [
         {
-            "expr": column("parsl-overview", "Runs", name),
+            "expr": column(board, title, name),
             "eval_time": at,
             "exp_samples": [{"labels": f"{{{RUN}}}", "value": values[at]}],
         }
-        for name, values in LISTED.items()
+        for name, values in listed.items()
         for at in moments
-    ]
-    checks += [
-        {
-            "expr": expression("parsl-overview", "Tasks failed"),
-            "eval_time": at,
-            "exp_samples": [{"labels": "{}", "value": LISTED["Failed"][at]}],
-        }
-        for at in moments
+        if board == "parsl-overview" or name in ("Done", "Failed")
     ]
     promtool(tmp_path, series, checks, exporters, rules=rules)
 
@@ -106,14 +130,24 @@ def test_a_run_without_an_end_and_without_news_is_silent_and_ran_to_its_last_new
     series = {name: "1x60" for name in SERIES if "info" in name}
     series |= {name: "0x60" for name in SERIES if "_start_" in name}
     series |= {name: "0+60x24 1440x36" for name in SERIES if "_row_" in name}
+    series[f'parsl_tasks{{{RUN}, app="a", executor="x", state="running"}}'] = "1x60"
+    series |= {name: "0x60" for name in SERIES if "exec_done" in name or "failed" in name}
     checks: list[dict[str, object]] = [
         {
             "expr": expression("parsl-task-states", title),
             "eval_time": "50m",
             "exp_samples": [{"labels": f"{{{RUN}}}", "value": value}],
         }
-        for title, value in (("State", 1), ("Runtime", 1440))
+        for title, value in (("Runtime", 1440),)
     ]
+    said = 'state="1", words="Silent, probably killed, after", time="24 min", done="0", failed="0", all="1"'
+    checks.append(
+        {
+            "expr": expression("parsl-task-states", VERDICT),
+            "eval_time": "50m",
+            "exp_samples": [{"labels": f"{{{RUN}, {said}}}", "value": 1}],
+        }
+    )
     promtool(tmp_path, series, checks, exporters)
 
 
@@ -134,18 +168,15 @@ def test_a_run_is_silent_that_the_alerts_call_so_and_long_tasks_are_not(
         'parsl:run:live{source="s", run_id="crashed", workflow_name="w", user="u"}': "1x39 stale",
         'parsl:run:live{source="s", run_id="long", workflow_name="w", user="u"}': "1x60",
     }
-    expected = {
-        ("Running", "39m"): 2,
-        ("Running", "41m"): 1,
-        ("Silent", "39m"): 0,
-        ("Silent", "41m"): 1,
-    }
+    expected = {"39m": {"crashed": 0, "long": 0}, "41m": {"crashed": 1, "long": 0}}
     checks = [
         {
-            "expr": expression("parsl-overview", title),
+            "expr": column("parsl-overview", "Runs", "State"),
             "eval_time": at,
-            "exp_samples": [{"labels": "{}", "value": n}],
+            "exp_samples": [
+                {"labels": f'{{source="s", run_id="{run}"}}', "value": state} for run, state in states.items()
+            ],
         }
-        for (title, at), n in expected.items()
+        for at, states in expected.items()
     ]
     promtool(tmp_path, series | rules, checks, exporters)

@@ -58,6 +58,7 @@ class World(NamedTuple):
             "executor": executor,
             "app": app,
             "run": self.run_id,
+            "campaign": "dashboards",
             "__range": f"{math.ceil(at - self.began) + 60}s",
             "__interval": f"{SCRAPE_INTERVAL}s",
             "__rate_interval": f"{4 * SCRAPE_INTERVAL}s",

@@ -81,7 +81,10 @@ def test_the_unit_tests_see_every_rule_give_something(tmp_path: Path) -> None:
         )
         for got in re.findall(r"got: (.*)", done.stdout + done.stderr):
             seen |= set(re.findall(r'(?:__name__|alertname)="([^"]+)"', got))
-    files = [yaml.safe_load((CONFIG / f"rules/{name}.yml").read_text()) for name in ("recording", "alerts")]
+    files = [
+        yaml.safe_load((CONFIG / f"rules/{name}.yml").read_text())
+        for name in ("recording", "dashboards", "alerts")
+    ]
     rules = {
         rule.get("record") or rule["alert"]
         for file in files

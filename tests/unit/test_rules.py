@@ -31,8 +31,9 @@ LEVELS = {
     "app": RUN | {"app"},
     "task": RUN | {"app", "executor"},
     "source": frozenset({"job", "instance", "source"}),
+    "workflow": frozenset({"source", "workflow_name"}),
 }
-"""What the middle of a recorded series' name says of its labels, as recording.yml has it."""
+"""What the middle of a recorded series' name says of its labels, as recording.yml and dashboards.yml have it."""
 
 THRESHOLD = "parsl:threshold"
 THRESHOLDS = {THRESHOLD: frozenset({"name"})} | {
@@ -79,7 +80,7 @@ def rules(file: str, kind: str) -> list[Rule]:
 
 
 ALERTS = rules("alerts.yml", "alert")
-RECORDED = rules("recording.yml", "record")
+RECORDED = rules("recording.yml", "record") + rules("dashboards.yml", "record")
 DEFAULTS = [rule for rule in rules("thresholds.yml", "record") if rule.name == f"{THRESHOLD}:default"]
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
 ABOUT = [record for record in RECORDED if any(alert.uses(record.name) for alert in ALERTS)]
@@ -115,7 +116,7 @@ def labels_used(text: str) -> set[str]:
 def test_a_recorded_series_carries_the_labels_of_its_level(record: Rule) -> None:
     labels = SERIES[record.name]
     assert level(record) <= labels
-    assert labels <= level(record) | {"workflow_name", "user", "host", "state"}
+    assert labels <= level(record) | {"workflow_name", "user", "host", "state", "cause", "outcome"}
 
 
 @each_alert
@@ -293,7 +294,7 @@ def test_the_dashboard_link_leads_to_a_dashboard_with_its_variables_set(alert: R
 
 def test_prometheus_loads_the_rules_scrapes_the_job_and_knows_the_links() -> None:
     loaded = {path for pattern in PROMETHEUS["rule_files"] for path in (ROOT / "config").glob(pattern)}
-    assert loaded == {RULES / f"{name}.yml" for name in ("alerts", "recording", "thresholds")}
+    assert loaded == {RULES / f"{name}.yml" for name in ("alerts", "dashboards", "recording", "thresholds")}
     jobs = {job["job_name"] for job in PROMETHEUS["scrape_configs"]}
     asked = {m.value for alert in ALERTS for node in alert.uses("up") for m in node.matchers.matchers}
     assert asked == {"parsl-exporter"}

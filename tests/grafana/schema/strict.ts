@@ -55,9 +55,16 @@ interface Properties<Custom> {
   noValue: string;
   thresholds: raw.ThresholdsConfig;
   unit: string;
+  'custom.align': Custom extends { align?: infer A } ? A : never;
   'custom.cellOptions': Custom extends { cellOptions: infer C } ? C : never;
+  'custom.fillOpacity': Custom extends { fillOpacity?: infer F } ? F : never;
+  'custom.filterable': boolean;
   'custom.hidden': boolean; // hideFrom.viz up to Grafana 12.1
   'custom.hideFrom.viz': boolean;
+  'custom.lineStyle': Custom extends { lineStyle?: infer S } ? S : never;
+  'custom.lineWidth': Custom extends { lineWidth?: infer W } ? W : never;
+  'custom.minWidth': number;
+  'custom.stacking': Custom extends { stacking?: infer S } ? S : never;
   'custom.width': number;
 }
 
@@ -92,6 +99,11 @@ interface Organize {
   };
 }
 
+interface SortBy {
+  id: 'sortBy';
+  options: { fields: Record<string, never>; sort: { field: string; desc: boolean }[] };
+}
+
 interface PanelOf<Type extends string, Options, Custom>
   extends Omit<raw.Panel, 'type' | 'options' | 'fieldConfig' | 'targets' | 'transformations' | 'links'> {
   type: Type;
@@ -103,7 +115,7 @@ interface PanelOf<Type extends string, Options, Custom>
   options: Some<Options>;
   fieldConfig: { defaults: FieldConfig<Custom>; overrides: Override<Custom>[] };
   targets: PrometheusQuery[];
-  transformations?: (Merge | Organize)[];
+  transformations?: (Merge | Organize | SortBy)[];
   links?: DashboardLink[];
 }
 
@@ -114,6 +126,10 @@ type Panel =
   | PanelOf<'state-timeline', statetimeline.Options, statetimeline.FieldConfig>
   | PanelOf<'table', table.Options, table.FieldConfig>
   | PanelOf<'timeseries', timeseries.Options, timeseries.FieldConfig>;
+
+interface Row extends Omit<raw.RowPanel, 'panels'> {
+  panels: Panel[]; // of a folded row
+}
 
 // With the keys of the Prometheus data source, which the schema leaves open.
 interface Annotation extends Omit<raw.AnnotationQuery, 'target'> {
@@ -131,7 +147,7 @@ interface Dashboard extends Omit<raw.Dashboard, 'panels' | 'annotations' | 'temp
   uid: string;
   title: string;
   description: string;
-  panels: (Panel | raw.RowPanel)[];
+  panels: (Panel | Row)[];
   annotations: { list: Annotation[] };
   templating: { list: Variable[] };
 }

@@ -37,7 +37,14 @@ class Asked(NamedTuple):
 
     def answers(self, ask: inventory.Ask) -> tuple[dict[str, float], dict[str, float]]:
         """What both say, by the labels of the series; the store's without what Prometheus added."""
-        filled = {"source": ".*", "workflow": ".*", "executor": ".*", "app": ".*", "run": RUN}
+        filled = {
+            "source": ".*",
+            "workflow": ".*",
+            "executor": ".*",
+            "app": ".*",
+            "run": RUN,
+            "campaign": ".*",
+        }
         expr = inventory.fill(
             ask.expr, {**filled, "__range": "30s", "__interval": "1s", "__rate_interval": "10s"}
         )
@@ -132,6 +139,9 @@ def test_the_store_answers_each_query_of_the_dashboards_as_prometheus_does(
 ) -> None:
     here, there = asked.answers(ask)
 
+    if "topk" in ask.expr and len(here) >= 10:
+        assert sorted(there.values()) == pytest.approx(sorted(here.values())), "of equal ones each takes some"
+        return
     assert there.keys() == here.keys()
     if not re.search(r"\b(rate|increase)\(", ask.expr):
         # VictoriaMetrics takes the time of a question to the millisecond.

@@ -1,0 +1,92 @@
+"""What panels answer of made-up runs of several kinds, on a real Prometheus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dashboard_kinds import Run, kinds
+from dashboard_samples import fill
+from dashboard_world import Prometheus
+from exporter_process import until
+from grafana import inventory
+from processes import free_port, required, started
+
+NOW = 1_790_000_000.0
+STEP = 60
+RUNS = kinds(NOW)
+PANELS = {
+    (board["uid"], panel["title"]): panel for board in inventory.boards() for panel in inventory.panels(board)
+}
+
+Found = dict[frozenset[tuple[str, str]], float]
+
+
+@contextmanager
+def holding(folder: Path, *, today: bool) -> Iterator[Prometheus]:
+    """A Prometheus that holds all kinds of runs, each as a source of its own."""
+    program, promtool = (required(name, today=today) for name in ("prometheus", "promtool"))
+    data = fill(folder, [run for runs in RUNS.values() for run in runs], NOW, STEP, promtool)
+    (folder / "prometheus.yml").write_text("global: {}\n")
+    url = f"http://127.0.0.1:{free_port()}"
+    command = (program, "--config.file=prometheus.yml", f"--storage.tsdb.path={data}")
+    listening = f"--web.listen-address={url.removeprefix('http://')}"
+    with started(
+        *command, listening, "--storage.tsdb.retention.time=100y", cwd=folder, log=folder / "prometheus.log"
+    ):
+        found = Prometheus(url)
+        until("the runs", lambda: found.instant("parsl_workflow_info", NOW), 60)
+        yield found
+
+
+def filled(expr: str, kind: str, run: Run | None = None) -> str:
+    """A panel's query about the newest run of a kind, over the time from its begin to now."""
+    run = run or RUNS[kind][-1]
+    values = {
+        "source": kind,
+        "workflow": ".*",
+        "run": run.run_id,
+        "executor": ".*",
+        "app": ".*",
+        "campaign": run.name,
+        "__range": f"{math.ceil(NOW - min(one.began for one in RUNS[kind]) + STEP)}s",
+        "__interval": f"{STEP}s",
+        "__rate_interval": f"{4 * STEP}s",
+    }
+    return inventory.fill(expr, values)
+
+
+def asked(prometheus: Prometheus, ask: inventory.Ask, kind: str) -> list[list[float]]:
+    """The series that a query gives, each with its values."""
+    expr = filled(ask.expr, kind)
+    if ask.label:
+        wanted: dict[str, str | float] = {"match[]": expr, "start": NOW - 9000, "end": NOW}
+        return [[1.0] for _ in prometheus.get("series", **wanted)]
+    if ask.instant:
+        return [[value] for value in prometheus.instant(expr, NOW).values()]
+    begun = min(run.began for run in RUNS[kind])
+    found = prometheus.get("query_range", query=expr, start=begun, end=NOW, step=STEP)["result"]
+    return [[float(value) for _, value in series["values"]] for series in found]
+
+
+def table(prometheus: Prometheus, board: str, title: str, name: str, kind: str) -> Found:
+    """A table's column, by the labels of its rows."""
+    panel = PANELS[board, title]
+    fields = panel["transformations"][-1]["options"]["renameByName"]
+    (field,) = (field for field, shown in fields.items() if shown == name)
+    (query,) = (q for q in panel["targets"] if q["refId"] == field.removeprefix("Value #"))
+    return prometheus.instant(filled(query["expr"], kind), NOW)
+
+
+def by(label: str, found: Found) -> dict[str, float]:
+    return {dict(labels)[label]: value for labels, value in found.items()}
+
+
+def numbers(prometheus: Prometheus, board: str, title: str, kind: str) -> list[float]:
+    """What the queries of a panel of single numbers give."""
+    found = [
+        prometheus.instant(filled(query["expr"], kind), NOW) for query in PANELS[board, title]["targets"]
+    ]
+    return [value for one in found for value in one.values()]
