@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import timezone, tzinfo
 from typing import NamedTuple
 
-from oracle import BYTES, SECONDS, Histogram, Series, Summary
+from oracle import BYTES, SECONDS, Exemplar, Histogram, Series, Summary
 from oracle.page import Sheet
 from telling import EPOCH, RUN, Told, as_rows
 
@@ -181,7 +181,12 @@ def _plain(value: Value) -> float | Histogram | Summary:
         return float(value)
     bounds = (*value.bounds, math.inf)
     buckets = tuple(zip(bounds, itertools.accumulate(value.counts), strict=True))
-    return Histogram(buckets, value.sum, sum(value.counts))
+    found = sorted(value.exemplars.by_bucket.items()) if value.exemplars is not None else []
+    exemplars = tuple(
+        (bounds[bucket], Exemplar(one.us / 1_000_000, one.task_id, one.try_id, one.value))
+        for bucket, one in found
+    )
+    return Histogram(buckets, value.sum, sum(value.counts), exemplars)
 
 
 _FACTS = SourceFacts(

@@ -144,7 +144,6 @@ def test_the_run_variable_offers_the_run_by_name_and_id(world: World) -> None:
     assert found["text"] == f"dashboards {world.run_id[:8]}"
 
 
-@pytest.mark.xfail(strict=True, reason="the exporter writes no exemplars yet")
 def test_histogram_panels_get_exemplars_that_name_a_task(world: World) -> None:
     seen = {}
     for board in inventory.boards():

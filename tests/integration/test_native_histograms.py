@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 from exporter_process import serving, until
-from loopback import query
+from loopback import api, query
 from processes import free_port, required, started
-from telling import Told, attempt, lifecycle, task, workflow, write
+from telling import EPOCH, RUN, Told, attempt, lifecycle, task, workflow, write
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
@@ -69,7 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 started(
                     *(program, f"--config.file={name}.yml", f"--storage.tsdb.path=data-{classic}"),
                     f"--web.listen-address={url.removeprefix('http://')}",
-                    "--enable-feature=native-histograms",
+                    "--enable-feature=native-histograms,exemplar-storage",
                     cwd=folder,
                     log=folder / f"{name}.log",
                 )
@@ -107,7 +107,7 @@ def test_classic_buckets_come_beside_them_when_asked_for(site: Site) -> None:
 
 def test_summaries_count_nothing_falsely(site: Site) -> None:
     summary = "parsl_task_state_summary_seconds"
-    assert site.ask(f'{summary}{{state="running",quantile="1"}}') == pytest.approx(max(LENGTHS), abs=1e-5)
+    assert site.ask(f'{summary}{{state="running",quantile="1.0"}}') == pytest.approx(max(LENGTHS), abs=1e-5)
     assert site.count(f"{summary}_count") == site.count(f"{summary}_sum") == 0
 
 
@@ -116,3 +116,13 @@ def test_the_other_families_are_there_as_in_text(site: Site) -> None:
     assert site.ask('parsl_task_transitions_total{state="pending"}') == TASKS
     assert site.count("process_cpu_seconds_total") == site.count("python_info") == 1
     assert site.count("parsl_exporter_build_info") == 1
+
+
+def test_the_dot_of_a_native_histogram_leads_to_a_task(site: Site) -> None:
+    began, ended = EPOCH, EPOCH + 4_000
+    found = api(site.prometheus[False], "query_exemplars", query=RUNNING, start=began, end=ended)
+    exemplars = [one for series in found for one in series["exemplars"]]
+    longest = max(exemplars, key=lambda one: float(one["value"]))
+    assert longest["labels"] == {"run_id": RUN, "task_id": str(TASKS - 1), "try_id": "0"}
+    assert float(longest["value"]) == pytest.approx(LENGTHS[-1], abs=1e-5)
+    assert longest["timestamp"] == pytest.approx(EPOCH + 1 + LENGTHS[-1], abs=1e-2)

@@ -12,12 +12,22 @@ from pathlib import Path
 from types import MappingProxyType
 
 from .blocks import block_families
-from .page import Histogram, Labels, Series, Sheet, Summary, Value, differences, parse
+from .page import Exemplar, Histogram, Labels, Series, Sheet, Summary, Value, differences, parse
 from .rows import UNKNOWN, Run, label, load
 from .tasks import task_families
 from .waiting import waiting_families
 
-__all__ = ["Histogram", "Labels", "Series", "Summary", "Value", "differences", "expected", "parse"]
+__all__ = [
+    "Exemplar",
+    "Histogram",
+    "Labels",
+    "Series",
+    "Summary",
+    "Value",
+    "differences",
+    "expected",
+    "parse",
+]
 
 SECONDS = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)
 BYTES = tuple(float(2**power) for power in range(24, 39))

@@ -11,15 +11,26 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+OTHER = "_other"
 LAST_ROW = "parsl_workflow_last_row_timestamp_seconds"
 
 
+class Exemplar(NamedTuple):
+    """A try and its value; `end` is in UTC epoch seconds."""
+
+    end: float
+    task_id: int
+    try_id: int
+    value: float
+
+
 class Histogram(NamedTuple):
-    """A histogram's series: cumulative counts by upper bound, +Inf last."""
+    """A histogram's series: cumulative counts by upper bound, +Inf last. `exemplars`: by bound; None: not told."""
 
     buckets: tuple[tuple[float, int], ...]
     sum: float
     count: int  # type: ignore[assignment]  # the exposition's own word, in place of tuple.count
+    exemplars: tuple[tuple[float, Exemplar], ...] | None = None
 
 
 class Summary(NamedTuple):
@@ -49,10 +60,24 @@ class Sheet:
         """Add one series."""
         _add(self._series, family, frozenset({**self._labels, **labels}.items()), value)
 
-    def observe(self, family: str, values: Sequence[float], bounds: Sequence[float], **labels: str) -> None:
+    def observe(
+        self,
+        family: str,
+        observed: Sequence[float] | Sequence[Exemplar],
+        bounds: Sequence[float],
+        **labels: str,
+    ) -> None:
         """Add the histogram of these observations, also of none, and the summary of some."""
-        buckets = tuple((bound, sum(value <= bound for value in values)) for bound in (*bounds, math.inf))
-        self.put(family, Histogram(buckets, math.fsum(values), len(values)), **labels)
+        tries = [one for one in observed if isinstance(one, Exemplar)]
+        values = [one.value if isinstance(one, Exemplar) else one for one in observed]
+        upto = (*bounds, math.inf)
+        buckets = tuple((bound, sum(value <= bound for value in values)) for bound in upto)
+        exemplars = tuple(
+            (bound, max(within))
+            for low, bound in zip((-math.inf, *bounds), upto, strict=True)
+            if (within := [one for one in tries if low < one.value <= bound])
+        )
+        self.put(family, Histogram(buckets, math.fsum(values), len(values), exemplars), **labels)
         if values:
             self.put(summary_of(family), nearest_ranks(values), **labels)
 
@@ -74,12 +99,14 @@ def parse(page: str) -> Series:
     """Read an exposition, text or OpenMetrics, into the shape of `expected`.
 
     `_created` is ignored. Raises ValueError for a page that the format's parser refuses, a series that
-    stands twice, a histogram without its sum, its count or its +Inf bucket, or a summary with more than quantiles.
+    stands twice, a histogram without its sum, its count or its +Inf bucket, a summary with more than quantiles, or an
+    exemplar that is no try of the run.
     """
     series: Series = {}
-    for metric in (parse_openmetrics if page.endswith("# EOF\n") else parse_text)(page):
+    openmetrics = page.endswith("# EOF\n")
+    for metric in (parse_openmetrics if openmetrics else parse_text)(page):
         if metric.type == "histogram":
-            for key, value in _histograms(metric).items():
+            for key, value in _histograms(metric, openmetrics=openmetrics).items():
                 _add(series, metric.name, key, value)
             continue
         if metric.type == "summary" and _is_run_family(metric.name):
@@ -92,9 +119,10 @@ def parse(page: str) -> Series:
     return series
 
 
-def _histograms(metric: Metric) -> dict[Labels, Histogram]:
+def _histograms(metric: Metric, *, openmetrics: bool) -> dict[Labels, Histogram]:
     parts: dict[Labels, dict[str, float]] = {}
     buckets: dict[Labels, dict[float, int]] = {}
+    exemplars: dict[Labels, list[tuple[float, Exemplar]]] = {}
     for sample in metric.samples:
         part = sample.name.removeprefix(metric.name)
         key = frozenset((name, value) for name, value in sample.labels.items() if name != "le")
@@ -104,6 +132,10 @@ def _histograms(metric: Metric) -> dict[Labels, Histogram]:
             if bound in buckets.setdefault(key, {}):
                 raise ValueError(f"{where}: the bucket {bound} stands twice")
             buckets[key][bound] = int(sample.value)
+            told = sample.exemplar
+            if told is not None:
+                found = _exemplar(sample.labels["run_id"], told.labels, told.value, told.timestamp)
+                exemplars.setdefault(key, []).append((bound, found))
         elif part != "_created":
             if part in parts.setdefault(key, {}):
                 raise ValueError(f"{where}: {part} stands twice")
@@ -112,9 +144,20 @@ def _histograms(metric: Metric) -> dict[Labels, Histogram]:
         if parts.get(key, {}).keys() != {"_sum", "_count"} or math.inf not in buckets.get(key, {}):
             raise ValueError(f"{metric.name}{_spell(key)}: an incomplete histogram")
     return {
-        key: Histogram(tuple(sorted(counts.items())), float(parts[key]["_sum"]), int(parts[key]["_count"]))
+        key: Histogram(
+            tuple(sorted(counts.items())),
+            float(parts[key]["_sum"]),
+            int(parts[key]["_count"]),
+            tuple(sorted(exemplars.get(key, []))) if openmetrics else None,
+        )
         for key, counts in buckets.items()
     }
+
+
+def _exemplar(run_id: str, of: Mapping[str, str], value: float, at: object) -> Exemplar:
+    if of.keys() != {"run_id", "task_id", "try_id"} or run_id not in (of["run_id"], OTHER):
+        raise ValueError(f"{of} is no try of run {run_id}")
+    return Exemplar(float(str(at)), int(of["task_id"]), int(of["try_id"]), value)
 
 
 def _summaries(metric: Metric) -> dict[Labels, Summary]:
@@ -144,7 +187,8 @@ def differences(
     `families` narrows the comparison; without it every run family of either side is compared (all `parsl_*`
     but `parsl_exporter_*`; when a row was last read only where it is expected, as clocks decide it). Numbers agree
     within 1e-9 of the greater one, or 1e-9 around 0 (a max - min of floats); times since 1970 to the microsecond,
-    for 1e-9 of those would be two seconds; quantiles within 1 %, but 1 is a number like any other.
+    for 1e-9 of those would be two seconds; quantiles within 1 %, but 1 is a number like any other. Exemplars are
+    compared where both have told them.
     """
     if families is None:
         families = {name for name in expected.keys() | actual.keys() if _is_run_family(name)}
@@ -174,6 +218,7 @@ def _agree(one: Value, other: Value, *, is_time: bool) -> bool:
             isinstance(one, Histogram)
             and isinstance(other, Histogram)
             and (one.buckets, one.count) == (other.buckets, other.count)
+            and (one.exemplars is None or other.exemplars is None or _same(one.exemplars, other.exemplars))
             and _agree(one.sum, other.sum, is_time=False)
         )
     if isinstance(one, Summary) or isinstance(other, Summary):
@@ -189,6 +234,15 @@ def _agree(one: Value, other: Value, *, is_time: bool) -> bool:
     if is_time:
         return abs(one - other) < 0.5e-6
     return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def _same(some: Sequence[tuple[float, Exemplar]], others: Sequence[tuple[float, Exemplar]]) -> bool:
+    return len(some) == len(others) and all(
+        (a, one.task_id, one.try_id) == (b, other.task_id, other.try_id)
+        and _agree(one.end, other.end, is_time=True)
+        and _agree(one.value, other.value, is_time=False)
+        for (a, one), (b, other) in zip(some, others, strict=True)
+    )
 
 
 def _spell(key: Iterable[tuple[str, str]]) -> str:

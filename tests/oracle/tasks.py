@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from .page import Sheet
+from .page import Exemplar, Sheet
 from .rows import UNKNOWN, Row, Run, label
 
 FINAL = ("memo_done", "exec_done", "dep_fail", "failed")  # at one timestamp the later one wins
@@ -128,6 +128,13 @@ class Tries:
         samples = self.samples.get(one)
         return float(samples[-1].get(column) or 0) if samples else 0.0
 
+    def exemplar(self, one: Try, value: float) -> Exemplar:
+        """Give what was observed of a try, with its end: the latest row that ends it, or of its rows the newest."""
+        ends = self.stamps_of(one, ENDS)
+        samples = [row["timestamp"] for row in self.samples.get(one, [])]
+        newest = ends or [*self.stamps_of(one, self.stamps.get(one, {})), *samples]
+        return Exemplar(max(newest) / 1_000_000, one.task_id, one.try_id, value)
+
     def processes(self, one: Try) -> float:
         """Give the processes in the try's latest sample; 0 without samples."""
         return 1 + self.now(one, "psutil_process_children_count") if self.samples.get(one) else 0.0
@@ -239,7 +246,7 @@ def _durations(
             starts = tries.stamps_of(one, [state])
             stops = next(filter(None, (tries.stamps_of(one, end) for end in ends)), [])
             if starts and stops:
-                spent.append(max(0, max(stops) - min(starts)) / 1_000_000)
+                spent.append(tries.exemplar(one, max(0, max(stops) - min(starts)) / 1_000_000))
         sheet.observe("parsl_task_state_duration_seconds", spent, bounds, state=state)
 
 
@@ -258,7 +265,7 @@ def _task_durations(
         starts = [stamp for other in siblings for stamp in tries.stamps_of(other, ["pending"])]
         stops = [stamp for other in final_tries for stamp in tries.stamps_of(other, FINAL)]
         if starts:
-            spent.append(max(0, max(stops) - min(starts)) / 1_000_000)
+            spent.append(tries.exemplar(one, max(0, max(stops) - min(starts)) / 1_000_000))
     sheet.observe("parsl_task_duration_seconds", spent, bounds)
 
 
@@ -287,9 +294,10 @@ def _usage(
         for one in closed
         if len({row["timestamp"] for row in filter(_has_cpu, tries.samples.get(one, []))}) > 1
     ]
-    sheet.observe("parsl_task_cpu_usage_seconds", [tries.cpu(one) for one in measured], bounds_seconds)
-    residents = [tries.values(one, RESIDENT) for one in closed]
-    peaks = [float(max(values)) for values in residents if values]
+    used = [tries.exemplar(one, tries.cpu(one)) for one in measured]
+    sheet.observe("parsl_task_cpu_usage_seconds", used, bounds_seconds)
+    residents = [(one, tries.values(one, RESIDENT)) for one in closed]
+    peaks = [tries.exemplar(one, float(max(values))) for one, values in residents if values]
     sheet.observe("parsl_task_memory_peak_bytes", peaks, bounds_bytes)
 
 

@@ -13,9 +13,12 @@ from typing import Any
 from prometheus_client import utils as prometheus
 
 from parsl_exporter.base.formats import Format
+from parsl_exporter.metrics.exemplar import exemplar_labels
 from parsl_exporter.metrics.family import Distribution, Family, Sample
 from parsl_exporter.metrics.protobuf import family_bytes, metric_bytes
+from parsl_exporter.model.exemplars import Exemplar
 from parsl_exporter.model.sketch import QUANTILES, Sketch
+from parsl_exporter.model.timestamps import MICROSECONDS
 
 _COUNTING = frozenset({"counter", "histogram"})
 """Kinds that have counted since a moment; a summary of quantiles alone counts nothing."""
@@ -80,7 +83,7 @@ def lines(
         if isinstance(value, (float, int)):
             out.append(f"{family.name}{braced} {number(value)}\n")
         elif isinstance(value, Distribution):
-            out.append(_distribution(family.name, labels, value))
+            out.append(_distribution(family.name, labels, value, with_exemplars=openmetrics))
         else:
             out.append(_summary(family.name, labels, value))
         if with_created:
@@ -114,16 +117,25 @@ def _escaped(value: str) -> str:
     return value.translate(_ESCAPES)
 
 
-def _distribution(name: str, labels: str, value: Distribution) -> str:
+def _distribution(name: str, labels: str, value: Distribution, *, with_exemplars: bool) -> str:
     bounds = [*value.bounds, float("inf")]
     comma = "," if labels else ""
     out = [
-        f'{name}_bucket{{{labels}{comma}le="{_go(bound)}"}} {count}\n'
+        f'{name}_bucket{{{labels}{comma}le="{_go(bound)}"}} {count}'
         for bound, count in zip(bounds, accumulate(value.counts), strict=True)
     ]
+    if with_exemplars and value.exemplars is not None:
+        for bucket, exemplar in value.exemplars.by_bucket.items():
+            out[bucket] += _exemplar(exemplar)
     braced = f"{{{labels}}}" if labels else ""
     out.append(f"{name}_count{braced} {sum(value.counts)}\n{name}_sum{braced} {number(value.sum)}\n")
-    return "".join(out)
+    return "\n".join(out)
+
+
+def _exemplar(exemplar: Exemplar) -> str:
+    """What stands behind a bucket's count."""
+    labels = _labels(*zip(*exemplar_labels(exemplar), strict=True))
+    return f" # {{{labels}}} {number(exemplar.value)} {number(exemplar.us / MICROSECONDS)}"
 
 
 def _summary(name: str, labels: str, value: Sketch) -> str:

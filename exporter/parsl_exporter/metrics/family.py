@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
+from parsl_exporter.model.exemplars import Exemplars
 from parsl_exporter.model.sketch import Sketch
 
 Kind: TypeAlias = Literal["gauge", "counter", "histogram", "summary"]
@@ -16,13 +17,14 @@ Overflow: TypeAlias = Literal["sum", "max", "min", "drop"]
 class Distribution(NamedTuple):
     """A histogram's value: upper bounds without +Inf, counts of each bucket on its own (+Inf last), sum.
 
-    `sketch`: the same values in finer buckets; None where there is no value.
+    `sketch`: the same values in finer buckets; None where there is no value. `exemplars`: None of what is no try.
     """
 
     bounds: Sequence[float]
     counts: Sequence[int]
     sum: float
     sketch: Sketch | None = None
+    exemplars: Exemplars | None = None
 
 
 Value: TypeAlias = float | Distribution | Sketch

@@ -48,7 +48,8 @@ def _merged(overflow: Overflow, one: Value, other: Value) -> Value:
     if isinstance(one, Distribution) and isinstance(other, Distribution):
         counts = [a + b for a, b in zip(one.counts, other.counts, strict=True)]
         sketch = one.sketch.plus(other.sketch) if one.sketch and other.sketch else one.sketch or other.sketch
-        return Distribution(one.bounds, counts, one.sum + other.sum, sketch)
+        exemplars = one.exemplars.plus(other.exemplars) if one.exemplars and other.exemplars else None
+        return Distribution(one.bounds, counts, one.sum + other.sum, sketch, exemplars)
     if isinstance(one, Sketch) and isinstance(other, Sketch):
         return one.plus(other)
     assert not isinstance(one, Distribution | Sketch) and not isinstance(other, Distribution | Sketch)

@@ -5,7 +5,7 @@ repeated fields of all (protobuf.dev, "Encoding"), so what a run has of a family
 until the run changes.
 
 A summary is written as gauges with a `quantile` label: of a summary message Prometheus would make `_count` and `_sum`
-series, at 0 where it has none.
+series, at 0 where it has none. The label is spelled as in the other formats, as Prometheus 3 would spell it itself.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from parsl_exporter.metrics.exemplar import exemplar_labels
 from parsl_exporter.metrics.family import Distribution, Family, Sample
 from parsl_exporter.metrics.messages import COUNTER, GAUGE, HISTOGRAM, MetricFamily
+from parsl_exporter.model.exemplars import Exemplar
 from parsl_exporter.model.sketch import QUANTILES, Sketch
+from parsl_exporter.model.timestamps import MICROSECONDS
 
 _SCHEMA = 3
 """Of native histograms: a bucket's upper bound is 2**(1/8) times its lower one."""
@@ -60,7 +63,7 @@ def metric_bytes(
         labels = [*zip(family.labels, map(_utf8, (*shared, *own)), strict=True)]
         if isinstance(value, Sketch):
             for q, at in zip(QUANTILES, value.quantiles, strict=True):
-                _add(message, [*labels, ("quantile", f"{q:g}")]).gauge.value = at
+                _add(message, [*labels, ("quantile", repr(q))]).gauge.value = at
             continue
         metric = _add(message, labels)
         if isinstance(value, Distribution):
@@ -98,10 +101,13 @@ def _set_time(timestamp: Any, seconds: float) -> None:
 def _fill(histogram: Any, value: Distribution, *, classic: bool) -> None:
     histogram.sample_count = sum(value.counts)
     histogram.sample_sum = value.sum
+    exemplars = {} if value.exemplars is None else value.exemplars.by_bucket
     if classic:
         bounds = [*value.bounds, float("inf")]
-        for bound, count in zip(bounds, accumulate(value.counts), strict=True):
-            histogram.bucket.add(upper_bound=bound, cumulative_count=count)
+        for i, (bound, count) in enumerate(zip(bounds, accumulate(value.counts), strict=True)):
+            bucket = histogram.bucket.add(upper_bound=bound, cumulative_count=count)
+            if i in exemplars:
+                _set_exemplar(bucket.exemplar, exemplars[i])
     histogram.schema = _SCHEMA
     histogram.zero_threshold = _ZERO_THRESHOLD
     if value.sketch is not None:
@@ -109,6 +115,15 @@ def _fill(histogram: Any, value: Distribution, *, classic: bool) -> None:
         histogram.zero_count = found.zero
         _set_buckets(histogram.positive_span, histogram.positive_delta, found.positive)
         _set_buckets(histogram.negative_span, histogram.negative_delta, found.negative)
+    for exemplar in exemplars.values():
+        _set_exemplar(histogram.exemplars.add(), exemplar)
+
+
+def _set_exemplar(message: Any, exemplar: Exemplar) -> None:
+    for name, value in exemplar_labels(exemplar):
+        message.label.add(name=name, value=value)
+    message.value = exemplar.value
+    _set_time(message.timestamp, exemplar.us / MICROSECONDS)
 
 
 def _set_buckets(spans: Any, deltas: Any, counts: Mapping[int, int]) -> None:

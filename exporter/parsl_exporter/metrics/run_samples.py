@@ -90,9 +90,9 @@ def seconds(us: float) -> float:
 
 def durations(summed: Summed) -> Distribution:
     """Microseconds as a histogram of seconds."""
-    histogram, sketch = summed
+    histogram = summed.histogram
     return Distribution(
-        _bounds_in_seconds(histogram.bounds), histogram.counts, seconds(histogram.sum), sketch
+        _bounds_in_seconds(histogram.bounds), histogram.counts, seconds(histogram.sum), *summed[1:]
     )
 
 
@@ -103,8 +103,7 @@ def _bounds_in_seconds(bounds: tuple[float, ...]) -> tuple[float, ...]:
 
 def plain(summed: Summed) -> Distribution:
     """A histogram in the unit of its observations."""
-    histogram, sketch = summed
-    return Distribution(histogram.bounds, histogram.counts, histogram.sum, sketch)
+    return Distribution(*summed.histogram, *summed[1:])
 
 
 def workflow_info(view: View) -> Iterator[Sample]:

@@ -189,6 +189,12 @@ def peak(tries: Tries, places: Codes) -> Observed:
     return Observed(of, values[of])
 
 
+def ended_at(tries: Tries, places: Codes) -> Ints:
+    """Microseconds at which each try ended: its latest row that ends it, or its newest where none does."""
+    end: Ints = tries.last[places, FAIL_RETRYABLE:].max(axis=1)
+    return np.where(end >= 0, end, newest(tries, places))
+
+
 def newest(tries: Tries, places: Codes) -> Ints:
     """Microseconds of each try's newest status row or sample; NONE when it has none."""
     rows = np.maximum(tries.last[places].max(axis=1), tries.odd_at[places])

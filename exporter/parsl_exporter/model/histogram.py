@@ -31,18 +31,22 @@ class Histograms:
         self._counts: Ints = np.zeros((0, len(bounds) + 1), np.int64)
         self._sums: npt.NDArray[Any] = np.zeros(0, kind)
 
-    def observe(self, places: Codes, values: npt.NDArray[Any], times: int = 1) -> None:
-        """Count values, each at its place; `times` -1 takes earlier observations of the same values back."""
+    def observe(self, places: Codes, values: npt.NDArray[Any], times: int = 1) -> Ints:
+        """Count values, each at its place; `times` -1 takes earlier observations of the same values back.
+
+        Gives the index of each value's bucket.
+        """
+        buckets = np.searchsorted(self._edges, values, side="left")
         if not len(places):
-            return
+            return buckets
         size, width = int(places.max()) + 1, self._counts.shape[1]
         if size > len(self._sums):
             more = max(size - len(self._sums), len(self._sums))
             self._counts = np.concatenate([self._counts, np.zeros((more, width), np.int64)])
             self._sums = np.concatenate([self._sums, np.zeros(more, self._sums.dtype)])
-        buckets = places.astype(np.int64) * width + np.searchsorted(self._edges, values, side="left")
-        np.add.at(self._counts.reshape(-1), buckets, times)
+        np.add.at(self._counts.reshape(-1), places.astype(np.int64) * width + buckets, times)
         np.add.at(self._sums, places, times * values)
+        return buckets
 
     def at(self, place: int) -> Histogram:
         """The histogram of one place."""

@@ -19,6 +19,7 @@ from parsl_exporter.base.columns import Codes, Ints, Mask, distinct
 from parsl_exporter.base.tables import STATUS
 from parsl_exporter.model import contribution
 from parsl_exporter.model.contribution import Observed
+from parsl_exporter.model.exemplars import Ends
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.observations import (
     CPU_USAGE,
@@ -162,6 +163,10 @@ class Run(RunSums):
         if not len(places):
             return
         tries = self.tries
+        ended = contribution.ended_at(tries, places)
+        task_ids, try_ids = self.tasks.task_id[tries.task[places]], tries.try_id[places]
+        order = np.lexsort([try_ids, task_ids, ended])
+        places, ends = places[order], Ends(ended, task_ids, try_ids).only(order)
         groups = self.sums.groups(self.tasks.app[tries.task[places]], tries.executor[places])
         if self.published:
             self.sums.observations.fix()
@@ -169,8 +174,8 @@ class Run(RunSums):
         observed[TASK_DURATION] = self._task_durations(places, times)
         observed[CPU_USAGE] = contribution.cpu(tries, places)
         observed[MEMORY_PEAK] = contribution.peak(tries, places)
-        parts = [Observation(kind, groups[of], values) for kind, (of, values) in observed.items()]
-        self.sums.observations.observe(parts, times)
+        parts = [Observation(kind, groups[of], of, values) for kind, (of, values) in observed.items()]
+        self.sums.observations.observe(parts, ends, times)
 
     def _task_durations(self, places: Codes, times: int) -> Observed:
         """Give how long tasks took, of those whose try that ended last is among these, and note that they have it."""

@@ -83,7 +83,7 @@ class RunFacts:
         self.names = Codebook()
         self.tasks = Tasks()
         self.tries = Tries(self.tasks)
-        self.sums = Sums(self.names, buckets)
+        self.sums = Sums(run_id, self.names, buckets)
         self.odd: OddStates = {}
         self.blocks: dict[tuple[str, str], Block] = {}
         self.executors_of_block: dict[str, set[str]] = {}

@@ -67,7 +67,7 @@ class Sketch(NamedTuple):
     """
 
     chunks: Ints
-    counts: Ints
+    counts: Codes
     quantiles: tuple[float, ...]
 
     @property
@@ -78,7 +78,7 @@ class Sketch(NamedTuple):
     def plus(self, other: Sketch) -> Sketch:
         """Give the sketch of the values of both."""
         chunks, of = np.unique(np.concatenate([self.chunks, other.chunks]), return_inverse=True)
-        counts = np.zeros((len(chunks), _PARTS), np.int64)
+        counts = np.zeros((len(chunks), _PARTS), np.int32)
         np.add.at(counts, of, np.concatenate([self.counts, other.counts]))
         greatest = np.array([max(self.quantiles[-1], other.quantiles[-1])])
         quantiles = _quantiles(chunks, counts, np.zeros(1, np.int64), greatest)
@@ -102,13 +102,13 @@ class Sketch(NamedTuple):
 class Sketches:
     """One sketch for each place.
 
-    Counts stand in chunks of 64 buckets, half a kilobyte for each power of two in which a place has values.
+    Counts stand in chunks of 64 buckets, a quarter of a kilobyte for each power of two in which a place has values.
     """
 
     def __init__(self) -> None:
         self._chunks: Ints = np.empty(0, np.int64)  # the place first; in order
         self._rows: Codes = np.empty(0, np.int32)
-        self._counts: Ints = np.zeros((0, _PARTS), np.int64)
+        self._counts: Codes = np.zeros((0, _PARTS), np.int32)
         self._greatest = Greatest(1)
         self._changed: Mask = np.empty(0, np.bool_)
         self._any_changed = False
@@ -131,9 +131,9 @@ class Sketches:
         chunks = (places.astype(np.int64) << _CHUNK_BITS) | (keys >> _PART_BITS)
         at = self._find(chunks)
         rows = self._rows[at].astype(np.int64)
-        np.add.at(self._counts.reshape(-1), (rows << _PART_BITS) | (keys & (_PARTS - 1)), times)
+        np.add.at(self._counts.reshape(-1), (rows << _PART_BITS) | (keys & (_PARTS - 1)), np.int32(times))
         bits = (values + 0.0).view(np.int64)
-        self._greatest.enter(np.stack([places, np.where(bits < 0, bits ^ _SIGN, bits)], axis=1), times)
+        self._greatest.enter(places.astype(np.int64), np.where(bits < 0, bits ^ _SIGN, bits), times=times)
 
     def _find(self, chunks: Ints) -> Ints:
         """Give where chunks stand, made when they are new."""
@@ -148,7 +148,7 @@ class Sketches:
         self._rows = np.insert(self._rows, before, np.arange(used, used + count, dtype=np.int32))
         if used + count > len(self._counts):
             more = max(used + count - len(self._counts), len(self._counts) // 2)
-            self._counts = np.concatenate([self._counts, np.zeros((more, _PARTS), np.int64)])
+            self._counts = np.concatenate([self._counts, np.zeros((more, _PARTS), np.int32)])
         return np.searchsorted(self._chunks, chunks)
 
     def at(self, place: int) -> Sketch | None:
@@ -186,7 +186,7 @@ def sketch_of(values: Floats) -> Sketch:
     """Give the sketch of these values, at least one; what it says of them is exact."""
     keys = bucket_keys(values) + _SHIFT
     chunks, of = np.unique(keys >> _PART_BITS, return_inverse=True)
-    counts = np.zeros((len(chunks), _PARTS), np.int64)
+    counts = np.zeros((len(chunks), _PARTS), np.int32)
     np.add.at(counts, (of, keys & (_PARTS - 1)), 1)
     ordered = np.sort(values).tolist()
     return Sketch(
@@ -200,20 +200,17 @@ def _keys(chunks: Ints, columns: Ints) -> Ints:
     return found
 
 
-def _quantiles(chunks: Ints, counts: Ints, begins: Ints, greatest: Floats) -> Floats:
+def _quantiles(chunks: Ints, counts: Codes, begins: Ints, greatest: Floats) -> Floats:
     """Give QUANTILES, a column each, of sketches that stand one behind the other, and whose greatest value is told.
 
     A greatest value that is not known (NaN) is given like any other. NaN of a sketch without values.
     """
-    of_chunk = counts.sum(axis=1)
-    upto = np.cumsum(of_chunk)
-    before = upto[begins] - of_chunk[begins]
+    upto = np.cumsum(counts.reshape(-1))
+    before = np.append(0, upto)[begins << _PART_BITS]
     totals = np.append(before[1:], upto[-1]) - before
     ranks = np.stack([-(-totals * q.numerator // q.denominator) for q in _RANKS], axis=1)
-    row = np.minimum(np.searchsorted(upto, before[:, None] + ranks), len(upto) - 1)
-    within = before[:, None] + ranks - (upto - of_chunk)[row]
-    column = (np.cumsum(counts[row], axis=2) < within[:, :, None]).sum(axis=2)
-    values = _middle(_keys(chunks[row], np.minimum(column, _PARTS - 1)))
+    cells = np.minimum(np.searchsorted(upto, before[:, None] + ranks), len(upto) - 1)
+    values = _middle(_keys(chunks[cells >> _PART_BITS], cells & (_PARTS - 1)))
     most = np.where(np.isnan(greatest), values[:, -1], greatest)[:, None]
     values = np.where(ranks == totals[:, None], most, np.minimum(values, most))
     values[totals == 0] = np.nan

@@ -33,7 +33,7 @@ WIDTH = PROCESSES + 1
 class Sums:
     """The sums of one run's (app, executor) pairs; `pairs[g]` names row g."""
 
-    def __init__(self, names: Codebook, buckets: Buckets) -> None:
+    def __init__(self, run_id: str, names: Codebook, buckets: Buckets) -> None:
         self._names = names
         self._of: dict[int, int] = {}
         self.pairs: list[tuple[str, str]] = []
@@ -43,7 +43,7 @@ class Sums:
         self.odd_transitions: defaultdict[tuple[int, str], int] = defaultdict(int)
         self.failures: defaultdict[tuple[int, str], int] = defaultdict(int)
         self.counted: set[int] = set()
-        self.observations = Observations(buckets)
+        self.observations = Observations(run_id, buckets)
         self.oldest = {state: Oldest() for state in TIMED}
 
     def groups(self, apps: Codes, executors: Codes) -> Codes:

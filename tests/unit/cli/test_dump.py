@@ -45,9 +45,10 @@ def page(name: str, folder: Path, format: Format = Format.TEXT) -> str:
     return dump(reader, OPTIONS, format, clock=Clock()).decode()
 
 
+@pytest.mark.parametrize("format", [Format.TEXT, Format.OPENMETRICS])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_dump_says_what_the_database_says(name: str, folder: Path) -> None:
-    found = parse(page(name, folder))
+def test_a_dump_says_what_the_database_says(name: str, folder: Path, format: Format) -> None:
+    found = parse(page(name, folder, format))
     truth = expected(
         folder / f"{name}.db", source="s", timezone="UTC", failure_reasons=REASONS, now=time.time()
     )

@@ -18,6 +18,7 @@ from prometheus_client.samples import Sample
 
 from parsl_exporter.metrics.exposition import header, lines, number
 from parsl_exporter.metrics.family import Distribution, Family, Kind, Value
+from parsl_exporter.model.exemplars import Exemplars
 from parsl_exporter.model.sketch import sketch_of
 
 DISTRIBUTION = Distribution((0.5, 20.0), (2, 0, 1), 21.25)
@@ -82,6 +83,38 @@ def test_a_summary_is_quantiles_and_nothing_else(openmetrics: bool) -> None:
     )
     samples = read("summary", sketch_of(np.array([1.0])), openmetrics=openmetrics)
     assert [sample.labels["quantile"] for sample in samples] == ["0.5", "0.95", "1.0"]
+
+
+def test_openmetrics_names_the_try_of_a_bucket() -> None:
+    found = Exemplars("r", np.array([[2, 1_500_000, 7, 1, np.float64(21.25).view(np.int64)]]))
+    with_exemplar = DISTRIBUTION._replace(exemplars=found)
+    plain, told = (
+        written("histogram", one, openmetrics=True).splitlines() for one in (DISTRIBUTION, with_exemplar)
+    )
+    assert set(told) - set(plain) == {
+        'parsl_thing_bucket{source="s",app="a",le="+Inf"} 3 # {run_id="r",task_id="7",try_id="1"} 21.25 1.5'
+    }
+    assert "# {" not in written("histogram", with_exemplar, openmetrics=False)
+
+
+@settings(deadline=None)
+@given(
+    run_id=st.text(), task_id=st.integers(0, 2**63 - 1), us=st.integers(0, 2**50), value=st.floats(0, 1e300)
+)
+@example("6b7c0f3e-5d1f-4e57-9a51-0c5f7f0a3c11", 2**63 - 1, 1_795_334_290_203_988, 0.1)
+@example("x" * 200, 7, 1_795_334_290_203_988, 0.1)
+@example('\udcff\n"\\', 7, 1, 0.1)
+def test_every_exemplar_is_read_back_as_it_was(run_id: str, task_id: int, us: int, value: float) -> None:
+    found = Exemplars(run_id, np.array([[0, us, task_id, task_id, np.float64(value).view(np.int64)]]))
+    samples = read("histogram", DISTRIBUTION._replace(exemplars=found), openmetrics=True)
+    (exemplar,) = [sample.exemplar for sample in samples if sample.exemplar is not None]
+    assert exemplar.value == value
+    assert abs(float(str(exemplar.timestamp)) - us / 1e6) < 0.5e-6  # the parser cuts nanoseconds
+    told = {"task_id": str(task_id), "try_id": str(task_id)}
+    ordinary = re.fullmatch(r"[\w.:-]{1,36}", run_id, re.ASCII) is not None
+    assert exemplar.labels in (told, told | {"run_id": run_id})
+    assert sum(len(text) for pair in exemplar.labels.items() for text in pair) <= 128
+    assert "run_id" in exemplar.labels or not ordinary
 
 
 def test_a_family_without_labels() -> None:

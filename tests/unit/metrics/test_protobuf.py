@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -69,7 +70,7 @@ def page() -> Page:
 
 def normal(found: Mapping[Key, float]) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     return {
-        (name, frozenset((n, repr(float(v)) if n in ("le", "quantile") else v) for n, v in labels)): value
+        (name, frozenset((n, repr(float(v)) if n == "le" else v) for n, v in labels)): value
         for (name, labels), value in found.items()
     }
 
@@ -127,6 +128,27 @@ def test_neighbours_share_a_span_and_small_gaps_are_filled() -> None:
     spans = [(span.offset, span.length) for span in metric.histogram.positive_span]
     assert spans == [(0, 5), (43, 1)]
     assert list(metric.histogram.positive_delta) == [2, -1, -1, 0, 1, 0]
+
+
+def test_exemplars_are_those_of_the_openmetrics_page() -> None:
+    one = page()
+    text = one.body(Format.OPENMETRICS).decode()
+    in_openmetrics = re.findall(r'# {run_id="(.*?)",task_id="(.*?)",try_id="(.*?)"} (\S+) (\S+)', text)
+    for of in (
+        lambda histogram: [bucket.exemplar for bucket in histogram.bucket if bucket.HasField("exemplar")],
+        lambda histogram: histogram.exemplars,
+    ):
+        found = [
+            (
+                *(label.value for label in one.label),
+                one.value,
+                one.timestamp.seconds + one.timestamp.nanos / 1e9,
+            )
+            for family in messages(one.body(Format.PROTOBUF))
+            for metric in family.metric
+            for one in of(metric.histogram)
+        ]
+        assert found == [(*ids, float(value), float(at)) for *ids, value, at in in_openmetrics] != []
 
 
 def test_classic_buckets_can_be_left_out() -> None:

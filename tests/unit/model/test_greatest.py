@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from parsl_exporter.model.greatest import Greatest
@@ -11,8 +11,8 @@ from parsl_exporter.model.greatest import Greatest
 Entry = tuple[int, int, int]
 
 
-def enter(greatest: Greatest, *entries: Entry, times: int = 1) -> None:
-    greatest.enter(np.array(entries, np.int64).reshape(-1, 3), times)
+def enter(greatest: Greatest, *entries: Entry, times: int = 1, ascending: bool = False) -> None:
+    greatest.enter(*np.array(entries, np.int64).reshape(-1, 3).T, times=times, ascending=ascending)
 
 
 def known(greatest: Greatest) -> list[list[int]]:
@@ -43,6 +43,35 @@ def test_it_is_the_greatest_of_those_that_were_not_taken_back(
         ]
 
 
+many = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 2), st.integers(0, 30)), min_size=20, max_size=120
+)
+
+
+@settings(deadline=None)
+@given(st.data(), many)
+def test_of_many_entries_it_gives_the_greatest_or_none(data: st.DataObject, told: list[Entry]) -> None:
+    """Entered in batches, some in order, and taken back in any."""
+    greatest, there = Greatest(2), list[Entry]()
+    while told:
+        count = data.draw(st.integers(1, len(told)))
+        batch, told = told[:count], told[count:]
+        ascending = data.draw(st.booleans())
+        enter(greatest, *(sorted(batch) if ascending else batch), ascending=ascending)
+        there += batch
+        gone = data.draw(st.lists(st.sampled_from(there), unique=True))
+        enter(greatest, *gone, times=-1)
+        for entry in gone:
+            there.remove(entry)
+        if data.draw(st.booleans()):
+            true = [
+                list(max(entry for entry in there if entry[0] == row)) for row in {row for row, *_ in there}
+            ]
+            found = known(greatest)
+            assert all(entry in true for entry in found)
+            event("all known" if len(found) == len(true) else "not all known")
+
+
 def test_of_many_entries_a_few_are_kept() -> None:
     greatest = Greatest(2)
     for value in range(0, 1_000_000, 50_000):
@@ -57,6 +86,8 @@ def test_it_says_when_it_does_not_know_any_more() -> None:
     enter(greatest, *((0, value, 0) for value in range(100)), (1, 5, 5))
     known(greatest)
     enter(greatest, *((0, value, 0) for value in range(80, 100)), times=-1)
+    assert known(greatest) == [[1, 5, 5]]
+    enter(greatest, (0, 83, -1))  # there is one that was let go of
     assert known(greatest) == [[1, 5, 5]]
     enter(greatest, (0, 90, 0))
     assert known(greatest) == [[0, 90, 0], [1, 5, 5]]

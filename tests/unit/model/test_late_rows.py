@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from one_task import CLOSE_AFTER, ONE_TASK, at_rest, late
 from reading import Options, Reading, told
-from telling import (
-    as_rows,
-    attempt,
-    sample,
-    status,
-    task,
-    workflow,
-)
+from telling import as_rows, attempt, lifecycle, sample, status, task, workflow
+
+from parsl_exporter.base.formats import Format
 
 # --- late rows ------------------------------------------------------------------------------------------------
 
@@ -107,3 +102,34 @@ def test_before_anything_is_published_a_late_row_is_as_good_as_any() -> None:
         '_sum{app="add",executor="htex"} 9',
     ]
     assert reading.runs.late.total() == 0
+
+
+def test_before_anything_is_published_a_late_row_may_lower_the_greatest_value_and_change_an_exemplar() -> (
+    None
+):
+    """The task that ran longest had ended sooner: another one is the longest now, and the last of its bucket."""
+    story = [
+        row
+        for task_id, ended in ((0, 40), (1, 55), (2, 50))
+        for row in (
+            task(task_id),
+            attempt(task_id, host="node1"),
+            *lifecycle(task_id, ("pending", 0), ("launched", 0), ("running", 0), ("exec_done", ended)),
+        )
+    ]
+    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading.take(as_rows([workflow(), *story, status(9, "pending", 200)]))
+    reading.runs.settle_history()
+    assert reading.runs.live_tasks() == 1
+    reading.take(late(status(1, "running_ended", 2)))
+    reading.runs.finish_first_read(0.0, reading.wall, whole=True)
+    family = "parsl_task_state_summary_seconds"
+    assert '{app="add",executor="htex",state="running",quantile="1.0"} 50' in reading.lines(family)
+    page = reading.draw().body(Format.OPENMETRICS).decode().splitlines()
+    family = "parsl_task_state_duration_seconds"
+    found = {
+        line.split('le="')[1].split('"')[0]: line.split('task_id="')[1].split('"')[0]
+        for line in page
+        if line.startswith(f"{family}_bucket") and 'state="running"' in line and "# {" in line
+    }
+    assert found == {"5.0": "1", "60.0": "2"}

@@ -17,6 +17,8 @@ from telling import (
     workflow,
 )
 
+from parsl_exporter.base.formats import Format
+
 # --- limits ---------------------------------------------------------------------------------------------------
 
 
@@ -125,6 +127,13 @@ def test_folded_runs_have_the_quantiles_of_all_their_values_also_when_one_of_the
     reading.clock += RETENTION + 1
     reading.poll()
     assert len(reading.runs.runs) == 4
+    page = reading.draw().body(Format.OPENMETRICS).decode().splitlines()
+    exemplars = [
+        line.partition(" # ")[2]
+        for line in page
+        if line.startswith("parsl_task_duration_seconds_bucket") and 'run_id="_other"' in line
+    ]
+    assert [text.split('"')[1] for text in exemplars if text] == ["r0", "r2", "r3"]
     assert dict(of_other(reading)) == true
 
 
