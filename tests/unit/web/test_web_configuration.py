@@ -22,7 +22,8 @@ from parsl_exporter.base.errors import ConfigurationError
 from parsl_exporter.config.yaml import read_text
 from parsl_exporter.web.configuration import WebConfiguration, read_web_configuration
 
-HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+HASH = bcrypt.hashpw(b"secret", b"$2b$04$abcdefghijklmnopqrstuu").decode()
+"""Always the same, for it is in the names of tests."""
 TLS = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
 
 Read = Callable[[str], WebConfiguration]
