@@ -98,6 +98,7 @@ class Run(RunSums):
         if len(places):
             ran = places[self.tries.last[places, RUNNING] >= 0]
             self.ran.update(distinct(self.tries.executor[ran]).tolist())
+            self._note_ends(places)
             self._place(places)
             self.offsets.note(self.tries, places, self.names.texts)
             self._count(places)

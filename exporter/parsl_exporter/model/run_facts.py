@@ -74,7 +74,8 @@ class RunFacts:
     `keyed`: its task and try rows are to be asked for by key, those of `unnamed`. `sought`: its workflow row has been
     asked for by key since rows of the run were first seen. `heard_us`: when a row of it was last taken, see
     `Runs.heard`. `placed`: executors with a block. `ran`: the codes of the executors of which a try has a running row,
-    NONE for tries whose own row has not come.
+    NONE for tries whose own row has not come. `ended_on`: microseconds of the newest end of a try, by the code of its
+    executor.
     """
 
     def __init__(self, run_id: str, buckets: Buckets, limits: Limits) -> None:
@@ -101,6 +102,7 @@ class RunFacts:
         self.waiting: list[Waiting] = []
         self.placed: set[str] = set()
         self.ran: set[int] = set()
+        self.ended_on: dict[int, int] = {}
         self.offsets = Offsets()
         self.seen = 0.0
         self.over_since: float | None = None

@@ -14,7 +14,7 @@ from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.oldest import Still
 from parsl_exporter.model.run_facts import RunFacts
 from parsl_exporter.model.standing import FIRST_ODD, Standing
-from parsl_exporter.model.states import TIMED
+from parsl_exporter.model.states import FAIL_RETRYABLE, TIMED
 from parsl_exporter.model.sums import COUNTERS, GAUGES, ON_HOST, RESIDENT
 from parsl_exporter.model.tries import NONE, NOWHERE
 
@@ -160,6 +160,14 @@ class RunSums(RunFacts):
             at.resident += size
             if block >= 0:
                 self.block(texts[max(executor, 0)], texts[block]).running += sign * count
+
+    def _note_ends(self, places: Codes) -> None:
+        """Note when a try of each executor last ended."""
+        executor, at = self.tries.executor[places], self.tries.last[places, FAIL_RETRYABLE:].max(axis=1)
+        ended = (executor >= 0) & (at >= 0)
+        for code in distinct(executor[ended]).tolist():
+            newest = int(at[ended & (executor == code)].max())
+            self.ended_on[code] = max(newest, self.ended_on.get(code, 0))
 
     def _place(self, places: Codes) -> None:
         """Note on which hosts and blocks tries are, and their signs of life there."""

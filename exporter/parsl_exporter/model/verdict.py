@@ -139,10 +139,12 @@ def _waiting_for(report: RunReport, cause: str) -> dict[str, WaitingTasks]:
 def _wait(report: RunReport, cause: str, now: float) -> tuple[Severity, str]:
     waiting = _waiting_for(report, cause)
     count = sum(tasks.count for tasks in waiting.values())
-    oldest_us = min(
-        (tasks.oldest_us for tasks in waiting.values() if tasks.oldest_us is not None), default=None
-    )
-    seconds = 0.0 if oldest_us is None else now - oldest_us / MICROSECONDS
+    since = [
+        max(tasks.oldest_us, report.held_us.get((executor, cause), 0))
+        for executor, tasks in waiting.items()
+        if tasks.oldest_us is not None
+    ]
+    seconds = now - min(since) / MICROSECONDS if since else 0.0
     words, after, severity = _CAUSES[cause]
     long = seconds >= _A_MOMENT and cause not in _TIMELESS
     waits = (

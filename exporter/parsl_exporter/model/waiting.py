@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parsl_exporter.model.blocks import TERMINAL
 from parsl_exporter.model.groups import Group
 from parsl_exporter.model.names import UNKNOWN
 from parsl_exporter.model.run import Run
@@ -82,6 +83,29 @@ def waiting_tasks(
             found[executor, "idle_workers"] = WaitingTasks(idle, tasks.oldest_us)
             found[executor, cause] = _but(run, executor, idle)
     return found
+
+
+def held_since(run: Run, executor: str, cause: str) -> int:
+    """Give since when a cause can hold an executor up, in microseconds UTC; 0 where nothing tells.
+
+    Before, tries ended there or it had other blocks and managers: a task that waits longer waited for something else.
+    """
+    times = [0, run.ended_on.get(run.names.code(executor), 0)]
+    entered: defaultdict[str, list[int]] = defaultdict(list)
+    for (own, _), block in run.blocks.items():
+        if own == executor and block.entries:
+            change = block.changes()[-1]
+            entered["over" if change.state in TERMINAL else change.state].append(change.us)
+    if cause == "idle_workers":
+        return max(times + entered["RUNNING"])
+    if cause == "worker_start" and entered["RUNNING"]:
+        times.append(min(entered["RUNNING"]))
+    if cause == "no_block":
+        times += entered["over"]
+    for uid, manager in run.managers.items():
+        if run.executor_of(manager) == executor and not manager_active(run, uid):
+            times.append(manager.latest.us)
+    return max(times)
 
 
 def _in_state(groups: Iterable[Group], state: int) -> WaitingTasks:

@@ -312,6 +312,7 @@ def wide_run() -> SourceReport:
         tasks={("simulate_a_long_name", "htex"): states, ("日本語" * 20, "htex"): states},
         failures={f"Reason{i}": i for i in range(1, 9)},
         waiting={},
+        held_us={},
         blocks={"htex": {"RUNNING": 2}},
         workers={},
         sampled=False,

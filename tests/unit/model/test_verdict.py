@@ -31,11 +31,15 @@ def run(
     executor: str = "htex",
     failures: dict[str, int] | None = None,
     waiting: dict[str, tuple[int, float]] | None = None,
+    held: float | None = None,
     blocks: dict[str, int] | None = None,
     workers: Workers | None = None,
     sampled: bool = False,
 ) -> RunReport:
-    """A run with one executor; times are seconds ago, `waiting` is how many and for how long, by cause."""
+    """A run with one executor; times are seconds ago, `waiting` is how many and for how long, by cause.
+
+    `held`: since when these causes hold it up, if not since it begun.
+    """
     return RunReport(
         run_id=run_id,
         names={},
@@ -48,6 +52,7 @@ def run(
         waiting={
             (executor, cause): WaitingTasks(count, us(ago)) for cause, (count, ago) in (waiting or {}).items()
         },
+        held_us={} if held is None else {(executor, cause): us(held) for cause in waiting or {}},
         blocks={} if blocks is None else {executor: blocks},
         workers={} if workers is None else {executor: workers},
         sampled=sampled,
@@ -109,6 +114,20 @@ class TestARunThatWaits:
             "ok",
             "3 tasks about to start",
         )
+
+    @pytest.mark.parametrize(
+        ("cause", "says"),
+        [
+            ("idle_workers", "9 tasks about to start"),
+            ("batch_queue", "9 tasks wait for the batch queue; no block, no worker"),
+            ("worker_start", "9 tasks wait for workers to start; no block, no worker"),
+            ("no_block", "9 tasks wait for a block; no block, no worker"),
+            ("unknown", "9 tasks wait for what the database does not tell"),
+        ],
+    )
+    def test_not_for_as_long_as_other_tasks_ran_before_them(self, cause: str, says: str) -> None:
+        backlog = run(tasks={"simulate": {"launched": 9}}, waiting={cause: (9, 3 * HOUR)}, held=20)
+        assert said(backlog) == ("ok", says)
 
     def test_for_other_tasks_is_how_workflows_are(self) -> None:
         assert said(run(tasks={"reduce": {"pending": 9}}, waiting={"dependencies": (9, 9 * HOUR)})) == (

@@ -1,0 +1,99 @@
+"""Since when a cause holds an executor up: what a run's report says beside the metric, which has the whole wait."""
+
+from __future__ import annotations
+
+import pytest
+from reading import Reading, finished, told
+from telling import EPOCH, Told, as_rows, attempt, block, lifecycle, node, task, workflow
+
+from parsl_exporter.model.report import report_of
+
+
+def held(reading: Reading) -> dict[str, float]:
+    """Since when causes hold the executor of a run up, in seconds after the story's begin."""
+    (view,) = reading.views()
+    report = report_of(view.run, view.groups, view.waiting, view.hidden)
+    assert report.held_us.keys() == report.waiting.keys()
+    return {cause: us / 1_000_000 - EPOCH if us else 0 for (_, cause), us in report.held_us.items()}
+
+
+def waits(task_id: int = 0, executor: str = "htex") -> list[Told]:
+    return [
+        task(task_id),
+        attempt(task_id, executor=executor),
+        *lifecycle(task_id, ("pending", 0), ("launched", 1)),
+    ]
+
+
+def ran(task_id: int, *, end: float, state: str = "exec_done", executor: str = "htex") -> list[Told]:
+    return [
+        task(task_id),
+        attempt(task_id, executor=executor, block="0", host="node1"),
+        *lifecycle(task_id, ("pending", 0), ("launched", 1), ("running", end - 5), (state, end)),
+    ]
+
+
+WORKERS = [block("0", "PENDING", 5), block("0", "RUNNING", 60), node("m", 70), node("m", 75)]
+"""A block whose workers came after a minute."""
+
+
+def test_free_workers_leave_a_task_waiting_since_a_try_last_ended() -> None:
+    story = [workflow(), *WORKERS, *waits(), *ran(1, end=200), *ran(2, end=300)]
+    assert held(told(story)) == {"idle_workers": 300}
+
+
+@pytest.mark.parametrize("state", ["fail_retryable", "failed"])
+def test_however_it_ended(state: str) -> None:
+    story = [workflow(), *WORKERS, *waits(), *ran(1, end=200), *ran(2, end=300, state=state)]
+    assert held(told(story))["idle_workers"] == 300
+
+
+def test_a_try_of_another_executor_is_nothing_to_them() -> None:
+    story = [workflow(), *WORKERS, *waits(), *ran(1, end=200), *ran(2, end=300, executor="threads")]
+    assert held(told(story)) == {"idle_workers": 200}
+
+
+def test_nor_have_they_waited_beside_workers_that_were_not_there() -> None:
+    more = [block("1", "RUNNING", 400), node("m1", 410, block_id="1")]
+    story = [workflow(), *WORKERS, *waits(), *ran(1, end=200), *more]
+    assert held(told(story)) == {"idle_workers": 400}
+
+
+def test_the_queue_is_waited_for_since_a_try_last_ended_or_workers_were_lost() -> None:
+    again = [block("0", "COMPLETED", 320), block("1", "PENDING", 330)]
+    assert held(told([workflow(), *WORKERS, *waits(), *ran(1, end=200), *again])) == {"batch_queue": 200}
+    lost = [node("m", 310, active=False), *again]
+    assert held(told([workflow(), *WORKERS, *waits(), *ran(1, end=200), *lost])) == {"batch_queue": 310}
+
+
+def test_the_first_queue_is_waited_for_since_the_tasks_wait() -> None:
+    assert held(told([workflow(), *waits(), block("0", "PENDING", 30)])) == {"batch_queue": 0}
+
+
+def test_workers_are_waited_for_since_the_first_of_the_blocks_that_run_does() -> None:
+    blocks = [block("0", "PENDING", 5), block("0", "RUNNING", 60), block("1", "RUNNING", 90)]
+    assert held(told([workflow(), *waits(), *blocks])) == {"worker_start": 60}
+
+
+def test_or_since_the_last_of_their_managers_was_lost() -> None:
+    story = [workflow(), *WORKERS, *waits(), *ran(1, end=200), node("m", 310, active=False)]
+    assert held(told(story)) == {"worker_start": 310}
+
+
+def test_a_block_is_lacking_since_the_last_one_ended() -> None:
+    blocks = [
+        block("0", "PENDING", 5),
+        block("0", "FAILED", 60),
+        block("1", "FAILED", 90),
+        block("1", "FAILED", 99),
+    ]
+    assert held(told([workflow(), *waits(), *blocks])) == {"no_block": 90}
+
+
+def test_pieces_and_a_restart_change_nothing() -> None:
+    story = [workflow(), *WORKERS, *waits(), *ran(1, end=200), *ran(2, end=300)]
+    rows = as_rows(story)
+    in_pieces = Reading().poll(rows[:4], first=True)
+    for row in reversed(rows[4:]):
+        in_pieces.poll([row])
+    assert held(in_pieces) == held(finished(story)) == {"idle_workers": 300}
