@@ -27,7 +27,7 @@ def conditions_of(reports: Sequence[SourceReport]) -> list[Condition]:
             Condition(
                 name=report.name,
                 state=report.state,
-                message=report.message,
+                message=report.message.removeprefix(f"{report.name}: "),
                 rows=f"{report.rows:,}",
                 as_of=_as_of(report),
                 runs=[_run(run, judged, report.as_of, whole=False) for run, judged in runs],

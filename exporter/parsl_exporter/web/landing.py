@@ -1,8 +1,9 @@
-"""The page at `/`: how each source and its runs fare, and where the endpoints are; and the page of a run."""
+"""The page at `/`: how runs and their sources fare, and where the endpoints are; and the page of a run."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
@@ -35,7 +36,11 @@ p { margin: .4rem 0; }
 .up { color: var(--up); }
 .reading, .warning { color: var(--reading); }
 .down, .critical { color: var(--down); }
-.runs { list-style: none; padding: 0; }
+.warning::before { content: "! "; }
+.critical::before { content: "!! "; }
+.ok small, .warning small, .critical small { white-space: nowrap; }
+.runs, .sources { list-style: none; padding: 0; }
+.sources li { margin: .6rem 0; overflow-wrap: anywhere; }
 .runs li { border: 1px solid var(--line); border-radius: .4rem; padding: .4rem .8rem; margin: .6rem 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; margin: .4rem 0; }
 dt { grid-column: 1; }
@@ -93,13 +98,14 @@ def landing_page(conditions: Sequence[Condition], *, telemetry_path: str, versio
         f'<li><a href="{escape("." + quote(path))}">{_text(path)}</a>: {what}</li>'
         for path, what in links
     )
-    shown = conditions[:_MOST_SOURCES]
+    shown = sorted(conditions, key=lambda one: one.state == "up")[:_MOST_SOURCES]
     return _page(
         "Parsl exporter",
         f"""<h1>Parsl exporter</h1>
-<h2>Sources</h2>
-{_table(shown)}
-{_more(len(conditions) - len(shown), "sources")}{_runs(shown)}<h2>Endpoints</h2>
+{_summary(conditions)}
+{_runs(conditions)}<h2>Sources</h2>
+{_sources(shown)}
+{_more(len(conditions) - len(shown), "sources")}<h2>Endpoints</h2>
 <ul>
 {endpoints}
 </ul>
@@ -196,22 +202,24 @@ def _more(count: int, what: str) -> str:
     return f"<p>and {count:,} more {what}</p>\n" if count > 0 else ""
 
 
-def _table(conditions: Sequence[Condition]) -> str:
+def _summary(conditions: Sequence[Condition]) -> str:
+    """How many sources are in which state, in the colour of the worst: they come after the runs."""
+    states = Counter(one.state for one in conditions)
+    worst = next((state for state in ("down", "reading") if states[state]), "up")
+    counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
+    return f'<p class="state {worst}">Sources: {_text(counts or "none yet")}</p>'
+
+
+def _sources(conditions: Sequence[Condition]) -> str:
     if not conditions:
         return "<p>No database has been found yet.</p>"
-    rows = "\n".join(
-        f'<tr><th scope="row">{_text(one.name)}</th>'
-        f'<td class="state {_text(one.state)}">{_text(one.state)}</td>'
-        f"<td>{_text(one.rows)}</td><td>{_text(one.message)}</td></tr>"
+    items = "\n".join(
+        f"<li><strong>{_text(one.name)}</strong><br>"
+        f'<span class="state {_text(one.state)}">{_text(one.state)}</span> {_text(one.message)} '
+        f"<small>({_text(one.rows)} rows)</small></li>"
         for one in conditions
     )
-    return f"""<table>
-<thead><tr><th scope="col">Source</th><th scope="col">State</th>
-<th scope="col">Rows</th><th scope="col">Condition</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>"""
+    return f'<ul class="sources">\n{items}\n</ul>'
 
 
 def _text(value: str) -> str:

@@ -48,6 +48,11 @@ def test_a_source_and_its_run_are_texts() -> None:
     ]
 
 
+def test_a_fault_does_not_name_the_source_again() -> None:
+    down = SourceReport("/a.db", "down", "/a.db: not an SQLite database", 0, EPOCH, (), 0)
+    assert [one.message for one in conditions_of([down])] == ["not an SQLite database"]
+
+
 def test_a_runs_page_has_more_of_it() -> None:
     details = details_of(report(*ONE), "run-1")
     assert details is not None

@@ -319,6 +319,21 @@ def test_the_landing_page_shows_the_version_and_each_source(client: Client, site
         assert shown in text
 
 
+def test_the_landing_page_begins_with_what_is_wrong_and_the_runs(client: Client, site: TellingSite) -> None:
+    site.sources = [
+        Condition("good", "up", "up to date", "1", "12:00:05", [RUN]),
+        Condition("bad", "down", "not a database", "0"),
+    ]
+    text = client.get("/").text
+    order = [
+        '<p class="state down">Sources: 1 up, 1 down</p>',
+        "2 tasks wait",
+        "not a database",
+        "up to date",
+    ]
+    assert sorted(order, key=text.index) == order
+
+
 def test_the_landing_page_without_a_source_says_so(client: Client) -> None:
     assert "No database" in client.get("/").text
 
@@ -394,7 +409,7 @@ def test_a_run_that_is_not_known_is_not_found(client: Client, site: TellingSite,
 def test_what_is_too_much_for_a_page_is_left_out_and_counted() -> None:
     sources = [Condition(f"s{i}", "up", "", "1") for i in range(1_500)]
     page = landing_page(sources, telemetry_path="/metrics", version="1")
-    assert page.count('<tr><th scope="row">') == 1_000
+    assert page.count("<li><strong>") == 1_000
     assert "and 500 more sources" in page
     apps = [(f"a{i}", ("1",)) for i in range(1_001)]
     page = run_page(RunDetails("s", RUN._replace(facts=[("failures", ["x"] * 999)]), "", ("pending",), apps))
@@ -444,7 +459,7 @@ def test_markup_and_lone_surrogates_are_shown_as_text(client: Client, site: Tell
     site.sources = [Condition("<script>alert('&\"')</script>", "up", "\udcff\x00", "")]
     text = client.get("/").text
     assert "&lt;script&gt;alert(&#x27;&amp;&quot;&#x27;)&lt;/script&gt;" in text
-    assert "<td>\ufffd\ufffd</td>" in text
+    assert "</span> \ufffd\ufffd <small>" in text
 
 
 def test_no_text_turns_what_stands_beside_it_round(client: Client, site: TellingSite) -> None:
