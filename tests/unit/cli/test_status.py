@@ -328,6 +328,16 @@ def test_nothing_is_wider_than_the_terminal_and_no_number_is_cut(width: int) -> 
     assert [line.split()[-len(counts) :] == counts for line in lines].count(True) == 2
 
 
+def test_a_narrow_terminal_has_the_verdict_below_the_run_and_a_wide_one_beside_it() -> None:
+    (run,) = wide_run().runs
+    names = {**run.names, "workflow_name": "standard second"}
+    report = wide_run()._replace(runs=(run._replace(names=names),))
+    narrow, wide = drawn(report, 72), drawn(report, 110)
+    assert narrow[2] == "  !  04b3e25d  standard second  for 2 s"
+    assert narrow[3].startswith("     running: 46 tasks on htex, ")
+    assert wide[2].startswith("  !  04b3e25d  standard second  for 2 s  running: ")
+
+
 def test_in_a_pipe_a_run_is_one_line_however_long(folder: Path, say: Callable[..., Said]) -> None:
     path = write_database(
         folder / "monitoring.db",

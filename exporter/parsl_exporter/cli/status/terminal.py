@@ -32,6 +32,8 @@ _GAP = 2
 _SHORT = 8
 """Characters of a run's id that tell it from others, as a rule."""
 _LONGEST_NAME, _LONGEST_APP = 24, 40
+_LEAST_VERDICT = 50
+"""Columns."""
 _UNBOUNDED = 100_000
 
 
@@ -78,7 +80,7 @@ def source(report: SourceReport, *, details: bool) -> RenderableType:
     listed = runs if details else runs[: max(living, NEWEST)]
     parts: list[RenderableType] = [_head(report)]
     if listed:
-        parts += [Text(""), Padding(_list(listed, report.as_of), (0, 0, 0, _GAP))]
+        parts += [Text(""), Padding(_Runs(listed, report.as_of), (0, 0, 0, _GAP))]
     if left := report.others + len(runs) - len(listed):
         parts += [Text(f"  and {left:,} older {'run' if left == 1 else 'runs'} (--run ID)", _QUIET)]
     for run, _ in listed if details else listed[: max(living, 1)]:
@@ -112,21 +114,38 @@ def _head(report: SourceReport) -> Text:
     return Text(name).append(message, _STATE_STYLES.get(report.state, ""))
 
 
-def _list(runs: Sequence[tuple[RunReport, Verdict]], now: float) -> Table:
-    table = Table.grid(padding=(0, _GAP, 0, 0))
-    for _ in range(4):
-        table.add_column(no_wrap=True)
-    table.add_column()
-    for run, judged in runs:
-        severity = judged.severity
-        table.add_row(
-            Text(_MARKS[severity], _STYLES[severity]),
-            Text(_short(run)),
-            Text(_cut(run.names["workflow_name"], _LONGEST_NAME)),
-            Text(age(run, now, live=judged.live), _QUIET),
-            Text(on_one_line(judged.text), _STYLES[severity] if severity != "ok" or judged.live else ""),
+class _Runs:
+    """Runs, each with its verdict beside it or, where that would be too narrow to read, below it."""
+
+    def __init__(self, runs: Sequence[tuple[RunReport, Verdict]], now: float) -> None:
+        self._rows = [
+            (
+                Text(_MARKS[severity], _STYLES[severity]),
+                Text(_short(run)),
+                Text(_cut(run.names["workflow_name"], _LONGEST_NAME)),
+                Text(age(run, now, live=live), _QUIET),
+                Text(on_one_line(text), _STYLES[severity] if severity != "ok" or live else ""),
+            )
+            for run, (severity, text, live) in runs
+        ]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay them out as wide as there is room."""
+        taken = sum(
+            max(cell.cell_len for cell in column) + _GAP for column in list(zip(*self._rows, strict=True))[:4]
         )
-    return table
+        beside = options.max_width - taken >= _LEAST_VERDICT
+        table = Table.grid(padding=(0, _GAP, 0, 0))
+        for _ in range(4 if beside else 1):
+            table.add_column(no_wrap=True)
+        table.add_column()
+        for *cells, text in self._rows:
+            if beside:
+                table.add_row(*cells, text)
+            else:
+                table.add_row(cells[0], Text(" " * _GAP).join(cells[1:]))
+                table.add_row("", text)
+        yield table
 
 
 def _details(run: RunReport) -> RenderableType:
