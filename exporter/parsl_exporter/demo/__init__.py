@@ -194,7 +194,8 @@ class _Shown:
         """What the run does, in lines."""
         alerts = f"; alerts: {self._alerts}" if self._alerts else ""
         reports = [one for one in self._daemon.reports() if one.runs]
-        return [f"{text}{alerts}" for text in news(reports).values() or [_NO_RUN]]
+        lines = [one.line for one in news(reports).values()] or [_NO_RUN]
+        return [f"{line}{alerts}" for line in lines]
 
     def _head(self) -> list[str]:
         known = self._links + (self._prometheus.links if self._prometheus else [])

@@ -14,9 +14,9 @@ import pytest
 from oracle import Series, parse
 from rich.cells import cell_len
 from rich.console import Console
-from telling import EPOCH, Told, attempt, block, lifecycle, node, status, task, workflow
+from telling import EPOCH, Told, attempt, block, lifecycle, node, stamp, status, task, workflow
 from telling import write as write_database
-from watched import DATA, unpacked
+from watched import DATA, execute, unpacked
 
 from parsl_exporter.base.errors import ConfigurationError, NoSuchRun
 from parsl_exporter.base.formats import Format
@@ -278,7 +278,7 @@ def test_no_text_of_a_database_reaches_the_terminal_unescaped(folder: Path, say:
     assert not [c for c in text if not c.isprintable() and c != "\n"]
     assert r"\x1b[31mred\x1b]0;title\x07\n\u202e[bold]" in text
     assert say(path, as_json=True).runs[0]["workflow_name"] == odd
-    assert all(c.isprintable() for line in news([_report(path)]).values() for c in line)
+    assert all(c.isprintable() for one in news([_report(path)]).values() for c in one.line)
 
 
 def _report(path: Path) -> SourceReport:
@@ -287,6 +287,22 @@ def _report(path: Path) -> SourceReport:
 
     (found,) = discover(SourceSettings(str(path)))
     return _read(found, options_of(SETTINGS, found.settings, found.name)._replace(whole=True), AT)
+
+
+def test_time_that_goes_by_is_no_news(folder: Path) -> None:
+    path = write_database(
+        folder / "monitoring.db",
+        [workflow(), task(0), attempt(0), status(0, "launched", 1), block("0", "PENDING", 1)],
+    )
+    (before,) = news([_report(path)]).values()
+    (after,) = news([_report(path)._replace(as_of=NOW + 100)]).values()
+    assert before.line != after.line
+    assert before.told == after.told
+    (worse,) = news([_report(path)._replace(as_of=NOW + 3_600)]).values()
+    assert worse.told != before.told
+    execute(path, f"UPDATE block SET status = 'RUNNING', timestamp = '{stamp(2)}'")
+    (other,) = news([_report(path)]).values()
+    assert other.told != before.told
 
 
 def drawn(report: SourceReport, width: int) -> list[str]:

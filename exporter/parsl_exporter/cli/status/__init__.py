@@ -17,7 +17,7 @@ from parsl_exporter.base.output import write_out
 from parsl_exporter.base.shard import WHOLE
 from parsl_exporter.base.signals import Signals
 from parsl_exporter.cli.status.document import document
-from parsl_exporter.cli.status.terminal import NEWEST, Screen, board, news, source, titled
+from parsl_exporter.cli.status.terminal import NEWEST, News, Screen, board, news, source, titled
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.daemon.daemon import Daemon
 from parsl_exporter.model.report import SourceReport
@@ -78,15 +78,21 @@ def watch(settings: Settings, runs: Sequence[str], *, as_json: bool, signals: Si
                 while not signals.wait(_REFRESH):
                     refresh()
         else:
-            said: dict[str, str] = {}
+            said: dict[str, News] = {}
             while not signals.wait(_PLAIN_EVERY if said else _REFRESH):
                 reports = daemon.reports()
-                now = {"": json.dumps(document(reports))} if as_json else news(reports)
-                write_out("".join(f"{text}\n" for key, text in now.items() if said.get(key) != text))
+                now = _json_news(reports) if as_json else news(reports)
+                new = [one for key, one in now.items() if key not in said or said[key].told != one.told]
+                write_out("".join(f"{one.line}\n" for one in new))
                 said |= now
     finally:
         daemon.stop()
     return 0
+
+
+def _json_news(reports: Sequence[SourceReport]) -> dict[str, News]:
+    text = json.dumps(document(reports))
+    return {"": News(text, text)}
 
 
 def watcher(settings: Settings, runs: Sequence[str] = ()) -> Daemon:

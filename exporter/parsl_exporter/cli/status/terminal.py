@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from io import StringIO, TextIOWrapper
+from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -88,18 +89,27 @@ def source(report: SourceReport, *, details: bool) -> RenderableType:
     return Group(*parts, Text(""))
 
 
-def news(reports: Iterable[SourceReport]) -> dict[str, str]:
+class News(NamedTuple):
+    """A line, and what it tells but for times that go by: while that is equal, there are no news."""
+
+    told: object
+    line: str
+
+
+def news(reports: Iterable[SourceReport]) -> dict[str, News]:
     """A line for each run, and for each source that cannot be read, by what it is about."""
     found = {}
     for report in reports:
         time = f"{datetime.fromtimestamp(report.as_of, timezone.utc):%H:%M:%S}"
         if report.state != "up":
-            found[report.name] = f"{time}  {''.join(titled(report))}"
+            line = "".join(titled(report))
+            found[report.name] = News(line, f"{time}  {line}")
         for run, judged in ranked(report.runs, report.as_of):
             text = f"{_short(run)}  {run.names['workflow_name']}  {judged.text}"
             text += f"; tasks: {counted(run.tasks_by_state()) or 'none yet'}"
             text += f"; blocks: {counted(run.blocks_by_state()) or 'none yet'}"
-            found[f"{report.name} {run.run_id}"] = f"{time}  {on_one_line(text)}"
+            told = (run._replace(heard_us=0), judged.severity, judged.live)
+            found[f"{report.name} {run.run_id}"] = News(told, f"{time}  {on_one_line(text)}")
     return found
 
 
