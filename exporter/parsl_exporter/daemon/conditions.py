@@ -15,12 +15,12 @@ _RUNS_OF_A_SOURCE, _RUNS = 20, 300
 
 
 def conditions_of(reports: Sequence[SourceReport]) -> list[Condition]:
-    """Give each source's condition, with the runs that live and then the newest, as many as there is room for."""
+    """Give each source's condition, with the runs that live, the worst first, and then the newest, if there is room."""
     left = _RUNS
     conditions = []
     for report in reports:
-        newest = sorted(report.runs, key=lambda run: (run.end_us is not None, -run.first_us, run.run_id))
-        runs = ranked(newest[: min(left, _RUNS_OF_A_SOURCE)], report.as_of)
+        room = min(left, _RUNS_OF_A_SOURCE)
+        runs = ranked(report.runs, report.as_of)[:room] if room else []
         left -= len(runs)
         others = report.others + len(report.runs) - len(runs)
         conditions.append(

@@ -82,9 +82,14 @@ def verdict(report: RunReport, now: float) -> Verdict:
 
 
 def ranked(runs: Iterable[RunReport], now: float) -> list[tuple[RunReport, Verdict]]:
-    """Give runs with their verdicts: those that live, then the others; of each those that began last first."""
-    found = [(run, verdict(run, now)) for run in runs]
-    return sorted(found, key=lambda one: (not one[1].live, -one[0].first_us, one[0].run_id))
+    """Give runs with their verdicts: those that live, the worst first, then the others; of equals the newest first."""
+
+    def place(one: tuple[RunReport, Verdict]) -> tuple[int, int, str]:
+        run, judged = one
+        worst = -SEVERITIES.index(judged.severity) if judged.live else 1
+        return worst, -run.first_us, run.run_id
+
+    return sorted(((run, verdict(run, now)) for run in runs), key=place)
 
 
 def _finished(report: RunReport) -> Verdict:

@@ -87,6 +87,23 @@ def test_of_many_runs_the_newest_are_shown_and_the_others_counted() -> None:
     assert conditions_of([report(*ONE)])[0].others == ""
 
 
+def test_a_run_in_trouble_is_shown_however_many_younger_ones_live() -> None:
+    young = [workflow(f"run-{i:03}", began=50 + i) for i in range(30)]
+    long_ago = [
+        workflow("waits", began=-9_000),
+        task(0, run="waits"),
+        attempt(0, run="waits"),
+        status(0, "launched", -8_000, run="waits"),
+        block("0", "PENDING", -8_000, run="waits"),
+    ]
+    (condition,) = conditions_of([report(*young, *long_ago)])
+    assert [(run.run_id, run.severity) for run in condition.runs][:2] == [
+        ("waits", "warning"),
+        ("run-029", "ok"),
+    ]
+    assert len(condition.runs) == 20
+
+
 def test_a_page_has_so_many_runs_of_all_sources() -> None:
     conditions = conditions_of([report(*ended_runs(50))] * 20)
     assert [len(condition.runs) for condition in conditions] == [20] * 15 + [0] * 5

@@ -276,6 +276,15 @@ def test_those_that_live_come_first_and_then_the_newest() -> None:
     ]
 
 
+def test_of_runs_that_live_the_worst_are_listed_first() -> None:
+    def lives(run_id: str, cause: str, begun: float) -> RunReport:
+        waits = {cause: (1, 2 * HOUR)}
+        return run(run_id=run_id, begun=begun, tasks={"a": {"launched": 1}}, waiting=waits)
+
+    runs = [lives("ok", "busy_workers", 1), lives("bad", "batch_queue", 2), lives("worst", "no_block", 3)]
+    assert [one.run_id for one, _ in ranked(runs, NOW)] == ["worst", "bad", "ok"]
+
+
 @given(
     tasks=st.dictionaries(
         st.text(max_size=3), st.dictionaries(st.sampled_from([*STATES, "odd"]), st.integers(1, 10**6))
