@@ -15,12 +15,13 @@ _RUNS_OF_A_SOURCE, _RUNS = 20, 300
 
 
 def conditions_of(reports: Sequence[SourceReport]) -> list[Condition]:
-    """Give each source's condition, with the runs that live, the worst first, and then the newest, if there is room."""
+    """Give each source's condition: first its runs that live, the worst first, then the silent, then the ended."""
     left = _RUNS
     conditions = []
     for report in reports:
         room = min(left, _RUNS_OF_A_SOURCE)
-        runs = ranked(report.runs, report.as_of)[:room] if room else []
+        found = ranked(report.runs, report.as_of) if room else []
+        runs = sorted(found, key=lambda one: one[0].end_us is not None)[:room]
         left -= len(runs)
         others = report.others + len(report.runs) - len(runs)
         conditions.append(

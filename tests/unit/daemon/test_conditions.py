@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reading import Options, finished
-from telling import EPOCH, Told, attempt, block, status, task, workflow
+from telling import EPOCH, Told, attempt, block, lifecycle, status, task, workflow
 
 from parsl_exporter.daemon.conditions import conditions_of, details_of
 from parsl_exporter.model.report import SourceReport, report_of
@@ -102,6 +102,12 @@ def test_a_run_in_trouble_is_shown_however_many_younger_ones_live() -> None:
         ("run-029", "ok"),
     ]
     assert len(condition.runs) == 20
+
+
+def test_a_run_that_crashed_is_shown_however_many_ended_after_it() -> None:
+    crashed = [workflow("crashed", began=-90_000), *lifecycle(0, ("launched", -90_000), run="crashed")]
+    (condition,) = conditions_of([report(*ended_runs(50), *crashed, *ONE)])
+    assert [run.run_id for run in condition.runs][:3] == ["run-1", "crashed", "run-049"]
 
 
 def test_a_page_has_so_many_runs_of_all_sources() -> None:
