@@ -12,7 +12,7 @@ from parsl_exporter.model.names import HIDDEN, UNKNOWN
 from parsl_exporter.model.run import Run
 from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.states import STATES
-from parsl_exporter.model.waiting import WaitingTasks, held_since
+from parsl_exporter.model.waiting import TIMELESS, WaitingTasks, held_since
 
 
 class Workers(NamedTuple):
@@ -29,8 +29,8 @@ class RunReport(NamedTuple):
     `names`: workflow_name, workflow_version, host, user and rundir, `unknown` without a workflow row and `hidden`
     where they are to be. `heard_us`: when a row of it was last taken, 0 if never. `tasks`: by app and executor, then by
     state, in Parsl's order; so are `blocks`, by executor. `failures`: tries by reason. `waiting`: by executor and
-    cause, as is `held_us`: since when that cause holds the executor up, see `held_since`. `workers`: of executors that
-    ever had a manager. `sampled`: tasks run of which samples keep coming.
+    cause, as is `held_us`: since when one that is no matter of course holds the executor up, see `held_since`.
+    `workers`: of executors that ever had a manager. `sampled`: tasks run of which samples keep coming.
     """
 
     run_id: str
@@ -95,7 +95,11 @@ def report_of(
         tasks={pair: in_order(_there(group.tasks), STATES) for pair, group in groups},
         failures=_summed(group.failures for _, group in groups),
         waiting={key: tasks for key, tasks in waiting.items() if tasks.count},
-        held_us={key: held_since(run, *key) for key, tasks in waiting.items() if tasks.count},
+        held_us={
+            (executor, cause): held_since(run, executor, cause)
+            for (executor, cause), tasks in waiting.items()
+            if tasks.count and cause not in TIMELESS
+        },
         blocks=_blocks(run),
         workers=_workers(run, groups),
         sampled=any(group.measured > 0 for _, group in groups),

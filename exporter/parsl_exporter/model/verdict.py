@@ -14,7 +14,7 @@ from parsl_exporter.model.blocks import TERMINAL
 from parsl_exporter.model.report import RunReport
 from parsl_exporter.model.states import FINAL
 from parsl_exporter.model.timestamps import MICROSECONDS
-from parsl_exporter.model.waiting import WaitingTasks
+from parsl_exporter.model.waiting import TIMELESS, WaitingTasks
 from parsl_exporter.model.wording import counted, lasting, number, often
 
 Severity: TypeAlias = Literal["ok", "warning", "critical"]
@@ -63,8 +63,6 @@ _CAUSES = {
     "dependencies": _Cause("for other tasks", _NEVER, "ok"),
 }
 """The causes of waiting, the worst first."""
-_TIMELESS = frozenset({"busy_workers", "untold", "dependencies"})
-"""Those in which nothing is wrong, however long it takes."""
 _WITHOUT_WORKERS = frozenset({"no_block", "batch_queue", "worker_start"})
 """Those of which blocks say more."""
 _A_MOMENT = 60
@@ -151,7 +149,7 @@ def _wait(report: RunReport, cause: str, now: float) -> tuple[Severity, str]:
     ]
     seconds = now - min(since) / MICROSECONDS if since else 0.0
     words, after, severity = _CAUSES[cause]
-    long = seconds >= _A_MOMENT and cause not in _TIMELESS
+    long = seconds >= _A_MOMENT and cause not in TIMELESS
     waits = (
         f"{'has' if count == 1 else 'have'} waited {lasting(seconds)}"
         if long

@@ -29,6 +29,8 @@ CAUSES = (
     "untold",
     "unknown",
 )
+TIMELESS = frozenset({"busy_workers", "untold", "dependencies"})
+"""Those in which nothing is wrong, however long it takes."""
 _QUEUED = frozenset({"PENDING", "HELD", "UNKNOWN"})
 
 
