@@ -39,7 +39,7 @@ def locked(busy: SourceBusy, seconds: float) -> SourceFault:
     """What to say of a lock that has lasted for longer than `LOCKED_PATIENCE`."""
     return SourceFault(
         FaultReason.LOCKED,
-        f"{busy} for {seconds:.0f} s, or its file system cannot lock (NFS without a lock service); trying on",
+        f"{busy} for {seconds:.0f} s, or its file system cannot lock (NFS without a lock service)",
     )
 
 

@@ -159,7 +159,7 @@ class Source:
         seconds = self._health.lock.seconds(now, self._rows())
         if seconds < LOCKED_PATIENCE:
             return RETRY_LOCKED
-        self._fail(FaultReason.LOCKED, str(locked(busy, seconds)))
+        self._fail(FaultReason.LOCKED, f"{locked(busy, seconds)}; trying on")
         return 0.0
 
     def _replaced(self, replaced: SourceReplaced) -> float:

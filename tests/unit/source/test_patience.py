@@ -60,6 +60,7 @@ def test_one_that_lasts_is_a_fault_which_says_for_how_long(hands: Hands) -> None
     with pytest.raises(SourceFault, match=r"a\.db: locked by a writer for 11 s, or") as caught:
         Attempts(hands, busy(100)).insist()
     assert caught.value.reason is FaultReason.LOCKED
+    assert str(caught.value).endswith("lock service)")  # as nobody tries on
 
 
 def test_locks_between_which_rows_are_read_are_waited_for_each_anew(hands: Hands) -> None:
