@@ -169,8 +169,10 @@ def _busy(report: RunReport, states: Mapping[str, int]) -> str:
     """What runs where."""
     parts = []
     slots, busy = (sum(getattr(w, name) for w in report.workers.values()) for name in ("slots", "busy"))
-    if slots or busy:
+    if slots:
         parts.append(f"{busy:,} of {number(slots, 'worker')} busy")
+    elif busy:
+        parts.append(f"{number(busy, 'task')} whose workers are gone")
     elsewhere: Counter[str] = Counter()
     for (_, executor), of_pair in report.tasks.items():
         if executor not in report.workers:

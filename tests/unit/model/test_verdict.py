@@ -143,6 +143,10 @@ class TestARunThatWaits:
 
 
 class TestARunThatWorks:
+    def test_while_none_of_its_workers_is_left(self) -> None:
+        lost = run(tasks={"simulate": {"running": 2}}, workers=Workers(0, 0, 2))
+        assert said(lost) == ("ok", "running: 2 tasks whose workers are gone")
+
     def test_on_all_workers_and_more_to_do(self) -> None:
         assert said(
             run(
