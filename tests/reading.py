@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timezone, tzinfo
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from oracle import BYTES, SECONDS, Exemplar, Histogram, Series, Summary
 from oracle.page import Sheet
@@ -19,7 +20,7 @@ from parsl_exporter.metrics.family import Distribution, Value
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.renderer import Renderer
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
-from parsl_exporter.metrics.run_samples import View
+from parsl_exporter.metrics.run_samples import DrawnGroups, View
 from parsl_exporter.metrics.snapshot import Snapshot
 from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.observations import Buckets
@@ -66,6 +67,7 @@ class Reading:
             failure_reasons=REASONS,
         )
         self.renderer = Renderer(SOURCE, runs=self.options.runs)
+        self._drawn: DrawnGroups = WeakKeyDictionary()
         self._taken: defaultdict[str, dict[int, Row]] = defaultdict(dict)
 
     @property
@@ -121,7 +123,7 @@ class Reading:
         retention = self.options.retention
         self.runs.sought(self.runs.known_runs())
         return [
-            View(run, self.options.hidden, self.clock - retention)
+            View(run, self.options.hidden, self.clock - retention, self._drawn)
             for run in self.runs.to_show(self.clock, self.wall, retention)
         ]
 

@@ -282,6 +282,18 @@ def test_late_rows_reach_counters_and_gauges_of_closed_tries(telling: Telling) -
 
 
 @quick
+@given(tellings(), st.sampled_from([0.0, 2 * CLOSE_AFTER]))
+def test_a_group_that_is_not_drawn_again_would_be_drawn_the_same(telling: Telling, pause: float) -> None:
+    reading = Reading(Options(close_after=CLOSE_AFTER))
+    for rows in [*telling.polls, (), ()]:
+        kept = reading.poll(rows).series()
+        for run in reading.runs.runs.values():
+            run.sums.changed[:] = True
+        assert differences(reading.series(), kept) == []
+        reading.clock += pause
+
+
+@quick
 @given(tellings(), close_after)
 def test_a_first_read_takes_back_what_it_closed_too_early(telling: Telling, close_after: float) -> None:
     reading = Reading(Options(close_after=close_after))

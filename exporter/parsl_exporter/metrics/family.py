@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from parsl_exporter.model.exemplars import Exemplars
@@ -31,6 +32,25 @@ Value: TypeAlias = float | Distribution | Sketch
 """A number, what a histogram observed, or the quantiles of a summary."""
 Sample: TypeAlias = tuple[tuple[str, ...], Value]
 """Values of the family's own labels, in order, and the value."""
+
+
+class Joined(Collection[Sample]):
+    """Samples of several parts one after the other, which need not be copied so."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Sequence[Collection[Sample]]) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[Sample]:
+        return chain.from_iterable(self._parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __contains__(self, sample: object) -> bool:
+        return any(sample in part for part in self._parts)
+
 
 Facts = TypeVar("Facts")
 

@@ -5,7 +5,7 @@ They are summed, or the greatest or least, as each family says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from parsl_exporter.metrics.family import Distribution, Overflow, Sample, Value
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
@@ -27,7 +27,7 @@ class OtherRun:
         other._values = [dict(values) for values in self._values]
         return other
 
-    def add(self, samples: Sequence[Sequence[Sample]], *, counters_only: bool = False) -> None:
+    def add(self, samples: Sequence[Collection[Sample]], *, counters_only: bool = False) -> None:
         """Add what a run has of each family; `counters_only` of one that has gone."""
         for family, of_family, values in zip(RUN_FAMILIES, samples, self._values, strict=True):
             if family.overflow == "drop" or (counters_only and family.kind == "gauge"):

@@ -6,7 +6,7 @@ in `_other` after it has gone. Runs that are over give way to them, the oldest f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from parsl_exporter.metrics.overflow import OtherRun
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
@@ -78,7 +78,8 @@ class Renderer:
         run = view.run
         drawn = self._drawn.get(run.run_id)
         if drawn is None or run.changed:
-            samples = [list(family.draw(view)) for family in RUN_FAMILIES]
+            found = (family.draw(view) for family in RUN_FAMILIES)
+            samples = [drawn if isinstance(drawn, Collection) else list(drawn) for drawn in found]
             created = (
                 run.info.begin_us / MICROSECONDS if run.info is not None and self._with_created else None
             )

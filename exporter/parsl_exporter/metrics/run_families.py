@@ -89,14 +89,14 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "parsl_tasks",
         "gauge",
         (*_TASK, "state"),
-        samples.tasks,
+        samples.by_state(lambda g: g.tasks),
         "Tasks now in each state; executor is that of the task's latest try.",
     ),
     _family(
         "parsl_task_transitions_total",
         "counter",
         (*_TASK, "state"),
-        samples.transitions,
+        samples.by_state(lambda g: g.transitions),
         "Status rows: entries into a state.",
     ),
     _family(
@@ -110,7 +110,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "parsl_task_state_duration_seconds",
         "histogram",
         (*_TASK, "state"),
-        samples.state_durations,
+        samples.of_groups(samples.state_durations),
         "Time that a try spent pending, launched, running or joining.",
     ),
     _family(
@@ -124,7 +124,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "parsl_task_state_summary_seconds",
         "summary",
         (*_TASK, "state"),
-        samples.state_summaries,
+        samples.of_groups(samples.state_summaries),
         _quantiles("parsl_task_state_duration_seconds"),
     ),
     _family(
@@ -138,7 +138,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "parsl_task_oldest_timestamp_seconds",
         "gauge",
         (*_TASK, "state"),
-        samples.oldest,
+        samples.of_groups(samples.oldest),
         "When the longest-waiting task now pending, launched, running or joining entered that state.",
         "min",
     ),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
-from parsl_exporter.metrics.family import Distribution, Sample
+from parsl_exporter.metrics.family import Distribution, Joined, Sample
 from parsl_exporter.model.blocks import BLOCK_STATES, Block, queue_times
 from parsl_exporter.model.groups import Group, groups_of
 from parsl_exporter.model.managers import Host, Manager
@@ -14,9 +16,12 @@ from parsl_exporter.model.names import UNKNOWN
 from parsl_exporter.model.observations import Summed
 from parsl_exporter.model.report import names_of
 from parsl_exporter.model.run import Run
-from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.timestamps import MICROSECONDS
 from parsl_exporter.model.waiting import WaitingTasks, waiting_tasks
+
+DrawGroup: TypeAlias = Callable[[tuple[str, str], Group], Iterable[Sample]]
+"""Draws samples of one app and executor from its group alone."""
+DrawnGroups: TypeAlias = MutableMapping[Group, dict[DrawGroup, list[Sample]]]
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,13 @@ class View:
     """A run, and what of it is to be shown.
 
     `gone_before`: blocks, managers and hosts that went before that time (the model's clock) are left out.
+    `drawn`: the samples of groups drawn before, as those of most have not changed since.
     """
 
     run: Run
     hidden: frozenset[str]
     gone_before: float
+    drawn: DrawnGroups = field(default_factory=WeakKeyDictionary)
 
     def alive(self, gone_at: float | None) -> bool:
         """Say whether something that went at `gone_at` is still shown."""
@@ -38,6 +45,11 @@ class View:
     def groups(self) -> Sequence[tuple[tuple[str, str], Group]]:
         """Each (app, executor) that is shown; empty ones that only stood for unknown names are not."""
         return groups_of(self.run)
+
+    @cached_property
+    def drawn_groups(self) -> Sequence[dict[DrawGroup, list[Sample]]]:
+        """What has been drawn of each of `groups`."""
+        return [self.drawn.setdefault(group, {}) for _, group in self.groups]
 
     @cached_property
     def waiting(self) -> Mapping[tuple[str, str], WaitingTasks]:
@@ -65,7 +77,7 @@ class View:
     @cached_property
     def active(self) -> frozenset[str]:
         """The managers that can run tasks."""
-        return frozenset(uid for uid in self.run.managers if manager_active(self.run, uid))
+        return frozenset(uid for uid, manager in self.run.managers.items() if manager.gone_at is None)
 
     def hosts(self) -> Iterator[tuple[str, Host]]:
         """Each host that is shown; `unknown` while tries run on it, or when a run is over that never named it."""
@@ -147,23 +159,29 @@ def waiting_since(view: View) -> Iterator[Sample]:
             yield key, seconds(tasks.oldest_us)
 
 
+def of_groups(draw_group: DrawGroup) -> Draw:
+    """The samples of each app and executor, drawn when its group has changed."""
+
+    def draw(view: View) -> Iterable[Sample]:
+        parts: list[list[Sample]] = []
+        for (pair, group), drawn in zip(view.groups, view.drawn_groups, strict=True):
+            samples = drawn.get(draw_group)
+            if samples is None:
+                samples = drawn[draw_group] = list(draw_group(pair, group))
+            parts.append(samples)
+        return Joined(parts)
+
+    return draw
+
+
 def by_group(value: Callable[[Group], float | Distribution]) -> Draw:
     """One value for each app and executor."""
-    return lambda view: ((pair, value(group)) for pair, group in view.groups)
+    return of_groups(lambda pair, group: [(pair, value(group))])
 
 
-def tasks(view: View) -> Iterator[Sample]:
-    """Tasks by state: Parsl's ten, and the unknown ones that have any."""
-    for pair, group in view.groups:
-        for state, count in group.tasks.items():
-            yield (*pair, state), count
-
-
-def transitions(view: View) -> Iterator[Sample]:
-    """Status rows by state: Parsl's ten, and the unknown ones seen."""
-    for pair, group in view.groups:
-        for state, count in group.transitions.items():
-            yield (*pair, state), count
+def by_state(values: Callable[[Group], Mapping[str, float]]) -> Draw:
+    """One value for each app, executor and state."""
+    return of_groups(lambda pair, group: [((*pair, state), n) for state, n in values(group).items()])
 
 
 def failures(view: View) -> Iterator[Sample]:
@@ -174,44 +192,35 @@ def failures(view: View) -> Iterator[Sample]:
             yield (*pair, reason), group.failures.get(reason, 0)
 
 
-def state_durations(view: View) -> Iterator[Sample]:
+def state_durations(pair: tuple[str, str], group: Group) -> Iterator[Sample]:
     """A histogram for each state whose length is measured."""
-    for pair, group in view.groups:
-        for state, summed in group.durations.items():
-            yield (*pair, state), durations(summed)
+    return (((*pair, state), durations(summed)) for state, summed in group.durations.items())
 
 
-def state_summaries(view: View) -> Iterator[Sample]:
+def state_summaries(pair: tuple[str, str], group: Group) -> Iterator[Sample]:
     """The quantiles of each state whose length is measured."""
-    for pair, group in view.groups:
-        for state, summed in group.durations.items():
-            if summed.sketch is not None:
-                yield (*pair, state), summed.sketch
+    for state, summed in group.durations.items():
+        if summed.sketch is not None:
+            yield (*pair, state), summed.sketch
 
 
 def summaries(value: Callable[[Group], Summed]) -> Draw:
     """The quantiles of one kind of value, for each app and executor that has any."""
-    return lambda view: (
-        (pair, sketch) for pair, group in view.groups if (sketch := value(group).sketch) is not None
+    return of_groups(
+        lambda pair, group: [(pair, sketch)] if (sketch := value(group).sketch) is not None else ()
     )
 
 
-def oldest(view: View) -> Iterator[Sample]:
+def oldest(pair: tuple[str, str], group: Group) -> Iterator[Sample]:
     """Since when the longest-waiting task waits, for each state that any waits in."""
-    for pair, group in view.groups:
-        for state, us in group.oldest.items():
-            yield (*pair, state), seconds(us)
+    return (((*pair, state), seconds(us)) for state, us in group.oldest.items())
 
 
 def modes(**columns: int) -> Draw:
     """For each app and executor one value a mode: the cumulative column of that name."""
-
-    def draw(view: View) -> Iterator[Sample]:
-        for pair, group in view.groups:
-            for mode, column in columns.items():
-                yield (*pair, mode), group.used[column]
-
-    return draw
+    return of_groups(
+        lambda pair, group: [((*pair, mode), group.used[column]) for mode, column in columns.items()]
+    )
 
 
 def by_host(value: Callable[[Host], float]) -> Draw:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +25,7 @@ class Rendered:
     def __init__(
         self,
         shared: tuple[str, ...],
-        samples: Sequence[Sequence[Sample]],
+        samples: Sequence[Collection[Sample]],
         created: float | None,
         *,
         classic: bool = True,
@@ -33,7 +33,7 @@ class Rendered:
     ) -> None:
         self.report = report
         self.samples = samples
-        self.series = sum(len(f) * _series(f[0][1]) for f in samples if f)  # alike within a family
+        self.series = sum(len(f) * _series(next(iter(f))[1]) for f in samples if f)  # alike within a family
         self._shared = shared
         self._created = created
         self._classic = classic

@@ -171,6 +171,7 @@ class Run(RunSums):
         groups = self.sums.groups(self.tasks.app[tries.task[places]], tries.executor[places])
         if self.published:
             self.sums.observations.fix()
+        self.sums.changed[groups] = True
         observed = {STATE_DURATION[s]: o for s, o in contribution.durations(tries, places).items()}
         observed[TASK_DURATION] = self._task_durations(places, times)
         observed[CPU_USAGE] = contribution.cpu(tries, places)

@@ -14,6 +14,7 @@ from parsl_exporter.base.columns import Codes, Columns, Ints, Mask
 from parsl_exporter.model import contribution
 from parsl_exporter.model.blocks import Block
 from parsl_exporter.model.contribution import Added
+from parsl_exporter.model.groups import Group
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import OTHER, UNKNOWN, Codebook
 from parsl_exporter.model.observations import Buckets
@@ -71,11 +72,11 @@ class RunFacts:
 
     Until then a histogram's observation can be taken back and made again, afterwards late rows only reach counters.
 
-    `keyed`: its task and try rows are to be asked for by key, those of `unnamed`. `sought`: its workflow row has been
-    asked for by key since rows of the run were first seen. `heard_us`: when a row of it was last taken, see
-    `Runs.heard`. `placed`: executors with a block. `ran`: the codes of the executors of which a try has a running row,
-    NONE for tries whose own row has not come. `ended_on`: microseconds of the newest end of a try, by the code of its
-    executor.
+    `groups`: of each row of the sums its numbers as they were last given (`groups.py`). `keyed`: its task and try rows
+    are to be asked for by key, those of `unnamed`. `sought`: its workflow row has been asked for by key since rows of
+    the run were first seen. `heard_us`: when a row of it was last taken, see `Runs.heard`. `placed`: executors with a
+    block. `ran`: the codes of the executors of which a try has a running row, NONE for tries whose own row has not
+    come. `ended_on`: microseconds of the newest end of a try, by the code of its executor.
     """
 
     def __init__(self, run_id: str, buckets: Buckets, limits: Limits) -> None:
@@ -85,6 +86,7 @@ class RunFacts:
         self.tasks = Tasks()
         self.tries = Tries(self.tasks)
         self.sums = Sums(run_id, self.names, buckets)
+        self.groups: list[Group | None] = []
         self.odd: OddStates = {}
         self.blocks: dict[tuple[str, str], Block] = {}
         self.executors_of_block: dict[str, set[str]] = {}

@@ -213,6 +213,8 @@ class RunSums(RunFacts):
         was = (old_state >= 0) & (old_state < FIRST_ODD)
         np.add.at(sums.tasks, (old_group[was], old_state[was]), -1)
         new_group, new_state, since = groups[change], found.state[change], found.since[change]
+        sums.changed[old_group[old_state >= 0]] = True
+        sums.changed[new_group] = True
         ordinary = new_state < FIRST_ODD
         np.add.at(sums.tasks, (new_group[ordinary], new_state[ordinary]), 1)
         if found.odd or self.odd:

@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Floats, Ints
+from parsl_exporter.base.columns import Codes, Floats, Ints, Mask
 from parsl_exporter.model.names import UNKNOWN, Codebook
 from parsl_exporter.model.observations import Buckets, Observations
 from parsl_exporter.model.oldest import Oldest
@@ -31,7 +31,11 @@ WIDTH = PROCESSES + 1
 
 
 class Sums:
-    """The sums of one run's (app, executor) pairs; `pairs[g]` names row g."""
+    """The sums of one run's (app, executor) pairs; `pairs[g]` names row g.
+
+    `changed`: of which anything has changed since `groups.py` last made plain numbers of it. Failures and rows in
+    states that are not Parsl's never change but with `values`.
+    """
 
     def __init__(self, run_id: str, names: Codebook, buckets: Buckets) -> None:
         self._names = names
@@ -39,6 +43,7 @@ class Sums:
         self.pairs: list[tuple[str, str]] = []
         self.values: Floats = np.zeros((0, WIDTH))
         self.tasks: Ints = np.zeros((0, len(STATES)), np.int64)
+        self.changed: Mask = np.zeros(0, np.bool_)
         self.odd_tasks: defaultdict[tuple[int, str], int] = defaultdict(int)
         self.odd_transitions: defaultdict[tuple[int, str], int] = defaultdict(int)
         self.failures: defaultdict[tuple[int, str], int] = defaultdict(int)
@@ -64,10 +69,12 @@ class Sums:
                 more = max(4, group)
                 self.values = np.concatenate([self.values, np.zeros((more, WIDTH))])
                 self.tasks = np.concatenate([self.tasks, np.zeros((more, len(STATES)), np.int64)])
+                self.changed = np.concatenate([self.changed, np.full(more, True)])
         return group
 
     def add(self, groups: Codes, values: Floats, columns: slice) -> None:
         """Add rows of values, each to its group."""
+        self.changed[groups] = True
         add_rows(self.values[:, columns], groups, values[:, columns])
 
     def shown(self, group: int) -> bool:

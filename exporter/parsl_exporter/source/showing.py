@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from weakref import WeakKeyDictionary
 
 from parsl_exporter.metrics.renderer import Renderer
-from parsl_exporter.metrics.run_samples import View
+from parsl_exporter.metrics.run_samples import DrawnGroups, View
 from parsl_exporter.metrics.snapshot import Rendered
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.source.clock import Clock
@@ -53,6 +54,7 @@ class Showing:
         self._renderer = Renderer(
             options.name, runs=options.runs, created=options.created, classic=options.classic
         )
+        self._drawn_groups: DrawnGroups = WeakKeyDictionary()
         self._drawn = False
 
     def begin_anew(self) -> None:
@@ -78,7 +80,8 @@ class Showing:
             if not self._options.whole:
                 runs.expire(now)
             chosen = runs.to_show(now, self._clock.wall(), self._retention)
-            views = [View(run, self._options.hidden, now - self._retention) for run in chosen]
+            gone_before = now - self._retention
+            views = [View(run, self._options.hidden, gone_before, self._drawn_groups) for run in chosen]
             self.runs = self._renderer.runs(views, series_left + self.series)
             runs.shown(chosen, self._renderer.dropped)
         self._drawn = True
