@@ -156,3 +156,27 @@ def distinct(values: npt.NDArray[_Integer]) -> npt.NDArray[_Integer]:
         return np.array(sorted(set(values.tolist())), values.dtype)
     found: npt.NDArray[_Integer] = np.unique(values)
     return found
+
+
+def grouped(values: npt.NDArray[_Integer]) -> tuple[Ints, Ints]:
+    """Give where each different one of integers is first, in their order, and of each value which of them it is.
+
+    As `numpy.unique` with `return_index` and `return_inverse`, but quickly of few.
+    """
+    if len(values) <= _FEW:
+        listed = values.tolist()
+        places = {value: place for place, value in enumerate(sorted(set(listed)))}
+        of = [places[value] for value in listed]
+        return np.array([listed.index(value) for value in places], np.int64), np.array(of, np.int64)
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return first, inverse
+
+
+def any_of(mask: Mask) -> bool:
+    """Say whether any is true, as `mask.any()` does, which takes four times as long of few."""
+    return bool(np.count_nonzero(mask))
+
+
+def indices(mask: Mask) -> Ints:
+    """Give where it is true, as `numpy.flatnonzero` does, which takes ten times as long of few."""
+    return mask.nonzero()[0]

@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Floats, Ints, Mask
+from parsl_exporter.base.columns import (
+    Codes,
+    Floats,
+    Ints,
+    Mask,
+    any_of,
+    indices,
+)
 from parsl_exporter.model.states import (
     DEP_FAIL,
     FAIL_RETRYABLE,
@@ -111,7 +118,7 @@ def added(tasks: Tasks, tries: Tries, places: Codes, running_group: Codes, *, ov
     values = np.zeros((len(places), WIDTH))
     values[:, TRANSITIONS] = tries.rows[places]
     sampled = tries.sampled_at[places] >= 0
-    if sampled.any():
+    if any_of(sampled):
         values[:, USED] = used(tries, places)
         values[:, CPU] = values[:, USED.start + USER] + values[:, USED.start + SYSTEM]
         values[:, SAMPLED] = sampled
@@ -120,7 +127,7 @@ def added(tasks: Tasks, tries: Tries, places: Codes, running_group: Codes, *, ov
     values[cpu_host == NONE, ON_HOST] = 0.0
     running = (last[:, RUNNING] >= 0) & (last[:, RUNNING_ENDED] < 0)
     running &= ~ended(tasks, tries, places, over=over)
-    if running.any():
+    if any_of(running):
         children, virtual, resident = np.nan_to_num(tries.latest_sample[places[running]]).T
         values[running, TRIES] = 1.0
         values[running, MEASURED] = sampled[running]
@@ -164,7 +171,7 @@ def durations(tries: Tries, places: Codes) -> dict[int, Observed]:
     )
 
     def span(state: int, end: Ints) -> Observed:
-        of = np.flatnonzero(has[:, state] & (end >= 0))
+        of = indices(has[:, state] & (end >= 0))
         return Observed(of, np.maximum(0, end[of] - first[of, state]))
 
     return {
@@ -177,7 +184,7 @@ def durations(tries: Tries, places: Codes) -> dict[int, Observed]:
 
 def cpu(tries: Tries, places: Codes) -> Observed:
     """User and system CPU seconds of the tries of which both were sampled at two moments: one measures nothing."""
-    of = np.flatnonzero(tries.cpu_from[places] < tries.cpu_to[places])
+    of = indices(tries.cpu_from[places] < tries.cpu_to[places])
     difference = used(tries, places[of])
     return Observed(of, difference[:, USER] + difference[:, SYSTEM])
 
@@ -185,7 +192,7 @@ def cpu(tries: Tries, places: Codes) -> Observed:
 def peak(tries: Tries, places: Codes) -> Observed:
     """The greatest resident sample, where there is one."""
     values = tries.peak[places]
-    of = np.flatnonzero(np.isfinite(values))
+    of = indices(np.isfinite(values))
     return Observed(of, values[of])
 
 

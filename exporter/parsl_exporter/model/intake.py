@@ -74,10 +74,10 @@ def columns_of(
                 reject(table, "number", row)
             rows, at = list(compress(rows, numbers.tolist())), at[numbers]
     keyed = _keyed(table, rows)
-    if not keyed.all():
-        for row in compress(rows, (~keyed).tolist()):
+    if not all(keyed):
+        for row in compress(rows, [not good for good in keyed]):
             reject(table, "key", row)
-        rows = list(compress(rows, keyed.tolist()))
+        rows = list(compress(rows, keyed))
         at = at[keyed] if len(at) else at
     if not rows:
         return
@@ -86,6 +86,9 @@ def columns_of(
     for i, row in enumerate(rows):
         runs.setdefault(row[1], []).append(i)
     for run_id, of in runs.items():
+        if len(runs) == 1:  # as most polls bring
+            yield PlacedColumns(run_id, _columns(table, rows, at), places)
+            continue
         part = _columns(table, [rows[i] for i in of], at[of] if len(at) else at)
         yield PlacedColumns(run_id, part, places[of])
 
@@ -105,12 +108,10 @@ def _integer(value: Any) -> bool:
     return isinstance(value, int) and 0 <= value <= _GREATEST
 
 
-def _keyed(table: Table, rows: Sequence[Row]) -> Mask:
+def _keyed(table: Table, rows: Sequence[Row]) -> list[bool]:
     """Say of each row whether it names a run, a task and, but for a task row, a try."""
     ids = slice(2, 3 if table is TASK else 4)
-    return np.array(
-        [row[1].__class__ is str and row[1] != "" and all(map(_integer, row[ids])) for row in rows], np.bool_
-    )
+    return [row[1].__class__ is str and row[1] != "" and all(map(_integer, row[ids])) for row in rows]
 
 
 def _columns(table: Table, rows: Sequence[Row], at: Ints) -> Columns:

@@ -11,7 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes
+from parsl_exporter.base.columns import (
+    Codes,
+    any_of,
+    grouped,
+    indices,
+)
 from parsl_exporter.model.states import FIRST_FINAL, LAUNCHED, RUNNING, RUNNING_ENDED
 from parsl_exporter.model.timestamps import MICROSECONDS, QUARTER_US
 from parsl_exporter.model.tries import Tries
@@ -43,7 +48,7 @@ class Offsets:
         last = tries.last[places]
         told = (tries.host[places] >= 0) & (tries.executor[places] >= 0)
         told &= (last[:, LAUNCHED] >= 0) & (last[:, RUNNING] >= 0)
-        if not told.any():
+        if not any_of(told):
             return
         places, last = places[told], last[told]
         final = last[:, FIRST_FINAL:].max(axis=1)
@@ -51,11 +56,12 @@ class Offsets:
         has_end = (last[:, RUNNING_ENDED] >= 0) & (final >= 0)
         end = np.where(has_end, tries.first[places, RUNNING_ENDED] - final, 0)
         fine = (begin > -QUARTER_US // 2) & (end < QUARTER_US // 2)
-        odd = np.flatnonzero(~fine)
+        odd = indices(~fine)
         keys = tries.executor[places].astype(np.int64) << 32 | tries.host[places]
         # Of those that say nothing against it one a host is enough.
-        _, ones = np.unique(keys[fine & has_end], return_index=True)
-        for i in (*np.flatnonzero(fine & has_end)[ones].tolist(), *odd.tolist()):
+        whole = indices(fine & has_end)
+        ones, _ = grouped(keys[whole])
+        for i in (*whole[ones].tolist(), *odd.tolist()):
             place = texts[tries.executor[places[i]]], texts[tries.host[places[i]]]
             self.add(*place, int(begin[i]), int(end[i]) if has_end[i] else None)
 

@@ -8,7 +8,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Ints, Mask, distinct
+from parsl_exporter.base.columns import (
+    Codes,
+    Ints,
+    Mask,
+    any_of,
+    distinct,
+)
 
 Still: TypeAlias = Callable[[int, Codes, Ints], Mask]
 """Says of tasks (by place) whether they are in a state since then, in that group."""
@@ -74,7 +80,7 @@ class Oldest:
         while len(part):
             end = part.begin + step
             there = still(group, part.tasks[part.begin : end], part.at[part.begin : end])
-            if there.any():
+            if any_of(there):
                 part.begin += int(np.argmax(there))
                 return
             part.begin = min(end, len(part.at))

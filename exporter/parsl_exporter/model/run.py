@@ -15,7 +15,14 @@ from operator import itemgetter
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Ints, Mask, distinct
+from parsl_exporter.base.columns import (
+    Codes,
+    Ints,
+    Mask,
+    any_of,
+    distinct,
+    indices,
+)
 from parsl_exporter.base.tables import STATUS
 from parsl_exporter.model import contribution
 from parsl_exporter.model.contribution import Observed
@@ -55,7 +62,7 @@ class Run(RunSums):
             self.info = self.info.ending_after(self.newest_of.get(STATUS.name, 0))
 
     def _live(self) -> Codes:
-        return np.flatnonzero((self.tasks.head >= 0) | (self.tasks.app >= 0)).astype(np.int32)
+        return indices((self.tasks.head >= 0) | (self.tasks.app >= 0)).astype(np.int32)
 
     def reopen(self, tasks: Codes) -> None:
         """Take all closes of tasks back: another row has come before anything of the run was published."""
@@ -128,7 +135,7 @@ class Run(RunSums):
             _, places = self._closing.popleft()
             places = places[tries.queued[places]]
             due = tries.seen[places] + self._limits.close_after
-            if (later := due > now).any():
+            if any_of(later := due > now):
                 again.append((float(due[later].min()), places[later]))
                 places = places[~later]
             # The row that a try lacks, or the end of the run, will touch it again.
@@ -183,7 +190,7 @@ class Run(RunSums):
         """Give how long tasks took, of those whose try that ended last is among these, and note that they have it."""
         tries, tasks = self.tries, self.tasks
         final = contribution.final_at(tries, places)
-        ending = np.flatnonzero((final >= 0) & (tasks.timed[tries.task[places]] == (times < 0)))
+        ending = indices((final >= 0) & (tasks.timed[tries.task[places]] == (times < 0)))
         places, final = places[ending], final[ending]
         if not len(places):
             return Observed(ending, final)
@@ -303,9 +310,9 @@ class Run(RunSums):
         columns, tries = self.tasks, self.tries
         tasks, places = self.note_missing()
         if again:
-            places = np.flatnonzero(tries.asked & (tries.executor < 0) & ~tries.closed).astype(np.int32)
+            places = indices(tries.asked & (tries.executor < 0) & ~tries.closed).astype(np.int32)
             nameless = columns.asked & (columns.app < 0) & ~columns.partly_closed
-            tasks = np.flatnonzero(nameless).astype(np.int32)
+            tasks = indices(nameless).astype(np.int32)
         of = columns.task_id[tries.task[places]]
         return columns.task_id[tasks].tolist(), list(
             zip(of.tolist(), tries.try_id[places].tolist(), strict=True)
@@ -313,7 +320,7 @@ class Run(RunSums):
 
     def asks(self) -> Iterator[tuple[int, int]]:
         """The tries (task_id, try_id) whose rows should be read again by key."""
-        places = np.flatnonzero(self.tries.incomplete).astype(np.int32)
+        places = indices(self.tries.incomplete).astype(np.int32)
         places = places[self._lacking(places)]
         task_ids = self.tasks.task_id[self.tries.task[places]]
         yield from zip(task_ids.tolist(), self.tries.try_id[places].tolist(), strict=True)

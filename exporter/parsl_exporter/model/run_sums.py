@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, distinct
+from parsl_exporter.base.columns import (
+    Codes,
+    Floats,
+    Ints,
+    Mask,
+    any_of,
+    distinct,
+    grouped,
+    indices,
+)
 from parsl_exporter.model import contribution
 from parsl_exporter.model.contribution import Added
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
@@ -27,9 +36,9 @@ class RunSums(RunFacts):
 
     def show_all_groups(self) -> None:
         """Have a group for each app and executor of the tries whose rows have come, though they count nothing yet."""
-        places = np.flatnonzero(self.tries.executor >= 0).astype(np.int32)
+        places = indices(self.tries.executor >= 0).astype(np.int32)
         places = places[self._complete(places)]
-        self.sums.groups(self.tasks.app[self.tries.task[places]], self.tries.executor[places])
+        self._named_groups(places)
 
     def touch(self, tasks: Codes) -> None:
         """Rows of these tasks are about to be taken: note what their tries have added so far."""
@@ -43,19 +52,23 @@ class RunSums(RunFacts):
             places, _ = self.tries.of(settled)
             self._before.append(self._added(places))
 
+    def _named_groups(self, places: Codes) -> Codes:
+        """Give the groups of tries as far as their names are known."""
+        return self.sums.groups(self.tasks.app[self.tries.task[places]], self.tries.executor[places])
+
     def _added(self, places: Codes) -> Added:
-        tasks = self.tries.task[places]
-        groups = self.sums.groups(self.tasks.app[tasks], self.tries.executor[places])
+        groups = self._named_groups(places)
         return contribution.added(self.tasks, self.tries, places, groups, over=self.over)
 
     def _count(self, places: Codes) -> None:
         """Move counters and gauges by the difference to what these tries had added before."""
         before = self._noted(places)
-        self._assign_groups(places)
+        groups = self._named_groups(places)
+        self._assign_groups(places, groups)
         self._count_failures(places)
         if self.odd:
             self._count_odd(places)
-        after = self._added(places)
+        after = contribution.added(self.tasks, self.tries, places, groups, over=self.over)
         values = after.values.copy()
         if before is not None:
             order = np.argsort(places)
@@ -82,20 +95,21 @@ class RunSums(RunFacts):
         parts = self._before
         self._before = []
         noted = Added.joined(parts)
-        of = np.isin(noted.places, places)
+        among = np.full(self.tries.size, False)
+        among[places] = True
+        of = among[noted.places]
         if of.all():
             return noted
         self._before.append(noted.only(~of))
         return noted.only(of)
 
-    def _assign_groups(self, places: Codes) -> None:
+    def _assign_groups(self, places: Codes, groups: Codes) -> None:
         """Say where each try counts, once its names are known or it has closed without them; nothing shown moves."""
         tries = self.tries
-        app, executor = self.tasks.app[tries.task[places]], tries.executor[places]
-        counts = ((app >= 0) & (executor >= 0)) | tries.closed[places]
+        counts = self._complete(places) | tries.closed[places]
         if self.published:
             counts &= tries.group[places] < 0
-        tries.group[places[counts]] = self.sums.groups(app[counts], executor[counts])
+        tries.group[places[counts]] = groups[counts]
         host, counted_on = tries.host[places], tries.cpu_host[places]
         found = np.where(host >= 0, host, np.where(tries.closed[places], NOWHERE, NONE))
         if self.published:
@@ -111,9 +125,9 @@ class RunSums(RunFacts):
         reason = np.where(wasted & tries.closed[places], 0, NONE)
         reason = np.where(wasted & (tries.failure[places] >= 0), tries.failure[places], reason)
         failed = ~wasted & contribution.failed_dependency(tries, places)
-        if failed.any():
+        if any_of(failed):
             reason[failed] = self.names.code(DEPENDENCY_ERROR)
-        counts = np.flatnonzero(open_ & (reason >= 0))
+        counts = indices(open_ & (reason >= 0))
         if len(counts):
             tries.counted_failure[places[counts]] = reason[counts]
             groups = tries.group[places[counts]].tolist()
@@ -132,24 +146,25 @@ class RunSums(RunFacts):
                     rows.counted, rows.group = rows.rows, group
 
     def _add_to_hosts(self, hosts: Codes, values: Floats) -> None:
-        used = np.flatnonzero(values.any(axis=1))
+        used = indices(np.asarray(values.any(axis=1)))
         if not len(used):
             return
-        found, of = np.unique(hosts[used], return_inverse=True)
-        cpu = np.bincount(of, values[used, 0], len(found)).tolist()
-        sampled = np.bincount(of, values[used, 1], len(found)).tolist()
-        for code, seconds, tries in zip(found.tolist(), cpu, sampled, strict=True):
+        hosts = hosts[used]
+        first, of = grouped(hosts)
+        cpu = np.bincount(of, values[used, 0]).tolist()
+        sampled = np.bincount(of, values[used, 1]).tolist()
+        for code, seconds, tries in zip(hosts[first].tolist(), cpu, sampled, strict=True):
             host = self.nowhere if code < 0 else self.host(self.names.texts[code])
             host.cpu += seconds
             host.sampled += tries
 
     def _run(self, added: Added, sign: int) -> None:
         """Add the running ones among these tries to the gauges of their group, host and block, or take them away."""
-        if not added.running.any():
+        if not any_of(added.running):
             return
         values = sign * added.values[added.running]
         self.sums.add(added.running_group[added.running], values, GAUGES)
-        keys = np.stack([added.host, added.executor, added.block])[:, added.running]
+        keys = np.array([added.host, added.executor, added.block])[:, added.running]
         found, of = _different(keys)
         counts = np.bincount(of, minlength=found.shape[1]).tolist()
         resident = np.bincount(of, values[:, RESIDENT], found.shape[1]).tolist()
@@ -173,10 +188,10 @@ class RunSums(RunFacts):
         """Note on which hosts and blocks tries are, and their signs of life there."""
         tries = self.tries
         host, block, executor = tries.host[places], tries.block[places], tries.executor[places]
-        named = np.flatnonzero((host >= 0) | ((block >= 0) & (executor >= 0)))
+        named = indices((host >= 0) | ((block >= 0) & (executor >= 0)))
         if not len(named):
             return
-        keys = np.stack([executor, block, host])[:, named]
+        keys = np.array([executor, block, host])[:, named]
         found, of = _different(keys)
         newest = np.full(found.shape[1], NONE, np.int64)
         np.maximum.at(newest, of, tries.alive[places[named]])
@@ -205,7 +220,7 @@ class RunSums(RunFacts):
             & (found.since == columns.shown_since[tasks])
             & (found.state < FIRST_ODD)
         )
-        change = np.flatnonzero(there & ~same)
+        change = indices(there & ~same)
         if not len(change):
             return
         changed = tasks[change]
@@ -224,7 +239,7 @@ class RunSums(RunFacts):
         columns.shown_since[changed] = since
         for state in TIMED:
             entered = new_state == state
-            if entered.any():
+            if any_of(entered):
                 sums.oldest[state].enter(
                     new_group[entered], changed[entered], since[entered], self._still_in(state)
                 )
@@ -264,7 +279,7 @@ def _different(codes: Codes) -> tuple[Codes, Ints]:
         keys = (
             ((codes[0] + 1).astype(np.int64) << 42) | ((codes[1] + 1).astype(np.int64) << 21) | (codes[2] + 1)
         )
-        _, first, of = np.unique(keys, return_index=True, return_inverse=True)
+        first, of = grouped(keys)
         return codes[:, first], of
     found, of = np.unique(codes, axis=1, return_inverse=True)
     return found, of.reshape(-1)

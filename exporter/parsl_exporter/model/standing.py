@@ -6,7 +6,11 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Ints
+from parsl_exporter.base.columns import (
+    Codes,
+    Ints,
+    indices,
+)
 from parsl_exporter.model.states import FINAL, FIRST_FINAL, LAUNCHED, STATES
 from parsl_exporter.model.tries import NONE, Tries
 
@@ -49,9 +53,10 @@ def standing(tries: Tries, places: Codes, owner: Codes, count: int, odd: OddStat
     names: dict[int, str] = {}
     if not len(places):
         return Standing(state, since, names)
-    begins = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
+    begins_one = np.ones(len(owner), np.bool_)
+    begins_one[1:] = owner[1:] != owner[:-1]
+    begins, of = begins_one.nonzero()[0], begins_one.cumsum() - 1
     owners = owner[begins]
-    of = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(owner)]))
     last = tries.last[places]
     final = last[:, FIRST_FINAL:] * len(FINAL) + np.arange(len(FINAL))
     final = np.where(last[:, FIRST_FINAL:] >= 0, final, NONE).max(axis=1)
@@ -63,7 +68,7 @@ def standing(tries: Tries, places: Codes, owner: Codes, count: int, odd: OddStat
     has_odd = tries.odd_at[places] >= 0
     try_id = np.where((progress >= 0) | has_odd, tries.try_id[places], NONE)
     latest = np.maximum.reduceat(try_id, begins)
-    chosen = np.flatnonzero((try_id == latest[of]) & (try_id >= 0) & ~ended[of])
+    chosen = indices((try_id == latest[of]) & (try_id >= 0) & ~ended[of])
     state[owner[chosen]] = progress[chosen]
     since[owner[chosen]] = tries.first[places[chosen], progress[chosen]]
     for i in chosen[has_odd[chosen] & (progress[chosen] < LAUNCHED)].tolist():

@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Floats, Ints, Mask
+from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, grouped
 from parsl_exporter.model.names import UNKNOWN, Codebook
 from parsl_exporter.model.observations import Buckets, Observations
 from parsl_exporter.model.oldest import Oldest
@@ -53,12 +53,12 @@ class Sums:
 
     def groups(self, apps: Codes, executors: Codes) -> Codes:
         """Give the rows of these pairs, made when they are new; a code below 0 is `unknown`."""
-        keys = apps.clip(0).astype(np.int64) << 32 | executors.clip(0)
+        keys = np.maximum(apps, 0).astype(np.int64) << 32 | np.maximum(executors, 0)
         if len(keys) and (keys == keys[0]).all():
             return np.full(len(keys), self._group(int(keys[0])), np.int32)
-        found, of = np.unique(keys, return_inverse=True)
-        rows = np.array([self._group(key) for key in found.tolist()], np.int32)
-        return rows[of] if len(rows) else np.empty(0, np.int32)
+        first, of = grouped(keys)
+        rows = np.array([self._group(key) for key in keys[first].tolist()], np.int32)
+        return rows[of]
 
     def _group(self, key: int) -> int:
         group = self._of.get(key)

@@ -22,7 +22,9 @@ from parsl_exporter.base.columns import (
     StatusColumns,
     TaskColumns,
     TryColumns,
+    any_of,
     distinct,
+    indices,
 )
 from parsl_exporter.base.tables import RESOURCE, STATUS, Table
 from parsl_exporter.model.failures import failure_class
@@ -72,7 +74,7 @@ def _places(run: Run, task_ids: Ints) -> Codes:
     tasks = run.tasks
     found = tasks.find(task_ids)
     new = found == NONE
-    if new.any():
+    if any_of(new):
         tasks.add(distinct(task_ids[new]))
         found = tasks.find(task_ids)
     return found
@@ -91,13 +93,13 @@ def _reopen(run: Run, tasks: Codes) -> None:
 def _take_tasks(run: Run, rows: TaskColumns, labels: Labels) -> Taken:
     places = _places(run, rows.task_ids)
     aside = np.asarray(places == FINISHED)
-    places, apps = places[~aside], rows.apps.only(~aside)
+    if any_of(aside):
+        rows, places = rows.only(~aside), places[~aside]
     _begin(run, places)
-    used = distinct(apps.codes).tolist()
-    codes = np.full(len(apps.values), NONE, np.int32)
-    for i in used:
-        codes[i] = run.names.code(labels.app(run, labels.names[apps.values[i]]))
-    run.tasks.app[places] = codes[apps.codes]
+    codes = np.full(len(rows.apps.values), NONE, np.int32)
+    for i in distinct(rows.apps.codes).tolist():
+        codes[i] = run.names.code(labels.app(run, labels.names[rows.apps.values[i]]))
+    run.tasks.app[places] = codes[rows.apps.codes]
     return Taken(0, aside)
 
 
@@ -116,7 +118,7 @@ def _known(column: Named) -> Mask:
 def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken:
     tasks = _places(run, rows.task_ids)
     aside = np.asarray(tasks == FINISHED)
-    if aside.any():
+    if any_of(aside):
         rows, tasks = rows.only(~aside), tasks[~aside]
     run.touch(tasks)
     tries = run.tries
@@ -127,7 +129,7 @@ def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken
     tries.seen[places[new]] = now
     tries.executor[places] = _coded(run, rows.executors, labels)
     on_block = _known(rows.blocks)
-    if on_block.any():
+    if any_of(on_block):
         run.placed.update(
             run.names.texts[code] for code in distinct(tries.executor[places[on_block]]).tolist()
         )
@@ -143,7 +145,7 @@ def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken
         reason = labels.failure(run, failure_class(value)) if isinstance(value, str) and value else None
         if reason is not None:
             reasons[i] = run.names.code(reason)
-    if (reasons >= 0).any():
+    if any_of(reasons >= 0):
         reason_of = reasons[history.codes]
         tries.failure[places[reason_of >= 0]] = reason_of[reason_of >= 0]
     return Taken(late, aside)
@@ -158,8 +160,8 @@ def _take_status(run: Run, rows: StatusColumns, labels: Labels, now: float, wall
     states = [labels.names[value] for value in rows.states.values]
     codes = np.array([_CODES.get(state, NONE) for state in states], np.int32)[rows.states.codes]
     at = rows.at
-    if (codes < 0).any():
-        for i in np.flatnonzero(codes < 0).tolist():
+    if any_of(codes < 0):
+        for i in indices(codes < 0).tolist():
             _take_odd(run, int(places[i]), states[rows.states.codes[i]], int(at[i]))
         ordinary = codes >= 0
         cells = places[ordinary].astype(np.int64) * len(STATES) + codes[ordinary]
@@ -193,7 +195,7 @@ def _take_samples(run: Run, rows: SampleColumns, now: float, wall_us: int) -> Ta
     cumulative = values[_CUMULATIVE].T
     missing = np.isnan(cumulative)
     least, most = cumulative, cumulative
-    if missing.any():
+    if any_of(missing):
         least, most = np.where(missing, np.inf, cumulative), np.where(missing, -np.inf, cumulative)
     cells = (places.astype(np.int64)[:, None] * CUMULATIVE + np.arange(CUMULATIVE)).reshape(-1)
     np.minimum.at(tries.low.reshape(-1), cells, least.reshape(-1))
@@ -204,7 +206,7 @@ def _take_samples(run: Run, rows: SampleColumns, now: float, wall_us: int) -> Ta
     resident = values[_RESIDENT]
     np.maximum.at(tries.peak, places, np.where(np.isnan(resident), -np.inf, resident))
     np.maximum.at(tries.sampled_at, places, rows.at)
-    newest = np.flatnonzero(rows.at == tries.sampled_at[places])
+    newest = indices(rows.at == tries.sampled_at[places])
     np.maximum.at(tries.alive, places, np.minimum(rows.at, wall_us))
     tries.latest_sample[places[newest]] = values[[_CHILDREN, _VIRTUAL, _RESIDENT]].T[newest]
     _note_unnamed(run, tasks, places)
@@ -225,7 +227,7 @@ def _note_unnamed(run: Run, tasks: Codes, places: Codes) -> None:
     if not run.keyed:
         return
     unnamed = (run.tasks.app[tasks] < 0) | (run.tries.executor[places] < 0)
-    if unnamed.any():
+    if any_of(unnamed):
         run.unnamed.append(distinct(places[unnamed]))
 
 

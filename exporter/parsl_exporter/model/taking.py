@@ -23,7 +23,9 @@ from parsl_exporter.base.columns import (
     StatusColumns,
     TaskColumns,
     TryColumns,
+    any_of,
     distinct,
+    indices,
 )
 from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TOO_LARGE, TRY, WORKFLOW, Row, Table
 from parsl_exporter.model.failures import DEPENDENCY_ERROR
@@ -126,7 +128,7 @@ class Taking:
         if not isinstance(columns, (StatusColumns, SampleColumns)):
             return False
         zones = (self._own(run_id), *self._workers.zones())
-        return any(bool((stamps.marked_all(columns.at) < 0).any()) for stamps in zones)
+        return any(any_of(stamps.marked_all(columns.at) < 0) for stamps in zones)
 
     def take_columns(
         self, run_id: str, columns: Columns, places: Ints | int, now: float, wall: float
@@ -149,7 +151,7 @@ class Taking:
         if not self.last_call:  # which takes what came before
             run.seen = now
         finished = run.finished(columns.task_ids)
-        if finished.any():
+        if any_of(finished):
             run.changed = True
             self.aside[run_id].append(Waiting(columns.only(finished), _only(places, finished)))
             if run.published and not self.last_call:
@@ -164,7 +166,7 @@ class Taking:
 
     def _took(self, run: Run, columns: Columns, taken: Taken) -> None:
         run.changed = True
-        if taken.aside.any():
+        if any_of(taken.aside):
             self.aside[run.run_id].append(Waiting(columns.only(taken.aside), 0))
         if run.published and not self.last_call:
             late = taken.late + int(np.count_nonzero(taken.aside))
@@ -212,12 +214,11 @@ class Taking:
         watched = self.watched_from(run, stamps, int(at[0]))
         if int(at.min()) < 0 or int(at.max()) >= watched:
             at, waits = self._placed(run, columns, at, places, stamps, watched)
-            if waits.any():
+            if any_of(waits):
                 self._wait(run, columns.only(waits), _only(places, waits), now)
                 columns, at = columns.only(~waits), at[~waits]
         if len(at):
-            past = at[at <= self.wall_us]
-            self.heard(run, int(past.max(initial=0)))
+            self.heard(run, 0 if self.ready else int(at[at <= self.wall_us].max(initial=0)))
             self._took(run, columns, take(run, columns._replace(at=at), self._labels, now, self.wall_us))
 
     def _placed(
@@ -238,7 +239,7 @@ class Taking:
         workers = _by_workers(columns)
         executors = run.executors_of(columns.task_ids, columns.try_ids)
         others_wait = any(type(columns) is type(waiting.columns) for waiting in run.waiting)
-        for i in np.flatnonzero((marked < 0) | (marked >= watched)).tolist():
+        for i in indices((marked < 0) | (marked >= watched)).tolist():
             twice = marked[i] < 0
             writer = run.names.texts[executors[i]] if workers[i] and executors[i] >= 0 else SUBMIT
             unknown = bool(workers[i]) and executors[i] < 0
@@ -263,6 +264,8 @@ class Taking:
         self.last_call, self.passing = last_call, True
         try:
             for run in list(self.runs.values()):
+                if not run.waiting:
+                    continue
                 waiting, run.waiting = run.waiting, []
                 for columns, places in _as_inserted(waiting):
                     self._take(run.run_id, columns, places, now)

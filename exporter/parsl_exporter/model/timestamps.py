@@ -117,8 +117,10 @@ class Stamps(dict[str, int]):
         """Give the microseconds of stamps in naive ones, as `marked` does; NO_STAMP where there is none."""
         if not len(naive):
             return naive
+        low, high = int(naive.min()) // QUARTER_US, int(naive.max()) // QUARTER_US
+        if low == high and (offset := self._offset_in(low)) != NO_STAMP:
+            return naive + offset
         quarters = naive // QUARTER_US
-        low, high = int(quarters.min()), int(quarters.max())
         if high - low < _FEW_QUARTERS:
             found, of = np.arange(low, high + 1), quarters - low
         else:

@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, distinct
+from parsl_exporter.base.columns import (
+    Codes,
+    Floats,
+    Ints,
+    Mask,
+    any_of,
+    distinct,
+    grouped,
+    indices,
+)
 from parsl_exporter.model.states import STATES
 from parsl_exporter.model.usage import CUMULATIVE
 
@@ -161,7 +170,7 @@ class Tasks(Table):
         found = np.full(len(task_ids), NONE, np.int32)
         found[near] = self._dense[task_ids[near]]
         if self._sparse:
-            far = np.flatnonzero(~near)
+            far = indices(~near)
             found[far] = [self._sparse.get(task_id, NONE) for task_id in task_ids[far].tolist()]
         return found
 
@@ -263,11 +272,12 @@ class Tries(Table):
         """Give the places of these tries of tasks (by place), made when they are new."""
         head = self._tasks.head[tasks]
         new = head < 0
-        if new.any():
-            owners, at = np.unique(tasks[new], return_index=True)
-            self._add(owners, try_ids[new][at])
+        if any_of(new):
+            owners, try_of = tasks[new], try_ids[new]
+            first, _ = grouped(owners)
+            self._add(owners[first], try_of[first])
             head = self._tasks.head[tasks]
-        others = np.flatnonzero(self.try_id[head] != try_ids)
+        others = indices(self.try_id[head] != try_ids)
         if len(others):
             head = head.copy()
             for i, task, try_id in zip(
@@ -279,7 +289,7 @@ class Tries(Table):
     def find(self, tasks: Codes, try_ids: Ints) -> Codes:
         """Give the places of these tries of tasks, NONE where there is none."""
         places: Codes = self._tasks.head[tasks].copy()
-        others = np.flatnonzero((places >= 0) & (self.try_id[places] != try_ids))
+        others = indices((places >= 0) & (self.try_id[places] != try_ids))
         for i, key in zip(
             others.tolist(), zip(tasks[others].tolist(), try_ids[others].tolist(), strict=True), strict=True
         ):
@@ -309,7 +319,7 @@ class Tries(Table):
 
     def of(self, tasks: Codes) -> tuple[Codes, Codes]:
         """Give all tries of these tasks, task by task, and of each the index of its task among `tasks`."""
-        owner = np.flatnonzero(self._tasks.head[tasks] >= 0).astype(np.int32)
+        owner = indices(self._tasks.head[tasks] >= 0).astype(np.int32)
         place = self._tasks.head[tasks[owner]]
         places, owners = [place], [owner]
         while len(place):

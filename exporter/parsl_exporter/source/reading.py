@@ -86,6 +86,7 @@ class Reading:
         # Of a keyed reader: the tables whose rows are still to come without being asked for by key.
         self._listing = {TASK.name, TRY.name} if reader.keyed else set()
         self._ask_again = False
+        self._workflows: list[Row] = []
 
     @property
     def untouched(self) -> bool:
@@ -213,7 +214,9 @@ class Reading:
         keys = list(self.runs.incomplete_tries())
         for i in range(0, len(keys), _ASKED_AT_ONCE):
             self._take(TRY, self.reader.tries(keys[i : i + _ASKED_AT_ONCE], self.positions[TRY.name]))
-        self._take_rows(WORKFLOW, workflows)
+        if workflows != self._workflows:
+            self._take_rows(WORKFLOW, workflows)
+            self._workflows = workflows
         self.runs.sought(known)
 
     def _read_run(self, run_id: str, why: str) -> None:

@@ -16,7 +16,9 @@ class _InTurn:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._one, name)
-        return self._called_in_turn(found) if callable(found) else found
+        if callable(found):
+            found = self.__dict__[name] = self._called_in_turn(found)
+        return found
 
     def _called_in_turn(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:

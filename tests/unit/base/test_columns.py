@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsl_exporter.base.columns import Named, distinct, naive_stamps
+from parsl_exporter.base.columns import Named, any_of, distinct, grouped, indices, naive_stamps
 
 EPOCH = datetime(1970, 1, 1)
 moments = st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 31))
@@ -53,3 +53,17 @@ def test_a_column_of_names_keeps_each_rows_value(values: list[str | None]) -> No
 @given(st.lists(st.integers(-5, 100), max_size=200))
 def test_different_ones_are_given_once_least_first(values: list[int]) -> None:
     assert distinct(np.array(values, np.int64)).tolist() == sorted(set(values))
+
+
+@given(st.lists(st.integers(-5, 100), max_size=200))
+def test_different_ones_are_where_numpy_has_them(values: list[int]) -> None:
+    _, first, of = np.unique(np.array(values, np.int64), return_index=True, return_inverse=True)
+    found = grouped(np.array(values, np.int64))
+    assert [column.tolist() for column in found] == [first.tolist(), of.tolist()]
+
+
+@given(st.lists(st.booleans(), max_size=10))
+def test_what_is_true(values: list[bool]) -> None:
+    mask = np.array(values, np.bool_)
+    assert any_of(mask) is any(values)
+    assert indices(mask).tolist() == [place for place, value in enumerate(values) if value]
