@@ -20,6 +20,7 @@ ROWS ?= 5000000
 TIMES ?= 100
 SUITES ?= bookworm trixie forky
 PY := $(VENV)/bin/python
+SHARED_OUT := --dist loadgroup --no-loadscope-reorder
 READY := $(VENV)/.installed
 DEMO_PACKAGES := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager
 PACKAGES := $(DEMO_PACKAGES) promtool:prometheus \
@@ -55,14 +56,16 @@ lint: $(READY) ## style, types, and whether what is generated is up to date
 hooks: $(READY) ## have git ask before each commit what `make lint` asks of what it touches (needs pre-commit)
 	pre-commit install
 
+# Of the package, base, config and readers know SQLAlchemy (tests/unit/test_layers.py).
 unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with the SQLAlchemy that Parsl allows and with the next one
 	@echo "With both versions at once"; \
-	$(SQLALCHEMY21)/bin/python -m pytest --quiet -p no:cacheprovider tests/unit >$(SQLALCHEMY21)/unit.log 2>&1 & next=$$!; \
-	failed=0; $(PY) -m pytest --quiet tests/unit || failed=$$?; \
+	$(SQLALCHEMY21)/bin/python -m pytest --quiet -p no:cacheprovider tests/unit/base tests/unit/config tests/unit/readers \
+	    tests/unit/cli >$(SQLALCHEMY21)/unit.log 2>&1 & next=$$!; \
+	failed=0; $(PY) -m pytest --quiet $(SHARED_OUT) --numprocesses 2 tests/unit || failed=$$?; \
 	wait $$next || failed=$$?; cat $(SQLALCHEMY21)/unit.log; exit $$failed
 
 integration: $(READY) packages programs ## tests with real programs (Parsl, Prometheus, PostgreSQL, npm), and with any input
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet --numprocesses 4 --dist loadgroup --no-loadscope-reorder \
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet $(SHARED_OUT) --numprocesses 4 \
 	    --durations 12 -m 'not nightly' --ignore tests/unit --ignore tests/bench
 
 nightly: ## what takes hours: any input TIMES times as often (default 100), newest dependencies, fresh machines, mutants

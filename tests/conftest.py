@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cases import NIGHTLY, TIMES
 from hypothesis import settings
-from watched import Log, in_memory
+from support.cases import NIGHTLY, TIMES
+from support.source_harness import Log, in_memory
 
 # A shell's background jobs ignore the one, nohup's the other, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from first_read import measured
 from once import ZONES
-from pg import tables
-from pg.proxy import Proxy
-from pg.server import Server, running
+from support.pg import tables
+from support.pg.proxy import Proxy
+from support.pg.server import Server, running
 
 _HERE = Path(__file__).parent
 _DELAY = 0.005

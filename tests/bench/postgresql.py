@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from pg import history
-from pg.server import Server, running
-from pg.watching import Watch, watching
+from support.pg import history
+from support.pg.server import Server, running
+from support.pg.watching import Watch, watching
 
 SWEEP = 15.0  # the default
 LITTLE, MUCH, NEW = 50_000, 5_000_000, 1_000

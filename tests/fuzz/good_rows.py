@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from telling import (
+from support.rows import (
     Told,
     attempt,
     block,
@@ -17,7 +17,7 @@ from telling import (
     task,
     workflow,
 )
-from watched import Watched, execute, in_memory
+from support.source_harness import SourceHarness, execute, in_memory
 
 GOOD = [
     workflow(),
@@ -50,10 +50,10 @@ def emptied() -> bytes:
 NO_ROWS = emptied()
 
 
-def watched_in_polls(path: Path, rows: list[Told], polls: int) -> Watched:
+def watched_in_polls(path: Path, rows: list[Told], polls: int) -> SourceHarness:
     """Watch rows that come in so many parts."""
     path.write_bytes(NO_ROWS)
-    watched = Watched(path)
+    watched = SourceHarness(path)
     for i in range(polls):
         insert(path, rows[len(rows) * i // polls : len(rows) * (i + 1) // polls])
         watched.poll()

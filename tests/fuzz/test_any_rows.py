@@ -6,11 +6,11 @@ import math
 from datetime import datetime, timezone
 from typing import Any
 
-from cases import cases
 from good_rows import GOOD, changed, watched_in_polls
 from hypothesis import given
 from hypothesis import strategies as st
-from telling import (
+from support.cases import cases
+from support.rows import (
     Told,
     attempt,
     block,
@@ -22,7 +22,7 @@ from telling import (
     workflow,
     write,
 )
-from watched import Watched, in_memory
+from support.source_harness import SourceHarness, in_memory
 
 from parsl_exporter.base.tables import BLOCK, NODE, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 
@@ -178,4 +178,4 @@ def test_the_page_of_any_rows_is_that_of_the_usable_ones(rows: list[Told]) -> No
     with in_memory() as folder:
         good = write(folder / "good.db", [row for row in rows if usable(row)])
         path = write(folder / "a.db", rows)
-        assert Watched(path).wrong(good) == []
+        assert SourceHarness(path).wrong(good) == []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cases import cases
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import Series, differences, expected
-from reading import SOURCE, Options, Reading
-from telling import Told, as_rows, attempt, block, lifecycle, node, sample, status, task, workflow, write
-from watched import in_memory
+from support.cases import cases
+from support.model_harness import SOURCE, ModelHarness, Options
+from support.oracle import Series, differences, expected
+from support.rows import Told, as_rows, attempt, block, lifecycle, node, sample, status, task, workflow, write
+from support.source_harness import in_memory
 
 from parsl_exporter.base.tables import BLOCK
 
@@ -85,12 +85,12 @@ def test_each_task_is_under_one_cause_in_any_order_of_rows_and_after_a_restart(
     order = iter([row for row in numbered if row[0] is BLOCK])
     rows = [next(order) if row[0] is BLOCK else row for row in data.draw(st.permutations(numbered))]
     cut = data.draw(st.integers(0, len(rows)))
-    reading = Reading(Options(close_after=30.0))
+    reading = ModelHarness(Options(close_after=30.0))
     for part in (rows[:cut], rows[cut:]):
         series = reading.poll(part).series()
         assert per_executor(series, COUNT) == per_executor(series, "parsl_tasks", ("pending", "launched"))
     with in_memory() as folder:
         truth = expected(write(folder / "monitoring.db", story), source=SOURCE, timezone="UTC")
-    restarted = Reading(Options(close_after=30.0)).poll(numbered, first=True).series()
+    restarted = ModelHarness(Options(close_after=30.0)).poll(numbered, first=True).series()
     for found in (series, restarted):
         assert differences(truth, found, families={COUNT, OLDEST}) == []

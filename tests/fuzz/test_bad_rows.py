@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from good_rows import GOOD, changed, watched_in_polls
-from telling import (
+from support.rows import (
     RUN,
     SAMPLED,
     Told,
@@ -28,7 +28,7 @@ from telling import (
     workflow,
     write,
 )
-from watched import Log, Watched, execute, in_memory
+from support.source_harness import Log, SourceHarness, execute, in_memory
 
 from parsl_exporter.base.tables import NODE, RESOURCE
 from parsl_exporter.model.timestamps import Stamps
@@ -101,10 +101,10 @@ def test_a_row_that_cannot_be_used_is_counted_logged_once_and_changes_nothing(
     bad = [changed(row, **{column: value}) for row, column, value, _ in BAD]
     path = folder / "a.db"
     if where == "in a later poll":
-        watched = Watched(write(path, GOOD)).poll()
+        watched = SourceHarness(write(path, GOOD)).poll()
         insert(path, bad)
     else:
-        watched = Watched(
+        watched = SourceHarness(
             write(path, {"before": bad + GOOD, "after": GOOD + bad}.get(where, bad + GOOD + bad * 2))
         )
     assert watched.wrong(good) == []
@@ -132,7 +132,7 @@ def test_each_row_that_cannot_be_used_is_counted_for_its_reason(bad: tuple[Told,
 
 def test_a_workflow_row_that_cannot_be_used_is_counted_once_however_often_it_is_read(folder: Path) -> None:
     path = write(folder / "a.db", [*GOOD, changed(workflow("other"), time_began="?"), task(0, run="other")])
-    watched = Watched(path).poll()
+    watched = SourceHarness(path).poll()
     for at in range(5):
         insert(path, [status(at, "pending", 1)])
         watched.poll()
@@ -167,7 +167,7 @@ def test_ids_far_beyond_the_others_cost_no_memory_for_those_between(folder: Path
     story = [workflow()]
     for task_id in (0, 1, 70_000, 200_000, 1_000_000, 20_000_000, 60_000_000, 2**40, 2**63 - 1):
         story += [task(task_id), attempt(task_id), *lifecycle(task_id, ("pending", 0), ("exec_done", 1))]
-    watched = Watched(write(folder / "a.db", story))
+    watched = SourceHarness(write(folder / "a.db", story))
     tracemalloc.start()
     assert watched.wrong() == []
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
@@ -195,7 +195,7 @@ def test_a_task_far_beyond_the_others_stays_one_task_when_they_come_near(folder:
         attempt(far),
         *lifecycle(far, ("launched", 1), ("running", 2), ("running_ended", 3), ("exec_done", 4)),
     ]
-    assert Watched(write(folder / "a.db", story)).wrong() == []
+    assert SourceHarness(write(folder / "a.db", story)).wrong() == []
 
 
 @pytest.mark.parametrize("written", ["0001-01-01 00:00:00.000000", "9999-12-31 23:59:59.000000"])
@@ -243,9 +243,9 @@ GOOD_LATER = [
     ids=lambda row: row.table.name,
 )
 def test_a_row_that_holds_too_much_is_counted_and_costs_nothing(folder: Path, row: Told) -> None:
-    expected = Watched(write(folder / "good.db", [*GOOD, *GOOD_LATER])).rest().run_lines()
-    at_first = Watched(write(folder / "first.db", [*GOOD, row, *GOOD_LATER]))
-    later = Watched(write(folder / "later.db", GOOD)).poll()
+    expected = SourceHarness(write(folder / "good.db", [*GOOD, *GOOD_LATER])).rest().run_lines()
+    at_first = SourceHarness(write(folder / "first.db", [*GOOD, row, *GOOD_LATER]))
+    later = SourceHarness(write(folder / "later.db", GOOD)).poll()
     tracemalloc.start()
     insert(later.path, [row])
     later.poll()
@@ -265,7 +265,7 @@ def test_a_long_text_among_numbers_costs_no_more_than_itself(folder: Path) -> No
     odd = changed(sample(0, 2_000, 0, RUN, **ones), psutil_process_time_user="x" * 40_000)
     path = write(folder / "a.db", [workflow(), task(0), attempt(0), *samples, odd])
     tracemalloc.start()
-    watched = Watched(path).poll()
+    watched = SourceHarness(path).poll()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert watched.rejected() == {"resource number": 1}

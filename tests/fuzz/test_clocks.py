@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import Series, differences, expected
-from oracle.page import LAST_ROW
-from reading import REASONS, SOURCE, Options, Reading
-from telling import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
+from support.model_harness import REASONS, SOURCE, ModelHarness, Options
+from support.oracle import Series, differences, expected
+from support.oracle.page import LAST_ROW
+from support.rows import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
+from support.source_harness import NOT_HISTOGRAMS, SourceHarness, in_memory
 from test_order import Numbered, quick, without_end
-from watched import NOT_HISTOGRAMS, Watched, in_memory
 
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TRY
 
@@ -147,7 +147,7 @@ def options(workers: ZoneInfo | timezone | None = None, **more: float) -> Option
 
 
 def polled(polls: Sequence[Sequence[Numbered]], with_options: Options) -> Series:
-    reading = Reading(with_options)
+    reading = ModelHarness(with_options)
     for rows in polls:
         reading.poll(rows).series()
     reading.clock += 2 * 30.0
@@ -170,7 +170,7 @@ def test_across_it_a_first_read_says_the_same(
 ) -> None:
     story, polls = told
     for by_tables in (False, True):
-        reading = Reading(options())
+        reading = ModelHarness(options())
         for rows in polls:
             (reading.take_by_tables if by_tables else reading.take)(rows)
             if settle:
@@ -185,7 +185,7 @@ def test_across_it_a_restart_shows_what_would_have_been_shown(
     told: tuple[list[Told], list[list[Numbered]]], number: int
 ) -> None:
     _, polls = told
-    reading = Reading(options())
+    reading = ModelHarness(options())
     reading.poll([row for rows in polls[:number] for row in rows], first=True).series()
     for rows in polls[number:]:
         reading.poll(rows).series()
@@ -207,7 +207,7 @@ def test_workers_in_a_zone_of_their_own_are_read_in_it(
 @given(stories(workers=UTC), st.sampled_from(["", "UTC"]))
 def test_through_sqlite_and_all_of_a_source_too(story: list[Told], workers: str) -> None:
     with in_memory() as folder:
-        watched = Watched(
+        watched = SourceHarness(
             write(folder / "monitoring.db", story),
             zone="Europe/Paris",
             worker_zones={"h*": workers} if workers else {},
@@ -238,11 +238,11 @@ def test_a_writer_that_writes_on_is_read_at_the_moments_at_which_it_wrote(
         lived(status(0, "running", moments[0]), zone, back),
     ]
     samples = [lived(sample(0, at, resident=at + 1e6), zone, back) for at in moments]
-    following = Reading(Options(zone=zone))
+    following = ModelHarness(Options(zone=zone))
     following.poll(as_rows(story))
     for i, at in enumerate(moments):
         following.poll(as_rows(samples)[i : i + 1])
-        begun = Reading(Options(zone=zone)).poll(as_rows([*story, *samples[: i + 1]]), first=True)
+        begun = ModelHarness(Options(zone=zone)).poll(as_rows([*story, *samples[: i + 1]]), first=True)
         for reading in (following, begun):
             for family in (LAST_EVENT, ACTIVITY):
                 (line,) = reading.lines(family)
@@ -257,7 +257,7 @@ def test_a_run_ends_after_its_last_status_row_and_a_manager_beats_before_its_row
         *(lived(node("m1", at * MINUTE), PARIS) for at in (-100, -1, 10)),
     ]
     for rows in (as_rows(story), as_rows(story)[::-1][:4][::-1] + as_rows(story)[:4]):
-        reading = Reading(options()).poll(rows, first=True)
+        reading = ModelHarness(options()).poll(rows, first=True)
         for family in ("parsl_workflow_end_timestamp_seconds", LAST_EVENT, LAST_ROW):
             assert reading.lines(family) == [f" {BACK.timestamp() + 30 * MINUTE:.0f}"]
     (line,) = reading.lines("parsl_manager_last_heartbeat_timestamp_seconds")
@@ -271,7 +271,7 @@ def test_an_executor_whose_block_comes_late_has_its_run_read_again() -> None:
         attempt(0, host="node1"),
         lived(status(0, "running", 0), UTC, WINTER),
     ]
-    reading = Reading(options(UTC)).poll(as_rows(launched))
+    reading = ModelHarness(options(UTC)).poll(as_rows(launched))
     (early,) = reading.lines("parsl_task_oldest_timestamp_seconds")
     assert float(early.rpartition(" ")[2]) == WINTER.timestamp() - HOUR
     reading.poll(as_rows([lived(block("0", "RUNNING", -MINUTE), PARIS, WINTER)]))
@@ -288,7 +288,7 @@ def test_a_worker_row_waits_for_its_try_row_and_is_no_event_meanwhile() -> None:
         lived(status(0, "running", 600), UTC, WINTER),
         lived(sample(0, 700), UTC, WINTER),
     ]
-    reading = Reading(options(UTC)).poll(as_rows(story))
+    reading = ModelHarness(options(UTC)).poll(as_rows(story))
     for _ in range(2):
         assert reading.poll().lines(LAST_EVENT) == [f" {WINTER.timestamp() + 1:.0f}"]
         assert reading.lines("parsl_tasks") == ['{app="add",executor="unknown",state="launched"} 1']
@@ -299,7 +299,7 @@ def test_a_worker_row_waits_for_its_try_row_and_is_no_event_meanwhile() -> None:
 
 def test_a_run_whose_worker_rows_wait_for_ever_is_abandoned_all_the_same() -> None:
     story = [lived(workflow(), PARIS, WINTER), task(0), lived(status(0, "running", 600), UTC, WINTER)]
-    reading = Reading(options(UTC)._replace(abandon_after=100.0)).poll(as_rows(story))
+    reading = ModelHarness(options(UTC)._replace(abandon_after=100.0)).poll(as_rows(story))
     for _ in range(11):
         reading.clock += 10
         reading.poll()
@@ -312,7 +312,7 @@ def test_what_waits_when_its_run_is_over_counts_as_unknown() -> None:
         task(0),
         lived(status(0, "running", 600), UTC, WINTER),
     ]
-    reading = Reading(options(UTC)).poll(as_rows(story), first=True)
+    reading = ModelHarness(options(UTC)).poll(as_rows(story), first=True)
     assert reading.lines("parsl_tasks") == ['{app="add",executor="unknown",state="running"} 1']
     reading.clock += 60
     assert reading.poll().lines("parsl_task_transitions_total") == [
@@ -325,6 +325,6 @@ def test_of_managers_rows_across_the_change_a_first_read_looks_at_each() -> None
     story = [lived(workflow(began=-HOUR), PARIS)]
     story += [lived(node("m1", at * MINUTE), PARIS) for at in (-1, 10, 30, 50)]
     with in_memory() as folder:
-        series = Watched(write(folder / "monitoring.db", story), zone="Europe/Paris").poll().series()
+        series = SourceHarness(write(folder / "monitoring.db", story), zone="Europe/Paris").poll().series()
     for family in (LAST_EVENT, "parsl_manager_last_heartbeat_timestamp_seconds"):
         assert [*series[family].values()] == [BACK.timestamp() + 50 * MINUTE]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cases import cases
-from config_reading import faults
 from hypothesis import given
 from hypothesis import strategies as st
+from support.cases import cases
+from support.config_reading import faults
 
 from parsl_exporter.base.errors import ConfigurationError
 from parsl_exporter.config.load import Overrides, Settings, load

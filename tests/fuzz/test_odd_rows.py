@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from good_rows import GOOD, changed, text_of_bytes
-from telling import (
+from support.rows import (
     RUN,
     attempt,
     block,
@@ -20,7 +20,7 @@ from telling import (
     workflow,
     write,
 )
-from watched import Watched
+from support.source_harness import SourceHarness
 
 from parsl_exporter.base.tables import NODE, TABLES
 
@@ -31,7 +31,7 @@ def test_null_where_a_number_belongs_is_a_sample_that_was_not_taken(folder: Path
     nothing = dict.fromkeys(
         (c for c in NODE.columns if c in ("cpu_count", "total_memory", "worker_count")), None
     )
-    watched = Watched(write(folder / "a.db", [*GOOD, sample(0, 6), changed(node("m2", 2), **nothing)]))
+    watched = SourceHarness(write(folder / "a.db", [*GOOD, sample(0, 6), changed(node("m2", 2), **nothing)]))
     assert watched.poll().rejected() == {}
     assert 'parsl_manager_workers{source="s",run_id="run-1",manager="m2"' in watched.page()
 
@@ -45,7 +45,7 @@ def test_unknown_states_are_shown_as_they_are_spelt(folder: Path) -> None:
         status(1, "retry", 1),
         block("1", "ZOMBIE", 1),
     ]
-    watched = Watched(write(folder / "a.db", [*story, task(2), attempt(2), status(2, "Pending", 0)]))
+    watched = SourceHarness(write(folder / "a.db", [*story, task(2), attempt(2), status(2, "Pending", 0)]))
     assert watched.wrong() == []
     assert 'app="add",executor="htex",state="retry"} 1' in watched.page()
     assert 'state="ZOMBIE"} 1' in watched.page()
@@ -55,7 +55,7 @@ def test_unknown_states_are_shown_as_they_are_spelt(folder: Path) -> None:
 def test_orphans_are_unknown(folder: Path) -> None:
     story = [workflow(completed=20), status(5, "exec_done", 3), sample(6, 3, user=1.0), sample(6, 4, user=2.0),
              attempt(7, host="h"), task(8, "alone"), status(7, "running", 2, run="nobody's")]  # fmt: skip
-    watched = Watched(write(folder / "a.db", story))
+    watched = SourceHarness(write(folder / "a.db", story))
     assert watched.wrong() == []
     assert watched.rejected() == {}
 
@@ -75,7 +75,7 @@ def test_any_name_is_a_label_value_of_its_own(folder: Path) -> None:
             block(text, "RUNNING", 1, executor=text, job=text),
             changed(node(text, 2, host=text, block_id=text), python_v=text),
         ]
-    watched = Watched(write(folder / "a.db", story))
+    watched = SourceHarness(write(folder / "a.db", story))
     assert watched.wrong() == []
     assert watched.rejected() == {}
     assert "x" * 201 not in watched.page()
@@ -91,7 +91,7 @@ def test_names_that_are_no_utf_8_are_shown_escaped(folder: Path, raw: bytes) -> 
         ("node", "uid"),
     ):
         text_of_bytes(path, table, column, raw)
-    watched = Watched(path)
+    watched = SourceHarness(path)
     assert watched.wrong() == []
     assert f'app="{raw.decode("utf-8", "backslashreplace")}"'.replace("\\", "\\\\") in watched.page()
     assert watched.rejected() == {}
@@ -103,7 +103,7 @@ def test_a_run_whose_id_is_no_utf8_stands_beside_another(folder: Path) -> None:
     for table in TABLES:
         text_of_bytes(path, table.name, "run_id", b"r\xf6n")
     insert(path, GOOD)
-    watched = Watched(path)
+    watched = SourceHarness(path)
     assert watched.wrong() == []
     assert 'run_id="r\\\\xf6n"' in watched.page()
     assert f'run_id="{RUN}"' in watched.page()
@@ -125,7 +125,7 @@ def test_stamps_of_an_hour_that_comes_twice_or_never_are_read_as_the_first(
         changed(status(0, "running", 0), timestamp=written),
         changed(status(0, "exec_done", 0), timestamp=after),
     ]
-    watched = Watched(write(folder / "a.db", story), zone="America/Chicago")
+    watched = SourceHarness(write(folder / "a.db", story), zone="America/Chicago")
     assert watched.wrong() == []
     assert watched.rejected() == {}
 
@@ -140,4 +140,4 @@ def test_any_amount_of_memory_that_is_finite_adds_up_to_a_number(folder: Path) -
             sample(i, 2, user=9e299),
         ]
         story += lifecycle(i, ("pending", 0), ("running", 1), ("exec_done", 2))
-    Watched(write(folder / "a.db", story)).rest().page()  # which refuses NaN and infinity
+    SourceHarness(write(folder / "a.db", story)).rest().page()  # which refuses NaN and infinity

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
-from cases import TIMES
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from oracle import Histogram, Series, differences, expected
-from oracle.page import Labels, Value
-from reading import REASONS, SOURCE, Options, Reading
-from telling import Told, as_rows, attempt, block, node, sample, status, task, workflow, write
-from watched import COUNTERS, HISTOGRAMS, NOT_HISTOGRAMS, Watched, in_memory
+from support.cases import TIMES
+from support.model_harness import REASONS, SOURCE, ModelHarness, Options
+from support.oracle import Histogram, Series, differences, expected
+from support.oracle.page import Labels, Value
+from support.rows import Told, as_rows, attempt, block, node, sample, status, task, workflow, write
+from support.source_harness import COUNTERS, HISTOGRAMS, NOT_HISTOGRAMS, SourceHarness, in_memory
 
 from parsl_exporter.base.tables import BLOCK, TRY, WORKFLOW, Row, Table
 
@@ -207,12 +207,12 @@ def fallen(before: Series, after: Series) -> list[str]:
     ]
 
 
-def read(polls: Sequence[Sequence[Numbered]], *, pause: float = 0) -> Reading:
+def read(polls: Sequence[Sequence[Numbered]], *, pause: float = 0) -> ModelHarness:
     """Publish after each poll, and at last when all is closed; no counter may fall.
 
     After each poll comes one without rows, `pause` seconds later.
     """
-    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
     before: Series = {}
     for rows in [*polls, ()]:
         for part in (rows, ()):
@@ -284,7 +284,7 @@ def test_late_rows_reach_counters_and_gauges_of_closed_tries(telling: Telling) -
 @quick
 @given(tellings(), st.sampled_from([0.0, 2 * CLOSE_AFTER]))
 def test_a_group_that_is_not_drawn_again_would_be_drawn_the_same(telling: Telling, pause: float) -> None:
-    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
     for rows in [*telling.polls, (), ()]:
         kept = reading.poll(rows).series()
         for run in reading.runs.runs.values():
@@ -296,7 +296,7 @@ def test_a_group_that_is_not_drawn_again_would_be_drawn_the_same(telling: Tellin
 @quick
 @given(tellings(), close_after)
 def test_a_first_read_takes_back_what_it_closed_too_early(telling: Telling, close_after: float) -> None:
-    reading = Reading(Options(close_after=close_after))
+    reading = ModelHarness(Options(close_after=close_after))
     for rows in telling.polls:
         reading.take(rows)
         reading.runs.settle_history()
@@ -310,7 +310,7 @@ def test_a_first_read_of_many_rows_at_once_says_the_same(
     telling: Telling, close_after: float, between: bool
 ) -> None:
     """Also when it lets go of tasks too early."""
-    reading = Reading(Options(close_after=close_after))
+    reading = ModelHarness(Options(close_after=close_after))
     for rows in telling.polls:
         reading.take_by_tables(rows)
         if between:
@@ -338,7 +338,7 @@ def test_a_host_named_after_a_first_read_let_go_of_its_task_is_not_unknown(
     rows = as_rows(story)
     late = rows.pop(2)
     (table, was) = as_rows([early])[0]
-    reading = Reading(Options(close_after=-2.0 * HOUR))
+    reading = ModelHarness(Options(close_after=-2.0 * HOUR))
     for polled in ([(table, was), *rows], [late]):
         if by_tables:
             reading.take_by_tables(polled)
@@ -359,7 +359,7 @@ def test_a_host_that_nobody_named_is_unknown_once_the_run_is_over(used: float) -
         *(sample(0, at, user=at * used, system=0) for at in (0, 1)),
         status(0, "exec_done", 2),
     ]
-    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
     reading.poll(as_rows(story)).series()
     reading.clock += 2 * CLOSE_AFTER
     assert "unknown" not in str(reading.poll().series()["parsl_task_cpu_seconds_total"])
@@ -378,7 +378,7 @@ def test_a_database_says_the_same_in_any_order_of_insertion(data: st.DataObject,
         next(blocks_in_order) if told.table is BLOCK else told for told in data.draw(st.permutations(story))
     ]
     with in_memory() as folder:
-        watched = Watched(write(folder / "monitoring.db", shuffled))
+        watched = SourceHarness(write(folder / "monitoring.db", shuffled))
         assert watched.wrong() == []
 
 
@@ -386,7 +386,7 @@ def test_a_database_says_the_same_in_any_order_of_insertion(data: st.DataObject,
 @given(tellings(), st.integers(0, 4))
 def test_a_restart_shows_what_would_have_been_shown(telling: Telling, polls: int) -> None:
     """A first read of what is there at any moment, then polls: the same as polls alone, but for histograms."""
-    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
     reading.poll([row for rows in telling.polls[:polls] for row in rows], first=True).series()
     for rows in telling.polls[polls:]:
         reading.poll(rows).series()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from panel_queries import column, each_number_of_exporters, expression, promtool
+from support.panel_queries import column, each_number_of_exporters, expression, promtool
 
 pytestmark = pytest.mark.stack
 

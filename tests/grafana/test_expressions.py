@@ -13,8 +13,8 @@ import promql_parser as ast
 import pytest
 from grafana import inventory
 from grafana.inventory import Ask
-from processes import each_programs, required
-from promql_labels import TARGET, LabelFault, Labels, instead, labels_of, nodes, scraped, split_by
+from support.processes import each_programs, required
+from support.promql_labels import TARGET, LabelFault, Labels, instead, labels_of, nodes, scraped, split_by
 
 from parsl_exporter.metrics.families import FAMILIES
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from exporter_process import COMMAND, environment
-from loopback import query
-from processes import eventually, parsl_required, started
+from support.exporter_process import COMMAND, environment
+from support.loopback import query
+from support.processes import eventually, parsl_required, started
 
 ROOT = Path(__file__).parents[2]
 RUNS = Path(__file__).parent / "workloads/broken_runs.py"

@@ -10,9 +10,9 @@ from pathlib import Path
 from dashboard_kinds import Run, kinds
 from dashboard_samples import fill
 from dashboard_world import Prometheus
-from exporter_process import until
 from grafana import inventory
-from processes import free_port, required, started
+from support.exporter_process import until
+from support.processes import free_port, required, started
 
 NOW = 1_790_000_000.0
 STEP = 60

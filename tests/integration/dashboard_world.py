@@ -13,10 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exporter_process import environment, serving, until
 from grafana import inventory
-from loopback import api
-from processes import eventually, free_port, of_group, parsl_required, started, there
+from support.exporter_process import environment, serving, until
+from support.loopback import api
+from support.processes import eventually, free_port, of_group, parsl_required, started, there
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = Path(__file__).with_name("dashboard_workflow.py")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from watched import Watched
+from support.source_harness import SourceHarness
 
 
-def down(watched: Watched, reason: str, says: str, polls: int) -> None:
+def down(watched: SourceHarness, reason: str, says: str, polls: int) -> None:
     """It is down for that reason, says so on the page and on the landing page."""
     assert not watched.up()
     assert watched.errors() == {reason: polls}
@@ -13,7 +13,7 @@ def down(watched: Watched, reason: str, says: str, polls: int) -> None:
     assert watched.condition.message.startswith(f"{watched.path}: {says}")
 
 
-def up(watched: Watched) -> None:
+def up(watched: SourceHarness) -> None:
     assert watched.up()
     assert watched.own("source_ready") == 1
     assert watched.condition == ("up", "up to date")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 from alerting import Run, Told, site, write_alertmanager, write_prometheus, write_rules
-from processes import eventually, free_port, there
+from support.processes import eventually, free_port, there
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from alerting import Run, Told, site, write_alertmanager, write_prometheus, write_rules
-from loopback import query
-from processes import eventually, free_port, required
+from support.loopback import query
+from support.processes import eventually, free_port, required
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

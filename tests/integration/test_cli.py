@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from exporter_process import COMMAND, ended, environment, run, serving, until
-from watched import unpacked, with_runinfo
+from support.exporter_process import COMMAND, ended, environment, run, serving, until
+from support.source_harness import unpacked, with_runinfo
 
 from parsl_exporter.base.release import VERSION
 

@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from exporter_process import run
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
-from watched import unpacked, with_runinfo
+from support.exporter_process import run
+from support.source_harness import unpacked, with_runinfo
 
 pytestmark = [pytest.mark.integration, pytest.mark.apart]
 

@@ -12,7 +12,7 @@ from dashboard_answers import NOW, PANELS, RUNS, asked, by, filled, holding, num
 from dashboard_kinds import CRITICAL, IN_TROUBLE, MANY, Run
 from dashboard_world import Prometheus
 from grafana import inventory
-from processes import INSTALLED_AND_TODAYS
+from support.processes import INSTALLED_AND_TODAYS
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

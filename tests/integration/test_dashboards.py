@@ -12,7 +12,7 @@ import yaml
 from dashboard_numbers import Numbers, Shown
 from dashboard_world import ROOT, World, scraped, stamp
 from grafana import inventory
-from processes import INSTALLED_AND_TODAYS, required
+from support.processes import INSTALLED_AND_TODAYS, required
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

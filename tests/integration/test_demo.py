@@ -18,9 +18,9 @@ from urllib.parse import urlencode
 
 import psutil
 import pytest
-from exporter_process import COMMAND, ended, environment, run, until
-from processes import parsl_required, required
-from terminal import on_terminal
+from support.exporter_process import COMMAND, ended, environment, run, until
+from support.processes import parsl_required, required
+from support.terminal import on_terminal
 
 from parsl_exporter.demo.ask import ask
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 
-from exporter_process import ROOT
+from support.exporter_process import ROOT
 
 FILES = ("tests/unit/model/test_limits.py", "tests/unit/model/test_ends.py")
 

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import eventually, free_port, required, started
-from stack_files import IMAGE, ROOT, SERVICES, mounts, published
+from support.processes import eventually, free_port, required, started
+from support.stack_files import IMAGE, ROOT, SERVICES, mounts, published
 
 pytestmark = pytest.mark.integration
 

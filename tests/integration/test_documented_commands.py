@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from exporter_process import ROOT, environment
-from processes import required
-from watched import unpacked
+from support.exporter_process import ROOT, environment
+from support.processes import required
+from support.source_harness import unpacked
 
 from parsl_exporter.base.errors import FaultReason
 from parsl_exporter.config.load import Overrides, load

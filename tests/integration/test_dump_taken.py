@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from exporter_process import environment, until
-from loopback import OPENER, text_of
-from processes import free_port, required, started
-from watched import unpacked
+from support.exporter_process import environment, until
+from support.loopback import OPENER, text_of
+from support.processes import free_port, required, started
+from support.source_harness import unpacked
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

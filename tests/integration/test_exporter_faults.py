@@ -16,12 +16,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from exporter_process import Serving, ended, run, serving, until
-from oracle import differences, expected, parse
-from processes import eventually
 from running_daemon import running
-from telling import attempt, create, insert, status, task, workflow, write
-from watched import Log, execute, unpacked
+from support.exporter_process import Serving, ended, run, serving, until
+from support.oracle import differences, expected, parse
+from support.processes import eventually
+from support.rows import attempt, create, insert, status, task, workflow, write
+from support.source_harness import Log, execute, unpacked
 
 from parsl_exporter.base.formats import Format
 from parsl_exporter.config.settings import Settings, SourceSettings

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 import pytest
-from exporter_process import until
 from running_daemon import running
-from telling import EPOCH, attempt, block, insert, stamp, status, task, workflow, write
-from watched import Hands, Log, Watched, execute, unpacked
+from support.exporter_process import until
+from support.rows import EPOCH, attempt, block, insert, stamp, status, task, workflow, write
+from support.source_harness import FakeClock, Log, SourceHarness, execute, unpacked
 
 from parsl_exporter.base.columns import Columns
 from parsl_exporter.base.formats import Format
@@ -35,7 +35,7 @@ LIFE = (("pending", 0.0), ("launched", 1.0), ("running", 2.0), ("running_ended",
 ACTIVITY = "parsl_block_last_activity_timestamp_seconds"
 
 
-def but_activity(watched: Watched) -> list[str]:
+def but_activity(watched: SourceHarness) -> list[str]:
     return [line for line in watched.run_lines() if not line.startswith(ACTIVITY)]
 
 
@@ -45,20 +45,20 @@ def but_activity(watched: Watched) -> list[str]:
 def test_a_wall_clock_that_steps_changes_nothing_but_when_the_last_poll_was(
     folder: Path, steps: tuple[float, ...]
 ) -> None:
-    def told(name: str, steps: tuple[float, ...]) -> tuple[Watched, list[list[str]]]:
-        hands = Hands(wall=EPOCH + 10)
+    def told(name: str, steps: tuple[float, ...]) -> tuple[SourceHarness, list[list[str]]]:
+        fake_clock = FakeClock(wall=EPOCH + 10)
         path = write(
             folder / name, [workflow(), task(0), attempt(0, host="h", block="0"), block("0", "RUNNING", 1)]
         )
-        watched = Watched(path, hands=hands, retention=900.0, abandon_after=7200.0).poll()
+        watched = SourceHarness(path, fake_clock=fake_clock, retention=900.0, abandon_after=7200.0).poll()
         pages: list[list[str]] = []
         signs: list[float] = []
         for word, at in LIFE:
             insert(path, [status(0, word, at)])
-            hands.step(steps[len(pages) % 2] if len(pages) < len(steps) else 0.0)
+            fake_clock.step(steps[len(pages) % 2] if len(pages) < len(steps) else 0.0)
             pages.append(but_activity(watched.poll(every=40.0)))
             if word not in ("pending", "launched"):
-                signs.append(min(EPOCH + at, hands.wall))  # a sign of life is none of a time yet to come
+                signs.append(min(EPOCH + at, fake_clock.wall))  # a sign of life is none of a time yet to come
                 assert list(watched.series()[ACTIVITY].values()) == [max(signs)]
         execute(path, f"UPDATE workflow SET time_completed = '{stamp(12)}'")
         pages.append(but_activity(watched.poll()))
@@ -67,7 +67,7 @@ def test_a_wall_clock_that_steps_changes_nothing_but_when_the_last_poll_was(
         return watched, pages
 
     watched, pages = told("stepped.db", steps)
-    assert watched.own("source_last_success_timestamp_seconds") == watched.hands.wall
+    assert watched.own("source_last_success_timestamp_seconds") == watched.fake_clock.wall
     assert pages == told("steady.db", ())[1]
     assert [len(page) > 1 for page in pages] == [*[True] * (len(pages) - 1), False]
 
@@ -93,7 +93,7 @@ def test_a_source_that_hangs_holds_no_other_up_and_is_right_when_it_comes_back(f
     baton = Baton(patience=0.2)
     path, other = unpacked(folder / "hangs.db"), unpacked(folder / "other.db", "crash-2026.10.26")
     reader = Hanging(path)
-    hanging, good = Watched(path, reader=reader, baton=baton), Watched(other, baton=baton)
+    hanging, good = SourceHarness(path, reader=reader, baton=baton), SourceHarness(other, baton=baton)
     thread = threading.Thread(target=hanging.source.poll, daemon=True)
     thread.start()
     assert reader.hangs.wait(10)
@@ -149,7 +149,7 @@ def test_a_folder_that_hangs_holds_no_other_source_up_and_is_read_when_it_is_bac
 
 def test_what_a_limit_folds_is_said_once(folder: Path, log: Log) -> None:
     path = write(folder / "a.db", [workflow(run=f"run-{i}") for i in range(3)])
-    watched = Watched(path, runs=1).poll()
+    watched = SourceHarness(path, runs=1).poll()
     insert(path, [workflow(run="run-3")])
     watched.poll()
     assert watched.own("series_folded_total") == 3
@@ -160,7 +160,7 @@ def test_what_a_limit_folds_is_said_once(folder: Path, log: Log) -> None:
 
 def test_runs_that_give_way_are_said_once(folder: Path, log: Log) -> None:
     path = write(folder / "a.db", [workflow(run=f"run-{i}", completed=9) for i in range(3)])
-    watched = Watched(path, runs=1).poll()
+    watched = SourceHarness(path, runs=1).poll()
     insert(path, [workflow(run="run-3", completed=9)])
     watched.poll()
     assert watched.own("series_folded_total") == 0
@@ -172,21 +172,21 @@ def test_runs_that_give_way_are_said_once(folder: Path, log: Log) -> None:
 class Slow(SqliteReader):
     """Takes a second for three rows."""
 
-    def __init__(self, path: Path, hands: Hands) -> None:
+    def __init__(self, path: Path, fake_clock: FakeClock) -> None:
         super().__init__(path)
-        self.hands = hands
+        self.fake_clock = fake_clock
         self._in_columns.size = BatchSize(1, 3)
         self._in_columns.few = 0
 
     def first_after(self, table: Table, after: Position) -> Row | None:
-        self.hands.go_on(1.0)
+        self.fake_clock.go_on(1.0)
         return super().first_after(table, after)
 
 
 def test_who_falls_behind_shows_how_far_and_how_much_is_left(folder: Path) -> None:
-    hands = Hands()
+    fake_clock = FakeClock()
     path = write(folder / "a.db", [workflow(), task(0), attempt(0)])
-    watched = Watched(path, hands=hands, reader=Slow(path, hands)).poll()
+    watched = SourceHarness(path, fake_clock=fake_clock, reader=Slow(path, fake_clock)).poll()
     assert watched.again == 0
     insert(path, [status(0, "pending", i) for i in range(40)])
     counted: list[float] = []
@@ -283,7 +283,7 @@ def test_an_error_that_nobody_thought_of_is_reported_and_what_it_spoilt_is_read_
     story = [workflow(), task(0), attempt(0, host="h", block="0"), status(0, "pending", 0)]
     path = write(folder / "a.db", story)
     reader = Faulty(path)
-    watched = Watched(path, reader=reader).poll()
+    watched = SourceHarness(path, reader=reader).poll()
     before = watched.run_lines()
     reader.times = 1
     insert(path, [status(0, "launched", 1), status(0, "running", 2)])

@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
-from exporter_process import Serving, serving, until
-from processes import required
-from watched import unpacked
+from support.exporter_process import Serving, serving, until
+from support.processes import required
+from support.source_harness import unpacked
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 import pytest
-from exporter_process import serving, until
-from loopback import api, query
-from processes import free_port, required, started
-from telling import EPOCH, RUN, Told, attempt, lifecycle, task, workflow, write
+from support.exporter_process import serving, until
+from support.loopback import api, query
+from support.processes import free_port, required, started
+from support.rows import EPOCH, RUN, Told, attempt, lifecycle, task, workflow, write
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

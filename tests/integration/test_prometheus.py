@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from exporter_process import environment, serving, until
-from loopback import api, query, text_of
-from oracle import Exemplar, Series, Summary, differences, expected
-from processes import (
+from support.exporter_process import environment, serving, until
+from support.loopback import api, query, text_of
+from support.oracle import Exemplar, Series, Summary, differences, expected
+from support.processes import (
     INSTALLED_AND_TODAYS,
     each_programs,
     eventually,
@@ -28,7 +28,7 @@ from processes import (
     started,
     there,
 )
-from watched import COUNTERS, HISTOGRAMS, NOT_HISTOGRAMS, SUMMARIES
+from support.source_harness import COUNTERS, HISTOGRAMS, NOT_HISTOGRAMS, SUMMARIES
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

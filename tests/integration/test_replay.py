@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from oracle import Series, differences
-from replay import CLOCKS, NAMES, Clocks, Replay, truth, wrong
-from watched import NOT_HISTOGRAMS, Watched
+from support.oracle import Series, differences
+from support.replay import CLOCKS, NAMES, Clocks, Replay, truth, wrong
+from support.source_harness import NOT_HISTOGRAMS, SourceHarness
 
 LOOKS = 30
 
@@ -30,7 +30,7 @@ class Exporter:
 
     def __init__(self, replay: Replay) -> None:
         clocks = replay.clocks
-        self.watched = Watched(replay.database, zone=clocks.zone, worker_zones=clocks.worker_zones)
+        self.watched = SourceHarness(replay.database, zone=clocks.zone, worker_zones=clocks.worker_zones)
 
     def poll(self, seconds: float) -> None:
         self.watched.poll(every=seconds)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter_process import Serving, serving, until
-from oracle import Series, differences, parse
-from replay import CLOCKS, Clocks, Replay, truth, wrong
-from watched import SOURCE, Watched, unpacked
+from support.exporter_process import Serving, serving, until
+from support.oracle import Series, differences, parse
+from support.replay import CLOCKS, Clocks, Replay, truth, wrong
+from support.source_harness import SOURCE, SourceHarness, unpacked
 
 from parsl_exporter.base.tables import Row
 from parsl_exporter.readers.sqlite.reader import SqliteReader
@@ -110,12 +110,12 @@ class Halted(SqliteReader):
 
 def test_a_database_read_half_is_not_published(folder: Path) -> None:
     database = unpacked(folder / "monitoring.db", "managerlost-2026.10.26")
-    everything = Watched(database).poll().source.published.rows
+    everything = SourceHarness(database).poll().source.published.rows
     half_read = 0
     for at in range(1, 100):
         reader = Halted(database, at)
         with closing(reader.writer):
-            watched = Watched(database, reader=reader).poll()
+            watched = SourceHarness(database, reader=reader).poll()
             if reader.left > 0:
                 break
             ready = watched.own("source_ready") == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from processes import each_programs, required
+from support.processes import each_programs, required
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.apart]
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import pytest
 from sqlite_conditions import down, up
-from telling import lifecycle, task, workflow, write
-from watched import Hands, Log, Watched, execute, unpacked, unprivileged
+from support.rows import lifecycle, task, workflow, write
+from support.source_harness import FakeClock, Log, SourceHarness, execute, unpacked, unprivileged
 
 from parsl_exporter.base.tables import Table
 from parsl_exporter.readers.sqlite.reader import SqliteReader
@@ -127,7 +127,7 @@ def test_a_database_that_is_wrong_at_first_is_read_when_it_is_right(
 ) -> None:
     path = unpacked(folder / "a.db")
     fault.happen(path)
-    watched = Watched(path).poll(3)
+    watched = SourceHarness(path).poll(3)
 
     down(watched, fault.reason, fault.says, 3)
     assert watched.source.published.tried
@@ -158,7 +158,7 @@ def test_a_database_that_goes_wrong_keeps_its_page_and_heals(
     folder: Path, fault: Fault, heals: str, log: Log
 ) -> None:
     path = unpacked(folder / "a.db")
-    watched = Watched(path).rest()
+    watched = SourceHarness(path).rest()
     before = watched.runs()
     assert log.new() == []
 
@@ -179,7 +179,7 @@ def test_a_database_that_goes_wrong_keeps_its_page_and_heals(
 
 def test_a_fault_that_becomes_another_is_said_anew(folder: Path, log: Log) -> None:
     path = folder / "a.db"
-    watched = Watched(path).poll(2)
+    watched = SourceHarness(path).poll(2)
     path.touch()
     watched.poll(2)
     assert [line.split(" reason=")[1] for line in log.new()] == ["missing", "schema"]
@@ -196,7 +196,7 @@ def test_a_fault_that_becomes_another_is_said_anew(folder: Path, log: Log) -> No
 
 
 def test_a_fault_that_stays_is_said_again_every_ten_minutes(folder: Path, log: Log) -> None:
-    Watched(folder / "a.db").poll(1_500)
+    SourceHarness(folder / "a.db").poll(1_500)
     assert [line.split(" source=")[0] for line in log.new()] == [
         f"warning {folder}/a.db: no such file; Parsl makes it when a run with monitoring starts",
         "warning still failing",
@@ -206,7 +206,7 @@ def test_a_fault_that_stays_is_said_again_every_ten_minutes(folder: Path, log: L
 
 def test_what_is_over_goes_from_the_page_of_a_broken_database_too(folder: Path) -> None:
     path = write(folder / "a.db", [workflow(completed=10), task(0), *lifecycle(0, ("pending", 1))])
-    watched = Watched(path, hands=Hands(wall=1767614420.0), retention=900.0).poll(2)
+    watched = SourceHarness(path, fake_clock=FakeClock(wall=1767614420.0), retention=900.0).poll(2)
     path.unlink()
     assert watched.poll(2).runs()
     assert watched.poll(2, every=900.0).runs() == {}
@@ -214,7 +214,7 @@ def test_what_is_over_goes_from_the_page_of_a_broken_database_too(folder: Path) 
 
 def test_what_a_replaced_database_held_goes_when_the_new_one_cannot_be_read(folder: Path) -> None:
     path = unpacked(folder / "a.db", "crash-2026.10.26")
-    watched = Watched(path, retention=900.0, hands=Hands(wall=wall_of(path))).poll(2)
+    watched = SourceHarness(path, retention=900.0, fake_clock=FakeClock(wall=wall_of(path))).poll(2)
     path.unlink()
     path.write_text("no database")
     assert watched.poll(3).runs()
@@ -232,7 +232,7 @@ def wall_of(path: Path) -> float:
 def test_the_folder_is_deleted_and_made_again(folder: Path, log: Log) -> None:
     runinfo = folder / "runinfo"
     runinfo.mkdir()
-    watched = Watched(unpacked(runinfo / "monitoring.db")).poll()
+    watched = SourceHarness(unpacked(runinfo / "monitoring.db")).poll()
     shutil.rmtree(runinfo)
     watched.poll(2)
     down(watched, "missing", "no such file", 2)
@@ -245,7 +245,7 @@ def test_the_folder_is_deleted_and_made_again(folder: Path, log: Log) -> None:
 
 def test_permission_is_withdrawn_and_given_back(folder: Path) -> None:
     path = unpacked(folder / "a.db")
-    watched = Watched(path)
+    watched = SourceHarness(path)
     with unprivileged():
         watched.poll()
         up(watched)
@@ -279,7 +279,7 @@ def path_mode(path: Path, mode: int) -> None:
 
 def test_rows_deleted_and_others_in_their_place_are_read_anew(folder: Path, log: Log) -> None:
     path = unpacked(folder / "a.db")
-    watched = Watched(path).poll()
+    watched = SourceHarness(path).poll()
     with closing(sqlite3.connect(path)) as connection, connection:
         last = connection.execute("SELECT max(rowid) FROM status").fetchone()[0]
         kept = connection.execute("SELECT * FROM status WHERE rowid > ?", (last - 40,)).fetchall()
@@ -295,7 +295,7 @@ def test_rows_deleted_and_others_in_their_place_are_read_anew(folder: Path, log:
 
 def test_all_rows_of_a_table_go(folder: Path) -> None:
     path = unpacked(folder / "a.db")
-    watched = Watched(path).poll()
+    watched = SourceHarness(path).poll()
     execute(path, "DELETE FROM resource", "DELETE FROM node")
     watched.poll(2)
     assert watched.wrong() == []
@@ -313,6 +313,6 @@ def test_a_database_whose_rows_always_go_does_not_keep_the_exporter_busy(folder:
                 writer.execute("UPDATE workflow SET run_id = hex(randomblob(8))")
                 return found
 
-        watched = Watched(path, reader=Emptied(path)).poll(5)
+        watched = SourceHarness(path, reader=Emptied(path)).poll(5)
     down(watched, "replaced", "rows of workflow were deleted or replaced; reading it anew", 5)
     assert len(log.new()) == 1

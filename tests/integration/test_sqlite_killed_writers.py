@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from sqlite_conditions import down, up
-from watched import Log, Watched, emptied, execute, unpacked, unprivileged
+from support.source_harness import Log, SourceHarness, emptied, execute, unpacked, unprivileged
 
 # --- what a killed writer leaves ----------------------------------------------------------------------------
 
@@ -38,7 +38,7 @@ def test_a_killed_writers_journal_is_reported_until_a_writer_rolls_it_back(
     folder: Path, when: str, log: Log
 ) -> None:
     path = unpacked(folder / "a.db")
-    watched = Watched(path)
+    watched = SourceHarness(path)
     if when == "later":
         watched.poll()
     before = watched.runs()
@@ -63,7 +63,7 @@ def test_a_killed_writers_journal_is_reported_until_a_writer_rolls_it_back(
 
 def test_a_killed_writer_of_a_wal_database_hides_nothing(folder: Path) -> None:
     path = unpacked(folder / "a.db")
-    watched = Watched(path)
+    watched = SourceHarness(path)
     killed_while_writing(path, "PRAGMA journal_mode=WAL", "UPDATE workflow SET host = 'killed'")
     watched.poll()
     up(watched)
@@ -75,7 +75,7 @@ def test_a_wal_database_is_read_while_it_grows(folder: Path) -> None:
     path = emptied(folder / "a.db")
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode=WAL")
-        watched = Watched(path).poll()
+        watched = SourceHarness(path).poll()
         writer.execute("BEGIN")
         for word in ("pending", "launched", "running"):
             writer.execute(f"INSERT INTO status VALUES (0, '{word}', '2026-01-05 12:00:00.000000', 'r', 0)")
@@ -96,7 +96,7 @@ def test_a_wal_database_that_nobody_has_open_in_a_folder_that_is_not_ours(
     path = unpacked(folder / "a.db")
     with closing(sqlite3.connect(path, isolation_level=None)) as owner:
         owner.execute("PRAGMA journal_mode=WAL")
-    watched = Watched(path)
+    watched = SourceHarness(path)
     with unprivileged():
         watched.poll(3)
     down(watched, "unreadable", "in WAL mode, which needs -wal and -shm files beside it", 3)
@@ -152,7 +152,7 @@ def test_a_writer_without_room_leaves_a_journal_until_it_comes_again(
 ) -> None:
     with small_disk(folder) if room == "disk" else nullcontext():
         path = unpacked(folder / "a.db")
-        watched = Watched(path).poll()
+        watched = SourceHarness(path).poll()
         before = watched.runs()
         if room == "disk":
             assert fill(path) == "database or disk is full"

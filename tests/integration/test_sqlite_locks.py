@@ -12,10 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter_process import environment
 from sqlite_conditions import up
-from telling import RUN, Told, attempt, block, insert, lifecycle, node, sample, status, task, workflow, write
-from watched import Log, Watched, unpacked
+from support.exporter_process import environment
+from support.rows import (
+    RUN,
+    Told,
+    attempt,
+    block,
+    insert,
+    lifecycle,
+    node,
+    sample,
+    status,
+    task,
+    workflow,
+    write,
+)
+from support.source_harness import Log, SourceHarness, unpacked
 
 from parsl_exporter.base.tables import Row
 from parsl_exporter.readers.pace import BatchSize
@@ -37,7 +50,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def test_a_lock_of_a_few_seconds_is_no_failed_poll(folder: Path, log: Log) -> None:
     path = unpacked(folder / "a.db")
-    watched = Watched(path).poll()
+    watched = SourceHarness(path).poll()
     last = watched.own("source_last_success_timestamp_seconds")
     with locked(path):
         watched.poll(9)
@@ -46,13 +59,13 @@ def test_a_lock_of_a_few_seconds_is_no_failed_poll(folder: Path, log: Log) -> No
         assert watched.errors() == {}
         assert watched.own("source_last_success_timestamp_seconds") == last
     watched.poll()
-    assert watched.own("source_last_success_timestamp_seconds") == watched.hands.wall
+    assert watched.own("source_last_success_timestamp_seconds") == watched.fake_clock.wall
     assert log.new() == []
 
 
 def test_a_lock_of_a_minute_is_said_once_and_ends(folder: Path, log: Log) -> None:
     path = unpacked(folder / "a.db")
-    watched = Watched(path).poll()
+    watched = SourceHarness(path).poll()
     before = watched.runs()
     with locked(path):
         watched.poll(60)
@@ -74,7 +87,7 @@ def test_a_lock_of_a_minute_is_said_once_and_ends(folder: Path, log: Log) -> Non
 
 def test_a_lock_soon_after_another_fault_is_a_new_lock(folder: Path) -> None:
     path = unpacked(folder / "a.db")
-    watched = Watched(path)
+    watched = SourceHarness(path)
     with locked(path):
         watched.poll()
     path.rename(folder / "away")
@@ -109,7 +122,7 @@ class LockComes(SqliteReader):
 
 def test_short_locks_in_a_long_first_read_are_no_failed_polls(folder: Path, log: Log) -> None:
     path = unpacked(folder / "a.db", "crash-2026.10.26")
-    watched = Watched(path, reader=LockComes(path, every=41))
+    watched = SourceHarness(path, reader=LockComes(path, every=41))
     polls = 0
     while not watched.source.published.ready and polls < 100:
         watched.poll(every=LOCKED_PATIENCE / 2)
@@ -148,12 +161,12 @@ LATER = [
 def test_a_lock_at_any_statement_of_a_first_read_changes_nothing(folder: Path) -> None:
     path = write(folder / "a.db", STORY)
     reader = LockComes(path)
-    undisturbed = Watched(path, reader=reader).poll()
+    undisturbed = SourceHarness(path, reader=reader).poll()
     statements = reader.statements
     assert statements > 20
     wanted = undisturbed.rest().run_lines()
     for at in range(1, statements + 1):
-        watched = Watched(path, reader=LockComes(path, at=at))
+        watched = SourceHarness(path, reader=LockComes(path, at=at))
         watched.poll()
         assert watched.again, f"no lock came at {at}"
         assert watched.rest().run_lines() == wanted, f"lock at {at}"
@@ -162,11 +175,11 @@ def test_a_lock_at_any_statement_of_a_first_read_changes_nothing(folder: Path) -
 def test_a_lock_at_any_statement_of_a_poll_changes_nothing(folder: Path) -> None:
     """Rows come for tasks that are over and forgotten too: the rest of each is read again by key."""
 
-    def polled(at: int) -> tuple[Watched, LockComes]:
+    def polled(at: int) -> tuple[SourceHarness, LockComes]:
         (folder / "a.db").unlink(missing_ok=True)
         path = write(folder / "a.db", STORY)
         reader = LockComes(path)
-        watched = Watched(path, reader=reader).rest()
+        watched = SourceHarness(path, reader=reader).rest()
         insert(path, LATER)
         reader.statements, reader.at = 0, at
         return watched.poll(), reader
@@ -193,10 +206,10 @@ def test_a_lock_amid_a_batch_of_several_runs_whose_hour_comes_twice_takes_nothin
     rows = [row for run in ("one", "two") for row in a_life(0, run) if "timestamp" not in row.values]
     path = write(folder / "a.db", [*began, *rows, *told])
 
-    def read(at: int) -> tuple[Watched, LockComes]:
+    def read(at: int) -> tuple[SourceHarness, LockComes]:
         reader = LockComes(path, at=at)
         reader._in_columns.size = BatchSize(100, 100)
-        return Watched(path, zone="America/Chicago", reader=reader).poll(), reader
+        return SourceHarness(path, zone="America/Chicago", reader=reader).poll(), reader
 
     undisturbed, reader = read(at=0)
     wanted, statements = undisturbed.rest().run_lines(), reader.statements
@@ -213,11 +226,11 @@ def changed_stamp(row: Told, written: str) -> Told:
 def test_a_lock_at_any_statement_of_the_reading_of_an_abandoned_run_changes_nothing(
     folder: Path, few: int
 ) -> None:
-    def polled(at: int) -> tuple[Watched, LockComes]:
+    def polled(at: int) -> tuple[SourceHarness, LockComes]:
         (folder / "a.db").unlink(missing_ok=True)
         path = write(folder / "a.db", [workflow("old"), *a_life(0, "old")])
         reader = LockComes(path, few=few)
-        watched = Watched(path, abandon_after=3600.0, reader=reader).poll()
+        watched = SourceHarness(path, abandon_after=3600.0, reader=reader).poll()
         assert watched.runs() == {}
         insert(path, a_life(1, "old"))
         reader.statements, reader.at = 0, at

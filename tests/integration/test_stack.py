@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from exporter_process import until
-from loopback import text_of
-from processes import INSTALLED_AND_TODAYS, free_port, required, started
-from stack_files import ROOT, SERVICES, environment, mounts
+from support.exporter_process import until
+from support.loopback import text_of
+from support.processes import INSTALLED_AND_TODAYS, free_port, required, started
+from support.stack_files import ROOT, SERVICES, environment, mounts
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter_process import COMMAND, ended, environment, run, until
-from oracle import parse
-from processes import parsl_required, started
 from rich.cells import cell_len
-from telling import Told, attempt, block, lifecycle, stamp, task, workflow
-from telling import write as write_database
-from terminal import OnTerminal, on_terminal
-from watched import DATA, execute, unpacked, with_runinfo
+from support.exporter_process import COMMAND, ended, environment, run, until
+from support.oracle import parse
+from support.processes import parsl_required, started
+from support.rows import Told, attempt, block, lifecycle, stamp, task, workflow
+from support.rows import write as write_database
+from support.source_harness import DATA, execute, unpacked, with_runinfo
+from support.terminal import OnTerminal, on_terminal
 
 pytestmark = [pytest.mark.integration, pytest.mark.apart]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter_process import serving, until
-from loopback import api, query
-from processes import free_port, required, started
-from watched import unpacked
+from support.exporter_process import serving, until
+from support.loopback import api, query
+from support.processes import free_port, required, started
+from support.source_harness import unpacked
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

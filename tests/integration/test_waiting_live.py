@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from exporter_process import environment
-from oracle import Series, differences, expected
-from processes import eventually, parsl_required, started
-from watched import SOURCE, Watched
+from support.exporter_process import environment
+from support.oracle import Series, differences, expected
+from support.processes import eventually, parsl_required, started
+from support.source_harness import SOURCE, SourceHarness
 
 pytestmark = pytest.mark.integration
 
@@ -76,7 +76,7 @@ def make_wait(run: subprocess.Popen[str], log: Path) -> None:
 
 def look(database: Path, wanted: Waiting) -> Seen:
     """Read a run until its tasks wait for what they are to."""
-    watched = Watched(database, zone="local")
+    watched = SourceHarness(database, zone="local")
     eventually(
         "tasks to wait for what they are to",
         60,

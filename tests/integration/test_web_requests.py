@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from cases import cases
 from hypothesis import given
 from hypothesis import strategies as st
+from support.cases import cases
 from web_serving import (
     answers_a_scrape,
     ask,

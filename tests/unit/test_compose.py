@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from processes import required
-from stack_files import (
+from support.processes import required
+from support.stack_files import (
     COMPOSE,
     IMAGE,
     ROOT,

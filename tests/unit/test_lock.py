@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from exporter_process import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from support.exporter_process import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENTS = {"lock.txt": ("test", "demo", "dashboards", "measure"), "lock-sqlalchemy21.txt": ("test",)}

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from oracle import Histogram, Series, Value, differences, expected
+from support.oracle import Histogram, Series, Value, differences, expected
 
 DATA = Path(__file__).parent.parent / "data"
 OLD_RUN = "5685a0be-898e-4e60-883d-34b8c964b4a2"  # of std-1.2.0

@@ -1,7 +1,7 @@
 """How the oracle reads a page, and tells two apart."""
 
 import pytest
-from oracle import Exemplar, Histogram, Series, Summary, differences, parse
+from support.oracle import Exemplar, Histogram, Series, Summary, differences, parse
 
 TEXT = r"""# HELP parsl_tasks_total Some \\ help.
 # TYPE parsl_tasks_total counter

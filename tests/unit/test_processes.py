@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from processes import eventually, of_group, of_session
+from support.processes import eventually, of_group, of_session
 
 
 def test_what_has_ended_is_gone_although_nobody_takes_its_status() -> None:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import promql_parser as ast
 import pytest
 import yaml
-from promql_labels import LabelFault, Labels, labels_of, nodes, scraped
+from support.promql_labels import LabelFault, Labels, labels_of, nodes, scraped
 
 from parsl_exporter.metrics.families import FAMILIES
 

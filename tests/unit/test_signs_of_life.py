@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from oracle import Series, differences, expected
-from oracle.page import LAST_ROW
-from reading import Options, Reading
-from replay import CLOCKS
-from telling import (
+from support.model_harness import ModelHarness, Options
+from support.oracle import Series, differences, expected
+from support.oracle.page import LAST_ROW
+from support.replay import CLOCKS
+from support.rows import (
     EPOCH,
     Told,
     as_rows,
@@ -26,7 +26,7 @@ from telling import (
     workflow,
     write,
 )
-from watched import REASONS, SOURCE, Hands, Log, Watched, execute, unpacked
+from support.source_harness import REASONS, SOURCE, FakeClock, Log, SourceHarness, execute, unpacked
 
 from parsl_exporter.base.tables import Row, Table
 from parsl_exporter.cli.main import main
@@ -44,14 +44,14 @@ def utc(text: str) -> float:
     return datetime.fromisoformat(f"{text}+00:00").timestamp()
 
 
-def heard(reading: Reading) -> float:
+def heard(reading: ModelHarness) -> float:
     (line,) = reading.lines(LAST_ROW)
     return float(line) - EPOCH
 
 
-def watching(story: list[Told], wall: float) -> Reading:
+def watching(story: list[Told], wall: float) -> ModelHarness:
     """A first read of a story at `wall` seconds after its beginning; the clock goes on from there."""
-    reading = Reading(Options(ahead=0.0))
+    reading = ModelHarness(Options(ahead=0.0))
     reading.clock = wall
     return reading.poll(as_rows(story), first=True)
 
@@ -70,7 +70,7 @@ def test_in_a_first_read_it_is_the_newest_stamp_that_is_not_later_than_now() -> 
 
 def test_a_first_read_of_many_rows_at_once_says_the_same() -> None:
     story = [*RUNS, sample(0, 50), sample(0, 90), node("m", 55), node("m", 2 * HOUR)]
-    reading = Reading(Options(ahead=0.0))
+    reading = ModelHarness(Options(ahead=0.0))
     reading.clock = 60
     reading.take_by_tables(as_rows(story))
     reading.runs.finish_first_read(reading.clock, reading.wall)
@@ -107,7 +107,7 @@ def test_what_is_read_again_by_key_is_no_new_row() -> None:
 
 def test_nor_does_it_keep_a_dead_run_from_being_abandoned() -> None:
     """A run that writes into the same database has all workflow rows read again at each poll."""
-    reading = Reading(Options(abandon_after=100.0))
+    reading = ModelHarness(Options(abandon_after=100.0))
     reading.poll(as_rows(RUNS))
     for _ in range(11):
         reading.clock += 10
@@ -117,20 +117,20 @@ def test_nor_does_it_keep_a_dead_run_from_being_abandoned() -> None:
 
 def test_a_run_awakened_is_heard_of_now(folder: Path) -> None:
     database = write(folder / "monitoring.db", RUNS)
-    hands = Hands(EPOCH + 60)
-    watched = Watched(database, hands=hands, abandon_after=100.0).poll()
+    fake_clock = FakeClock(EPOCH + 60)
+    watched = SourceHarness(database, fake_clock=fake_clock, abandon_after=100.0).poll()
     watched.poll(every=200.0)
     assert LAST_EVENT not in watched.series()
     insert(database, [sample(0, 10)])
-    assert of_run(watched.poll().series(), LAST_ROW) == hands.wall
+    assert of_run(watched.poll().series(), LAST_ROW) == fake_clock.wall
 
 
 def test_a_reading_begun_anew_begins_with_the_stamps_again(folder: Path) -> None:
     database = write(folder / "monitoring.db", RUNS)
-    hands = Hands(EPOCH + 60)
-    watched = Watched(database, hands=hands).poll()
+    fake_clock = FakeClock(EPOCH + 60)
+    watched = SourceHarness(database, fake_clock=fake_clock).poll()
     insert(database, [sample(0, 10)])
-    assert of_run(watched.poll().series(), LAST_ROW) == hands.wall
+    assert of_run(watched.poll().series(), LAST_ROW) == fake_clock.wall
     execute(database, "DELETE FROM resource")
     assert of_run(watched.poll(3).series(), LAST_ROW) == EPOCH + 3
 
@@ -138,14 +138,14 @@ def test_a_reading_begun_anew_begins_with_the_stamps_again(folder: Path) -> None
 # --- a clock that is ahead ----------------------------------------------------------------------------------
 
 
-def activity(reading: Reading) -> float:
+def activity(reading: ModelHarness) -> float:
     (line,) = reading.lines(ACTIVITY)
     return float(line.partition(" ")[2]) - EPOCH
 
 
 @pytest.mark.parametrize("by_tables", [False, True])
 def test_in_a_first_read_no_block_shows_life_later_than_now(by_tables: bool) -> None:
-    reading = Reading(Options(ahead=0.0))
+    reading = ModelHarness(Options(ahead=0.0))
     reading.clock = 60
     rows = as_rows([*RUNS, sample(0, 2 * HOUR), sample(0, 50)])
     (reading.take_by_tables if by_tables else reading.take)(rows)
@@ -184,7 +184,7 @@ def test_a_managers_row_ahead_of_the_clock_counts_as_when_it_came() -> None:
 
 
 def test_a_late_row_of_a_finished_task_shows_no_life_that_its_earlier_rows_showed() -> None:
-    reading = Reading(Options(ahead=0.0, close_after=30.0))
+    reading = ModelHarness(Options(ahead=0.0, close_after=30.0))
     reading.poll(as_rows([*RUNS, sample(0, HOUR), status(0, "exec_done", 0)]))
     reading.clock = 100
     reading.poll()
@@ -208,8 +208,10 @@ def workers_in_utc(folder: Path) -> Path:
 
 
 def test_workers_in_utc_are_read_in_utc(workers_in_utc: Path) -> None:
-    hands = Hands(utc("2026-11-27 21:41:00"))
-    watched = Watched(workers_in_utc, zone="Europe/Paris", worker_zones={"*": "UTC"}, hands=hands)
+    fake_clock = FakeClock(utc("2026-11-27 21:41:00"))
+    watched = SourceHarness(
+        workers_in_utc, zone="Europe/Paris", worker_zones={"*": "UTC"}, fake_clock=fake_clock
+    )
     series = watched.poll().series()
     assert of_run(series, LAST_EVENT) == utc("2026-11-27 21:40:47.303610")
     assert of_run(series, LAST_ROW) == utc("2026-11-27 21:40:47.303610")
@@ -218,8 +220,8 @@ def test_workers_in_utc_are_read_in_utc(workers_in_utc: Path) -> None:
 
 
 def test_without_a_zone_of_their_own_each_new_row_is_a_sign_of_life(workers_in_utc: Path) -> None:
-    hands = Hands(utc("2026-11-27 21:41:00"))
-    watched = Watched(workers_in_utc, zone="Europe/Paris", hands=hands).poll()
+    fake_clock = FakeClock(utc("2026-11-27 21:41:00"))
+    watched = SourceHarness(workers_in_utc, zone="Europe/Paris", fake_clock=fake_clock).poll()
     assert of_run(watched.series(), LAST_EVENT) == utc("2026-11-27 21:36:08.589009")
     columns = "run_id, task_id, try_id, psutil_process_time_user"
     execute(
@@ -227,13 +229,13 @@ def test_without_a_zone_of_their_own_each_new_row_is_a_sign_of_life(workers_in_u
         f"INSERT INTO resource ({columns}, resource_monitoring_interval, timestamp)"
         f" SELECT {columns}, 5, '2026-11-27 21:40:52.000000' FROM resource WHERE rowid = 1",
     )
-    assert of_run(watched.poll().series(), LAST_ROW) == hands.wall
+    assert of_run(watched.poll().series(), LAST_ROW) == fake_clock.wall
 
 
 def test_the_log_says_once_what_to_write_when_stamps_speak_against_the_zone(
     workers_in_utc: Path, log: Log
 ) -> None:
-    watched = Watched(workers_in_utc, zone="Europe/Paris").poll()
+    watched = SourceHarness(workers_in_utc, zone="Europe/Paris").poll()
     wanted = (
         "warning host vm: all tries of executor htex there begin before they were launched or end after their final"
         ' row, as its stamps are 1 h behind those of the submit host; write worker_timezone: {"htex": UTC} into the'
@@ -243,7 +245,7 @@ def test_the_log_says_once_what_to_write_when_stamps_speak_against_the_zone(
     execute(workers_in_utc, "UPDATE workflow SET tasks_completed_count = 1")
     watched.poll(2)
     assert log.new() == []
-    Watched(workers_in_utc, zone="Europe/Paris", worker_zones={"h*": "UTC"}).poll()
+    SourceHarness(workers_in_utc, zone="Europe/Paris", worker_zones={"h*": "UTC"}).poll()
     assert log.new() == []
 
 
@@ -263,7 +265,7 @@ def test_it_is_said_of_each_executor_on_a_host_and_once_for_all_hosts_of_an_exec
     execute(
         workers_in_utc, f"INSERT INTO status (task_id, {rows}) SELECT 2, {rows} FROM status WHERE task_id = 0"
     )
-    Watched(workers_in_utc, zone="Europe/Paris").poll()
+    SourceHarness(workers_in_utc, zone="Europe/Paris").poll()
     told = [line for line in log.new() if "worker_timezone" in line]
     assert sorted(line.split("write ")[1].split(" into")[0] for line in told) == [
         'worker_timezone: {"container": UTC}',
@@ -292,7 +294,11 @@ def test_the_hour_that_comes_twice_is_read_by_insertion(folder: Path, set_tz: Ca
     name = "clocks/repeated-hour-2026.10.26"
     set_tz(CLOCKS[name].tz)
     database = unpacked(folder / "monitoring.db", name)
-    series = Watched(database, zone="local", hands=Hands(utc("2026-11-27 21:32:00"))).poll().series()
+    series = (
+        SourceHarness(database, zone="local", fake_clock=FakeClock(utc("2026-11-27 21:32:00")))
+        .poll()
+        .series()
+    )
     newest = utc("2026-11-27 21:31:52.827459")
     assert of_run(series, LAST_EVENT) == of_run(series, LAST_ROW) == of_run(series, ACTIVITY) == newest
     assert of_run(series, "parsl_workflow_start_timestamp_seconds") == utc("2026-11-27 21:13:08.539267")
@@ -304,7 +310,7 @@ def test_a_dump_of_them_says_what_sql_says(name: str, folder: Path, set_tz: Call
     clocks = CLOCKS[name]
     set_tz(clocks.tz)
     database = unpacked(folder / "monitoring.db", name)
-    watched = Watched(database, zone=clocks.zone, worker_zones=clocks.worker_zones)
+    watched = SourceHarness(database, zone=clocks.zone, worker_zones=clocks.worker_zones)
     assert watched.wrong() == []
     wanted = expected(
         database,
@@ -312,6 +318,6 @@ def test_a_dump_of_them_says_what_sql_says(name: str, folder: Path, set_tz: Call
         timezone=clocks.zone,
         failure_reasons=REASONS,
         worker_timezone=clocks.worker_zones,
-        now=watched.hands.wall,
+        now=watched.fake_clock.wall,
     )
     assert differences(wanted, watched.series()) == []

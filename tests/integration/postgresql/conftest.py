@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from pg.server import Server, running
+from support.pg.server import Server, running
 
 
 @pytest.fixture(scope="session")

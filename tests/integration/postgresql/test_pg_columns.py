@@ -10,10 +10,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from pg import tables
-from pg.server import Server
 from psycopg import sql
 from sqlalchemy.engine import make_url
+from support.pg import tables
+from support.pg.server import Server
 
 from parsl_exporter.base.columns import Columns, SampleColumns, StatusColumns, TaskColumns, TryColumns
 from parsl_exporter.base.shard import WHOLE, Shard

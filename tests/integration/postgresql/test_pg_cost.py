@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pg import history
-from pg.server import Server, running
-from pg.watching import watching
+from support.pg import history
+from support.pg.server import Server, running
+from support.pg.watching import watching
 
 SWEEP = 15.0  # the default
 LITTLE, MUCH, NEW = 30_000, 300_000, 1_000

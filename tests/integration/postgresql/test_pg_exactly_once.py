@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from pg import tables
-from pg.server import Server, running
-from pg.watching import SWEEP, settle, watching
-from pg.writers import Writer
+from support.pg import tables
+from support.pg.server import Server, running
+from support.pg.watching import SWEEP, settle, watching
+from support.pg.writers import Writer
 
 from parsl_exporter.readers.postgresql import heap
 

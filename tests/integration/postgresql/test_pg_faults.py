@@ -11,11 +11,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from oracle import parse
-from pg import tables
-from pg.proxy import Proxy
-from pg.server import PASSWORD, Server, folder, free_port, running
-from pg.watching import SWEEP, Watch, settle, watching
+from support.oracle import parse
+from support.pg import tables
+from support.pg.proxy import Proxy
+from support.pg.server import PASSWORD, Server, folder, free_port, running
+from support.pg.watching import SWEEP, Watch, settle, watching
 
 from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.readers.sqlite.reader import SqliteReader

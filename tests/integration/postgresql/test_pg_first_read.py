@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pg import history, tables
-from pg.server import Server
-from pg.watching import settle, watching
 from sqlalchemy.engine import make_url
+from support.pg import history, tables
+from support.pg.server import Server
+from support.pg.watching import settle, watching
 
 from parsl_exporter.base.errors import SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.base.tables import Table

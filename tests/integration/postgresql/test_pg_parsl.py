@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from pg import tables, workflow
-from pg.server import Server
-from pg.watching import settle, watching
+from support.pg import tables, workflow
+from support.pg.server import Server
+from support.pg.watching import settle, watching
 
 
 @pytest.mark.integration

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from exporter_process import serving
 from grafana import inventory
-from loopback import query
-from pg.server import Server
-from processes import INSTALLED_AND_TODAYS, eventually, free_port, required, started
+from support.exporter_process import serving
+from support.loopback import query
+from support.pg.server import Server
+from support.processes import INSTALLED_AND_TODAYS, eventually, free_port, required, started
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 

@@ -6,10 +6,10 @@ import gzip
 import uuid
 from pathlib import Path
 
-from oracle import differences, expected, parse
-from pg import tables
-from pg.server import Server
-from pg.watching import watching
+from support.oracle import differences, expected, parse
+from support.pg import tables
+from support.pg.server import Server
+from support.pg.watching import watching
 
 from parsl_exporter.base.shard import Shard
 from parsl_exporter.config.load import Overrides, load

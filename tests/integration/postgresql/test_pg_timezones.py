@@ -7,9 +7,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from oracle import parse
-from pg import tables
-from pg.server import Server
+from support.oracle import parse
+from support.pg import tables
+from support.pg.server import Server
 
 from parsl_exporter.cli.main import main
 

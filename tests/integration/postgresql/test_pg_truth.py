@@ -6,9 +6,9 @@ import gzip
 from pathlib import Path
 
 import pytest
-from oracle import Series, differences, expected, parse
-from pg import tables
-from pg.server import Server
+from support.oracle import Series, differences, expected, parse
+from support.pg import tables
+from support.pg.server import Server
 
 from parsl_exporter.cli.main import main
 from parsl_exporter.config.settings import Settings

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from exporter_process import ROOT, environment
+from support.exporter_process import ROOT, environment
 
 import parsl_exporter
 from parsl_exporter.base.formats import Format

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from telling import EPOCH, Told, attempt, node, status, task, workflow, write
-from watched import Hands, unpacked
+from support.rows import EPOCH, Told, attempt, node, status, task, workflow, write
+from support.source_harness import FakeClock, unpacked
 
 from parsl_exporter.cli.check import check
 from parsl_exporter.config.settings import LimitSettings, Settings, SourceSettings
@@ -20,7 +20,7 @@ def report(path: Path, *, wall: float = EPOCH, runs: int = 200) -> list[str]:
     settings = Settings(
         timezone="UTC", limits=LimitSettings(runs_per_source=runs), sources=(SourceSettings(str(path)),)
     )
-    assert check(settings, said.append, Hands(wall).clock) == 0
+    assert check(settings, said.append, FakeClock(wall).clock) == 0
     return [line for line in "".join(said).splitlines() if line.startswith(("  runs", "  nameless"))]
 
 

@@ -10,10 +10,10 @@ from datetime import timezone
 from pathlib import Path
 
 import pytest
-from oracle import BYTES, SECONDS, differences, expected, parse
-from telling import EPOCH, Told, attempt, block, lifecycle, node, status, task, workflow
-from telling import write as write_database
-from watched import DATA, execute, unpacked
+from support.oracle import BYTES, SECONDS, differences, expected, parse
+from support.rows import EPOCH, Told, attempt, block, lifecycle, node, status, task, workflow
+from support.rows import write as write_database
+from support.source_harness import DATA, execute, unpacked
 
 from parsl_exporter.base.errors import NoSuchRun
 from parsl_exporter.base.formats import Format

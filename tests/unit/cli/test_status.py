@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from oracle import Series, parse
 from rich.cells import cell_len
 from rich.console import Console
-from telling import EPOCH, Told, attempt, block, lifecycle, node, stamp, status, task, workflow
-from telling import write as write_database
-from watched import DATA, execute, unpacked
+from support.oracle import Series, parse
+from support.rows import EPOCH, Told, attempt, block, lifecycle, node, stamp, status, task, workflow
+from support.rows import write as write_database
+from support.source_harness import DATA, execute, unpacked
 
 from parsl_exporter.base.errors import ConfigurationError, NoSuchRun
 from parsl_exporter.base.formats import Format

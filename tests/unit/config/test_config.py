@@ -11,7 +11,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from config_reading import faults, faults_of, loaded
+from support.config_reading import faults, faults_of, loaded
 
 from parsl_exporter.config.load import (
     BucketSettings,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from config_reading import faults, faults_of
+from support.config_reading import faults, faults_of
 
 from parsl_exporter.config.load import Overrides
 

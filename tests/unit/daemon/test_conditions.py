@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reading import Options, finished
-from telling import EPOCH, Told, attempt, block, lifecycle, status, task, workflow
+from support.model_harness import Options, finished
+from support.rows import EPOCH, Told, attempt, block, lifecycle, status, task, workflow
 
 from parsl_exporter.daemon.conditions import conditions_of, details_of
 from parsl_exporter.model.report import SourceReport, report_of

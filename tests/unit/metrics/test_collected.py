@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
-from protobuf_reading import samples
+from support.protobuf_reading import samples
 
 from parsl_exporter.base.formats import Format
 from parsl_exporter.metrics.collected import collected

@@ -7,8 +7,8 @@ import gzip
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
-from reading import told
-from telling import attempt, status, task, workflow
+from support.model_harness import told
+from support.rows import attempt, status, task, workflow
 
 from parsl_exporter.base.formats import Format
 from parsl_exporter.metrics.page import Page

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
-from protobuf_reading import Key, messages, native, samples
-from reading import Options, finished
-from telling import attempt, status, task, workflow
+from support.model_harness import Options, finished
+from support.protobuf_reading import Key, messages, native, samples
+from support.rows import attempt, status, task, workflow
 
 from parsl_exporter.base.formats import Format
 from parsl_exporter.metrics.family import Distribution, Family

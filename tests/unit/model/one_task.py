@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reading import Reading
-from telling import (
+from support.model_harness import ModelHarness
+from support.rows import (
     Told,
     as_rows,
     attempt,
@@ -29,7 +29,7 @@ ONE_TASK = [
 ]
 
 
-def at_rest(reading: Reading) -> Reading:
+def at_rest(reading: ModelHarness) -> ModelHarness:
     """The same when everything that ended has closed."""
     reading.clock += 2 * CLOSE_AFTER
     return reading.poll()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from one_task import CLOSE_AFTER, at_rest
-from reading import Options, told
-from telling import EPOCH, attempt, lifecycle, task, workflow
+from support.model_harness import Options, told
+from support.rows import EPOCH, attempt, lifecycle, task, workflow
 
 from parsl_exporter.model.contribution import Added
 from parsl_exporter.model.sums import WIDTH

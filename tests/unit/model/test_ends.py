@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from one_task import ONE_TASK, RETENTION, late
-from reading import Options, Reading, told
-from telling import (
+from support.model_harness import ModelHarness, Options, told
+from support.rows import (
     EPOCH,
     RUN,
     as_rows,
@@ -30,7 +30,7 @@ def test_a_run_goes_the_retention_time_after_it_ended() -> None:
 
 
 def test_in_a_first_read_a_runs_age_is_that_of_its_stamps() -> None:
-    reading = Reading(Options(retention=RETENTION))
+    reading = ModelHarness(Options(retention=RETENTION))
     reading.clock = 20 + RETENTION - 1
     reading.poll(as_rows([*ONE_TASK, workflow(completed=20)]), first=True)
     assert reading.lines("parsl_tasks") != []

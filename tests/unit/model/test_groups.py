@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reading import Options, told
-from telling import RUN, as_rows, attempt, status, task, workflow
+from support.model_harness import Options, told
+from support.rows import RUN, as_rows, attempt, status, task, workflow
 
 from parsl_exporter.model.groups import Group, groups_of
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from one_task import CLOSE_AFTER, ONE_TASK, at_rest, late
-from reading import Options, Reading, told
-from telling import as_rows, attempt, lifecycle, sample, status, task, workflow
+from support.model_harness import ModelHarness, Options, told
+from support.rows import as_rows, attempt, lifecycle, sample, status, task, workflow
 
 from parsl_exporter.base.formats import Format
 
 # --- late rows ------------------------------------------------------------------------------------------------
 
 
-def closed() -> Reading:
+def closed() -> ModelHarness:
     """A finished task that the model has let go of, published."""
     reading = at_rest(told(ONE_TASK, Options(close_after=CLOSE_AFTER)))
     reading.draw()
@@ -79,7 +79,7 @@ def test_before_anything_is_published_states_that_are_not_parsls_move_with_their
 def test_a_failure_of_a_try_that_a_first_read_closed_too_early_counts_once() -> None:
     failed = [row for row in ONE_TASK if row.values.get("task_status_name") not in ("exec_done", "pending")]
     failed += [attempt(0, block="0", host="node1", history="ValueError('x')"), status(0, "failed", 10)]
-    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
     reading.take(as_rows([*failed, status(1, "pending", 100)]))
     reading.runs.settle_history()
     assert reading.runs.live_tasks() == 1
@@ -91,7 +91,7 @@ def test_a_failure_of_a_try_that_a_first_read_closed_too_early_counts_once() -> 
 def test_before_anything_is_published_a_late_row_is_as_good_as_any() -> None:
     """A first read may let go of a task too early: what it observed is taken back and made again."""
     without_pending = [told for told in ONE_TASK if told.values.get("task_status_name") != "pending"]
-    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
     reading.take(as_rows([*without_pending, status(1, "pending", 100)]))
     reading.runs.settle_history()
     assert reading.runs.live_tasks() == 1
@@ -117,7 +117,7 @@ def test_before_anything_is_published_a_late_row_may_lower_the_greatest_value_an
             *lifecycle(task_id, ("pending", 0), ("launched", 0), ("running", 0), ("exec_done", ended)),
         )
     ]
-    reading = Reading(Options(close_after=CLOSE_AFTER))
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
     reading.take(as_rows([workflow(), *story, status(9, "pending", 200)]))
     reading.runs.settle_history()
     assert reading.runs.live_tasks() == 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from one_task import RETENTION, late
-from reading import Options, Reading, finished, told
-from telling import (
+from support.model_harness import ModelHarness, Options, finished, told
+from support.rows import (
     EPOCH,
     Told,
     as_rows,
@@ -50,7 +50,7 @@ def runs(*names: str) -> list[Told]:
     ]
 
 
-def of_runs(reading: Reading, family: str) -> list[str]:
+def of_runs(reading: ModelHarness, family: str) -> list[str]:
     """Lines of a family that are not 0, with the run in place of the labels that are all the same."""
     strip = (',app="add"', ',app="_other"', ',executor="htex"', ',executor="_other"')
     lines = reading.lines(family)
@@ -108,7 +108,7 @@ def took(*seconds: float) -> list[Told]:
     ]
 
 
-def of_other(reading: Reading) -> list[tuple[str, float]]:
+def of_other(reading: ModelHarness) -> list[tuple[str, float]]:
     """What is told of how long the tasks of `_other` took: quantiles and their values."""
     lines = [line for line in reading.lines("parsl_task_summary_seconds") if "_other" in line]
     return [(line.split('quantile="')[1].split('"')[0], float(line.split()[-1])) for line in lines]
@@ -174,7 +174,7 @@ def over(*names: str) -> list[Told]:
     return [workflow(run, began=int(run[1:]), completed=100) for run in names]
 
 
-def kept(reading: Reading) -> list[str]:
+def kept(reading: ModelHarness) -> list[str]:
     """The runs that have an info, and those dropped with a minus before them."""
     shown = [line.split('"')[1] for line in reading.lines("parsl_workflow_info")]
     return [*shown, *(f"-{run}" for run in sorted(reading.runs.ended))]
@@ -203,7 +203,7 @@ def test_a_run_without_a_workflow_row_is_as_old_as_its_first_row() -> None:
         assert {*kept(reading)} == {"r2", "r3", "r"}
         reading = told(story, Options(runs=2))
         assert {*kept(reading)} == {"r", "r3"}
-    by_tables = Reading(Options(runs=2))
+    by_tables = ModelHarness(Options(runs=2))
     by_tables.take_by_tables(as_rows([*orphan, *named]))
     assert by_tables.runs.runs["r"].first_us == (EPOCH + 1.5) * 1e6
 

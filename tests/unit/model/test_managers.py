@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from reading import told
-from telling import RUN, attempt, block, lifecycle, node, task, workflow
+from support.model_harness import told
+from support.rows import RUN, attempt, block, lifecycle, node, task, workflow
 
 from parsl_exporter.model.managers import Host
 from parsl_exporter.model.staleness import manager_active

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from reading import Options, Reading
-from telling import Told, as_rows, attempt, lifecycle, status, task, workflow
+from support.model_harness import ModelHarness, Options
+from support.rows import Told, as_rows, attempt, lifecycle, status, task, workflow
 
 from parsl_exporter.model.offsets import Offset, Offsets, zone_name
 
@@ -32,14 +32,14 @@ def found(*stories: list[Told]) -> list[Offset]:
     story = [workflow(), *(row for rows in stories for row in rows)]
     answers = []
     for rows in (as_rows(story), as_rows(story)[::-1]):
-        reading = Reading(Options(close_after=30.0)).poll(rows)
+        reading = ModelHarness(Options(close_after=30.0)).poll(rows)
         answers.append([offset for offset, _ in reading.runs.offsets()])
-        reading = Reading(Options(close_after=-1e6))
+        reading = ModelHarness(Options(close_after=-1e6))
         reading.take(rows)
         reading.runs.settle_history()
         reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
         answers.append([offset for offset, _ in reading.runs.offsets()])
-        reading = Reading(Options(close_after=-1e6))
+        reading = ModelHarness(Options(close_after=-1e6))
         reading.take_by_tables(rows)
         reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
         answers.append([offset for offset, _ in reading.runs.offsets()])

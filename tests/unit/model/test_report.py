@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from reading import Reading, finished, told
-from telling import EPOCH, Told, as_rows, attempt, block, lifecycle, node, sample, task, workflow
+from support.model_harness import ModelHarness, finished, told
+from support.rows import EPOCH, Told, as_rows, attempt, block, lifecycle, node, sample, task, workflow
 
 from parsl_exporter.model.report import report_of
 
 
-def held(reading: Reading) -> dict[str, float]:
+def held(reading: ModelHarness) -> dict[str, float]:
     """Since when causes hold the executor of a run up, in seconds after the story's begin."""
     (view,) = reading.views()
     report = report_of(view.run, view.groups, view.waiting, view.hidden)
@@ -109,7 +109,7 @@ def test_a_block_is_lacking_since_the_last_one_ended() -> None:
 def test_pieces_and_a_restart_change_nothing() -> None:
     story = [workflow(), *WORKERS, *waits(), *ran(1, end=200), *ran(2, end=300)]
     rows = as_rows(story)
-    in_pieces = Reading().poll(rows[:4], first=True)
+    in_pieces = ModelHarness().poll(rows[:4], first=True)
     for row in reversed(rows[4:]):
         in_pieces.poll([row])
     assert held(in_pieces) == held(finished(story)) == {"idle_workers": 300}

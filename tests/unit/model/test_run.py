@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timezone
 
 import pytest
-from oracle import BYTES, SECONDS
-from reading import FOREVER, Options, Reading
-from telling import EPOCH, RUN, Told, as_rows, attempt, lifecycle, sample, status, task, workflow
+from support.model_harness import FOREVER, ModelHarness, Options
+from support.oracle import BYTES, SECONDS
+from support.rows import EPOCH, RUN, Told, as_rows, attempt, lifecycle, sample, status, task, workflow
 
 from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
 from parsl_exporter.model import run
@@ -56,7 +56,7 @@ def test_what_is_to_be_asked_for_by_key_is_known_when_the_tasks_left_are_moved_t
 
 
 def test_a_try_closes_when_it_has_been_quiet_for_long_enough_and_not_when_others_have() -> None:
-    reading = Reading(Options(close_after=CLOSE_AFTER)).poll(as_rows([workflow(), *done(0, 1)]))
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER)).poll(as_rows([workflow(), *done(0, 1)]))
     reading.clock = 10
     reading.poll(later(10, status(0, "running", 0.5)))
     reading.clock = 29
@@ -70,10 +70,10 @@ def test_a_try_closes_when_it_has_been_quiet_for_long_enough_and_not_when_others
         assert counts == [f'_count{{app="add",executor="htex"}} {observed}'], clock
 
 
-def lived() -> Reading:
+def lived() -> ModelHarness:
     """Ten tasks that finished, and after them some that do not until later."""
     last = range(10, 15)
-    reading = Reading(Options(close_after=CLOSE_AFTER)).poll(
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER)).poll(
         as_rows(
             [
                 workflow(),

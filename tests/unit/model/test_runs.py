@@ -6,9 +6,9 @@ from datetime import timedelta, timezone
 
 import pytest
 from one_task import CLOSE_AFTER, ONE_TASK, at_rest
-from oracle import BYTES, SECONDS
-from reading import Options, Reading, told
-from telling import (
+from support.model_harness import ModelHarness, Options, told
+from support.oracle import BYTES, SECONDS
+from support.rows import (
     EPOCH,
     RUN,
     Told,
@@ -228,7 +228,7 @@ def test_a_configured_class_may_be_named_with_its_module() -> None:
 
 
 def test_rows_that_go_on_waiting_for_their_executor_have_nothing_drawn_anew() -> None:
-    reading = Reading(Options(worker_zones=(("htex", timezone(timedelta(hours=-6))),)))
+    reading = ModelHarness(Options(worker_zones=(("htex", timezone(timedelta(hours=-6))),)))
     reading.poll(as_rows([workflow(), task(0), status(0, "pending", 1), status(0, "running", 2)])).draw()
     assert not reading.poll().runs.shows_otherwise(reading.clock)
     reading.poll(as_rows([attempt(0, host="h")]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from reading import Reading, told
-from telling import EPOCH, Told, as_rows, attempt, status, task
+from support.model_harness import ModelHarness, told
+from support.rows import EPOCH, Told, as_rows, attempt, status, task
 
 from parsl_exporter.model.states import PROGRESS, STATES
 
@@ -71,7 +71,7 @@ def test_the_tries_of_each_task_are_its_own() -> None:
     for task_id in (0, 1):
         story += [status(task_id, "exec_done", 5), status(task_id, "running", 9, 1)]
     story += [status(2, "fail_retryable", 5), status(2, "pending", 9, 1)]
-    reading = Reading()
+    reading = ModelHarness()
     reading.take_by_tables(as_rows(story))
     assert reading.poll().lines("parsl_tasks") == [
         '{app="add",executor="htex",state="pending"} 1',

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
-from reading import Options, Reading
-from telling import Told, as_rows, attempt, block, status, task
+from support.model_harness import ModelHarness, Options
+from support.rows import Told, as_rows, attempt, block, status, task
 
 PARIS, UTC = ZoneInfo("Europe/Paris"), timezone.utc
 AT_10_TO_3 = datetime(2026, 10, 25, 0, 50, tzinfo=UTC)
@@ -20,7 +20,7 @@ def running(task_id: int, at: str, state: str = "running") -> Told:
     return Told(row.table, {**row.values, "timestamp": f"2026-10-25 {at}:00.000000"})
 
 
-def oldest(reading: Reading) -> datetime:
+def oldest(reading: ModelHarness) -> datetime:
     """When the task that has been running for the longest began."""
     (line,) = reading.lines("parsl_task_oldest_timestamp_seconds")
     return datetime.fromtimestamp(float(line.rpartition(" ")[2]), UTC)
@@ -38,19 +38,19 @@ def test_a_stamp_that_came_twice_waits_behind_a_row_that_waits_for_its_try_row()
         running(1, "02:10"),
         attempt(0),
     ]
-    assert oldest(Reading(options(PARIS)).poll(as_rows(story))) == AT_10_TO_3
+    assert oldest(ModelHarness(options(PARIS)).poll(as_rows(story))) == AT_10_TO_3
 
 
 def test_a_row_that_goes_on_waiting_holds_up_no_other() -> None:
     story = [task(0), task(1), attempt(1), running(0, "02:50"), running(1, "02:10")]
-    reading = Reading(options(PARIS)).poll(as_rows(story))
+    reading = ModelHarness(options(PARIS)).poll(as_rows(story))
     assert reading.lines("parsl_tasks") == ['{app="add",executor="htex",state="running"} 1']
 
 
 @pytest.mark.parametrize("before", [[], [running(1, "01:55")]], ids=["alone", "beside another"])
 def test_rows_that_waited_for_different_things_are_taken_as_they_were_inserted(before: list[Told]) -> None:
     """One for its executor's first block, the others for their try row."""
-    reading = Reading(options(UTC, htex=PARIS))
+    reading = ModelHarness(options(UTC, htex=PARIS))
     reading.take_by_tables(as_rows([task(0), task(1), attempt(0)]))
     reading.take_by_tables(as_rows([*before, running(0, "02:50"), running(1, "02:10", "running_ended")]))
     reading.poll(as_rows([attempt(0), attempt(1), block("0", "RUNNING", 0)])[1:])

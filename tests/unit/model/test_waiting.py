@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
-from oracle import Series, differences, expected
-from reading import SOURCE, Options, Reading, told
-from telling import (
+from support.model_harness import SOURCE, ModelHarness, Options, told
+from support.oracle import Series, differences, expected
+from support.rows import (
     EPOCH,
     RUN,
     Told,
@@ -22,7 +22,7 @@ from telling import (
     workflow,
     write,
 )
-from watched import in_memory
+from support.source_harness import in_memory
 
 from parsl_exporter.model.waiting import CAUSES
 
@@ -219,7 +219,7 @@ def test_a_young_run_without_managers_says_what_its_blocks_say() -> None:
 def test_the_only_task_that_ran_may_have_been_forgotten_long_ago() -> None:
     done = ran(8, "threads")
     story = [workflow(), *done, *launched(5, executor="threads")]
-    reading = Reading(Options(close_after=30)).poll(as_rows(story))
+    reading = ModelHarness(Options(close_after=30)).poll(as_rows(story))
     reading.clock = 100
     assert reading.poll().runs.runs[RUN].tasks.finished == 1
     assert by_cause(reading.series()) == {"threads": {"busy_workers": Wait(1, 5)}}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timezone
 from zoneinfo import ZoneInfo
 
-from oracle import BYTES, SECONDS
-from telling import RUN
+from support.oracle import BYTES, SECONDS
+from support.rows import RUN
 
 from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits, Run

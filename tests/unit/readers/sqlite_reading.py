@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from watched import within
+from support.source_harness import within
 
 from parsl_exporter.base.errors import SourceFault
 from parsl_exporter.base.tables import Row, Table

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from watched import DATA, PARSL_TABLES, emptied, unpacked
+from support.source_harness import DATA, PARSL_TABLES, emptied, unpacked
 
 from parsl_exporter.base.errors import SourceFault, SourceToCome
 from parsl_exporter.readers.schema import check_schema

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from sqlite_reading import all_rows, fault, opened
-from telling import attempt, create, insert, lifecycle, stamp, status, task, workflow, write
-from watched import as_root, execute, unpacked, unprivileged
+from support.rows import attempt, create, insert, lifecycle, stamp, status, task, workflow, write
+from support.source_harness import as_root, execute, unpacked, unprivileged
 
 from parsl_exporter.base.errors import SourceFault, SourceReplaced
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from sqlite_reading import fault, opened
-from telling import create, task, write
-from watched import emptied, execute, unpacked, unprivileged
+from support.rows import create, task, write
+from support.source_harness import emptied, execute, unpacked, unprivileged
 
 from parsl_exporter.base.errors import SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.base.tables import NODE, TASK

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from watched import unprivileged
+from support.source_harness import unprivileged
 
 from parsl_exporter.config.settings import SourceSettings
 from parsl_exporter.readers.targets import discover, distinct, glob_base

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from watched import Hands, Log
+from support.source_harness import FakeClock, Log
 
 from parsl_exporter.base.errors import FaultReason
 from parsl_exporter.source.health import Health
 
 
 @pytest.fixture
-def hands() -> Hands:
-    return Hands()
+def fake_clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def health(hands: Hands) -> Health:
-    return Health("s", hands.clock)
+def health(fake_clock: FakeClock) -> Health:
+    return Health("s", fake_clock.clock)
 
 
 def test_before_its_first_poll_a_source_is_down(health: Health) -> None:
@@ -30,11 +30,11 @@ def test_in_a_first_read_it_is_reading_and_has_not_been_tried(health: Health) ->
     assert health.up and not health.tried
 
 
-def test_once_it_has_caught_up_it_is_up_or_down(health: Health, hands: Hands) -> None:
+def test_once_it_has_caught_up_it_is_up_or_down(health: Health, fake_clock: FakeClock) -> None:
     health.ready = True
     health.succeeded("up to date")
     assert health.outcome == ("up", "up to date")
-    assert health.last_success == hands.wall
+    assert health.last_success == fake_clock.wall
     health.failed(FaultReason.IO, "disk I/O error")
     assert health.outcome == ("down", "disk I/O error")
     assert health.ready and health.tried

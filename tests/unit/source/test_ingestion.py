@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from telling import EPOCH, Told, attempt, insert, status, task, workflow, write
-from watched import Watched
+from support.rows import EPOCH, Told, attempt, insert, status, task, workflow, write
+from support.source_harness import SourceHarness
 
 from parsl_exporter.base.errors import SourceBusy
 from parsl_exporter.base.tables import WORKFLOW, Row, Table
@@ -46,7 +46,7 @@ def test_a_run_whose_zone_could_not_be_read_for_a_lock_is_read_in_it_when_the_lo
 ) -> None:
     path = write(folder / "a.db", [workflow("before")])
     reader = Overtaken(path)
-    watched = Watched(path, reader=reader, run_zones={"submit": "Etc/GMT+2"}).poll()
+    watched = SourceHarness(path, reader=reader, run_zones={"submit": "Etc/GMT+2"}).poll()
     reader.story = [workflow(host="submit"), task(0), attempt(0), status(0, "pending", 7)]
     insert(path, [task(1, run="before")])
     watched.poll()

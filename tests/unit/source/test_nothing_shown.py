@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from telling import Told, attempt, status, task, workflow, write
-from watched import Hands, Watched, emptied, execute, unpacked
+from support.rows import Told, attempt, status, task, workflow, write
+from support.source_harness import FakeClock, SourceHarness, emptied, execute, unpacked
 
 from parsl_exporter.cli.check import check
 from parsl_exporter.config.duration import duration, spelled
@@ -40,7 +40,7 @@ def test_a_database_of_finished_runs_says_why_its_page_is_empty(
 ) -> None:
     caplog.set_level("INFO")
     path = write(folder / "a.db", runs(ended, silent)) if ended + silent else emptied(folder / "a.db")
-    watched = Watched(path, retention=RETENTION, abandon_after=ABANDON_AFTER).poll()
+    watched = SourceHarness(path, retention=RETENTION, abandon_after=ABANDON_AFTER).poll()
     assert watched.runs() == {}
     assert watched.condition == ("up", f"up to date, nothing to show: {why}")
     notes = [getattr(record, "fields", {}) for record in caplog.records if record.getMessage() == "caught up"]
@@ -54,18 +54,18 @@ def test_old_runs_without_a_workflow_row_are_none_that_are_to_come(
     nameless = [task(0, run="r"), attempt(0, run="r"), status(0, "pending", 1, run="r")]
     path = write(folder / "a.db", [*runs(1, 0), *nameless])
     why = f"2 runs: 1 {ENDED}, 1 {SILENT}; `dump` shows them"
-    watched = Watched(path, retention=RETENTION, abandon_after=ABANDON_AFTER).poll()
+    watched = SourceHarness(path, retention=RETENTION, abandon_after=ABANDON_AFTER).poll()
     assert watched.condition == ("up", f"up to date, nothing to show: {why}")
     notes = [getattr(record, "fields", {}) for record in caplog.records if record.getMessage() == "caught up"]
     assert [(fields["runs"], fields.get("note")) for fields in notes] == [(0, why)]
     said: list[str] = []
-    check(Settings(timezone="UTC", sources=(SourceSettings(str(path)),)), said.append, Hands().clock)
+    check(Settings(timezone="UTC", sources=(SourceSettings(str(path)),)), said.append, FakeClock().clock)
     assert f"nothing to show: {why}" in "".join(said)
 
 
 def test_a_run_whose_time_is_over_while_it_is_watched_is_told_as_well(folder: Path) -> None:
     path = unpacked(folder / "a.db", "crash-2026.10.26")
-    watched = Watched(path, retention=RETENTION).poll()
+    watched = SourceHarness(path, retention=RETENTION).poll()
     assert watched.condition == ("up", "up to date")
     execute(path, "UPDATE workflow SET time_completed = '2026-11-22 10:00:00'")
     watched.poll(2).poll(2, every=2 * RETENTION)

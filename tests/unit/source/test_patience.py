@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from watched import Hands
+from support.source_harness import FakeClock
 
 from parsl_exporter.base.errors import ExporterError, FaultReason, SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.source import patience
@@ -13,15 +13,15 @@ from parsl_exporter.source.patience import LOCKED_PATIENCE, LockedSince, insist
 class Attempts:
     """Fails with each of these errors, a second apart, and then succeeds. `rows` are read before each failure."""
 
-    def __init__(self, hands: Hands, errors: list[ExporterError], rows: int = 0) -> None:
-        self.hands = hands
+    def __init__(self, fake_clock: FakeClock, errors: list[ExporterError], rows: int = 0) -> None:
+        self.fake_clock = fake_clock
         self.errors = iter(errors)
         self.rows = 0
         self.rows_each = rows
         self.begun_anew = 0
 
     def __call__(self) -> str:
-        self.hands.go_on(1.0)
+        self.fake_clock.go_on(1.0)
         self.rows += self.rows_each
         for error in self.errors:
             raise error
@@ -31,7 +31,7 @@ class Attempts:
         self.begun_anew += 1
 
     def insist(self) -> str:
-        return insist(self, self.hands.clock.steady, rows=lambda: self.rows, anew=self.begin_anew)
+        return insist(self, self.fake_clock.clock.steady, rows=lambda: self.rows, anew=self.begin_anew)
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +40,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hands() -> Hands:
-    return Hands()
+def fake_clock() -> FakeClock:
+    return FakeClock()
 
 
 def busy(times: int) -> list[ExporterError]:
@@ -52,26 +52,26 @@ def replaced(times: int) -> list[ExporterError]:
     return [SourceReplaced("a.db: replaced by another file")] * times
 
 
-def test_a_lock_that_ends_in_time_is_waited_for(hands: Hands) -> None:
-    assert Attempts(hands, busy(int(LOCKED_PATIENCE))).insist() == "read"
+def test_a_lock_that_ends_in_time_is_waited_for(fake_clock: FakeClock) -> None:
+    assert Attempts(fake_clock, busy(int(LOCKED_PATIENCE))).insist() == "read"
 
 
-def test_one_that_lasts_is_a_fault_which_says_for_how_long(hands: Hands) -> None:
+def test_one_that_lasts_is_a_fault_which_says_for_how_long(fake_clock: FakeClock) -> None:
     with pytest.raises(SourceFault, match=r"a\.db: locked by a writer for 11 s, or") as caught:
-        Attempts(hands, busy(100)).insist()
+        Attempts(fake_clock, busy(100)).insist()
     assert caught.value.reason is FaultReason.LOCKED
     assert str(caught.value).endswith("lock service)")  # as nobody tries on
 
 
-def test_locks_between_which_rows_are_read_are_waited_for_each_anew(hands: Hands) -> None:
-    assert Attempts(hands, busy(100), rows=1).insist() == "read"
+def test_locks_between_which_rows_are_read_are_waited_for_each_anew(fake_clock: FakeClock) -> None:
+    assert Attempts(fake_clock, busy(100), rows=1).insist() == "read"
 
 
-def test_a_database_that_is_replaced_is_read_anew_but_not_for_ever(hands: Hands) -> None:
-    now_and_then = Attempts(hands, replaced(5))
+def test_a_database_that_is_replaced_is_read_anew_but_not_for_ever(fake_clock: FakeClock) -> None:
+    now_and_then = Attempts(fake_clock, replaced(5))
     assert (now_and_then.insist(), now_and_then.begun_anew) == ("read", 5)
     with pytest.raises(SourceFault, match="replaced by another file") as caught:
-        Attempts(hands, replaced(6)).insist()
+        Attempts(fake_clock, replaced(6)).insist()
     assert caught.value.reason is FaultReason.REPLACED
 
 

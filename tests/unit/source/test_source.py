@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from oracle import expected
-from telling import EPOCH, RUN, Told, attempt, block, insert, node, sample, status, task, workflow, write
-from watched import Hands, Log, Watched, unpacked
+from support.oracle import expected
+from support.rows import EPOCH, RUN, Told, attempt, block, insert, node, sample, status, task, workflow, write
+from support.source_harness import FakeClock, Log, SourceHarness, unpacked
 
 from parsl_exporter.base.errors import SourceBusy
 from parsl_exporter.base.formats import Format
@@ -26,7 +26,7 @@ NAMELESS = (
 
 def test_a_run_whose_workflow_row_never_came_is_published_and_said_once(folder: Path, log: Log) -> None:
     path = write(folder / "a.db", ORPHAN)
-    watched = Watched(path).poll(3)
+    watched = SourceHarness(path).poll(3)
     info = watched.runs()["parsl_workflow_info"]
     names = dict.fromkeys(("workflow_name", "workflow_version", "host", "user", "rundir"), "unknown")
     assert [dict(key) for key in info] == [{"source": "s", "run_id": RUN, **names}]
@@ -38,7 +38,7 @@ def test_a_run_whose_workflow_row_never_came_is_published_and_said_once(folder: 
 
 def test_a_real_run_without_a_workflow_row(folder: Path) -> None:
     path = unpacked(folder / "a.db", "nameless-2026.10.26")
-    watched = Watched(path).poll()
+    watched = SourceHarness(path).poll()
     assert watched.wrong() == []
     assert len(expected(path, source="s")["parsl_workflow_info"]) == 1
     page = Page([watched.source.published.snapshot]).body(Format.OPENMETRICS).decode()
@@ -49,7 +49,7 @@ def test_a_real_run_without_a_workflow_row(folder: Path) -> None:
 
 def test_a_workflow_row_that_comes_late_gives_the_names(folder: Path) -> None:
     path = write(folder / "a.db", ORPHAN)
-    watched = Watched(path).poll()
+    watched = SourceHarness(path).poll()
     insert(path, [workflow(completed=5)])
     watched.poll()
     assert {dict(key)["workflow_name"] for key in watched.runs()["parsl_workflow_info"]} == {"wf"}
@@ -58,7 +58,7 @@ def test_a_workflow_row_that_comes_late_gives_the_names(folder: Path) -> None:
 
 def test_no_run_is_called_nameless_whose_workflow_row_is_there(folder: Path, log: Log) -> None:
     path = write(folder / "a.db", [workflow("run-0")])
-    watched = Watched(path).poll()
+    watched = SourceHarness(path).poll()
     insert(path, [workflow(), *ORPHAN])
     watched.poll()
     assert log.new() == []
@@ -68,7 +68,7 @@ def test_a_nameless_run_goes_when_it_has_not_written_for_long_and_comes_back_whe
     folder: Path, log: Log
 ) -> None:
     path = write(folder / "a.db", ORPHAN)
-    watched = Watched(path, hands=Hands(EPOCH + 2 * DAY), abandon_after=DAY).poll()
+    watched = SourceHarness(path, fake_clock=FakeClock(EPOCH + 2 * DAY), abandon_after=DAY).poll()
     assert (watched.runs(), log.new()) == ({}, [])
     insert(path, [status(0, "launched", 2 * DAY)])
     watched.poll()
@@ -82,7 +82,7 @@ def test_the_classes_counted_as_other_are_said_once_a_run(folder: Path, log: Log
         return [task(task_id), attempt(task_id, host="n", history=history), status(task_id, "failed", 2)]
 
     path = write(folder / "a.db", [workflow(), *failed(0, "Odd()"), *failed(1, "Strange(1)")])
-    watched = Watched(path).poll(2)
+    watched = SourceHarness(path).poll(2)
     insert(path, failed(2, "Odd('again')"))
     watched.poll()
     assert log.new() == [
@@ -110,7 +110,7 @@ def test_a_run_whose_workflow_row_could_not_be_asked_for_yet_has_no_name_instead
     folder: Path, log: Log
 ) -> None:
     path = write(folder / "a.db", [workflow("run-0")])
-    watched = Watched(path, reader=LockedOnce(path)).poll()
+    watched = SourceHarness(path, reader=LockedOnce(path)).poll()
     insert(path, ORPHAN)
     assert "run-1" not in watched.poll().page()
     insert(path, [workflow()])
@@ -126,7 +126,7 @@ def test_a_stamp_at_the_end_of_the_calendar_is_refused_and_all_else_is_read(
 ) -> None:
     odd = [status(0, "launched", 2), sample(0, 3), node("m", 4), block("0", "RUNNING", 5)]
     path = write(folder / "a.db", [workflow(), *ORPHAN, *(_stamped(one, written) for one in odd)])
-    watched = Watched(path, zone=zone).poll()
+    watched = SourceHarness(path, zone=zone).poll()
     assert watched.condition == ("up", "up to date")
     assert watched.rejected() == {
         f"{table} timestamp": 1 for table in ("status", "resource", "node", "block")
@@ -140,7 +140,7 @@ def test_a_stamp_that_is_none_since_1970_in_a_zone_of_the_source_is_refused(
     """What a host's clock tells that was never set."""
     odd = [_stamped(status(0, "running", 2), written), _stamped(sample(0, 3), written)]
     path = write(folder / "a.db", [workflow(), *ORPHAN, block("0", "RUNNING", 0), *odd])
-    watched = Watched(path, worker_zones={"*": "Asia/Tokyo"}).poll()
+    watched = SourceHarness(path, worker_zones={"*": "Asia/Tokyo"}).poll()
     assert watched.condition == ("up", "up to date")
     assert watched.rejected() == {"status timestamp": 1, "resource timestamp": 1}
 

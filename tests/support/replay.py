@@ -17,9 +17,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from oracle import Series, differences, expected
-from oracle.rows import load
-from watched import DATA, NOT_HISTOGRAMS, PARSL_TABLES, REASONS, SOURCE, emptied, unpacked
+from support.oracle import Series, differences, expected
+from support.oracle.rows import load
+from support.source_harness import DATA, NOT_HISTOGRAMS, PARSL_TABLES, REASONS, SOURCE, emptied, unpacked
 
 FAILURES = "parsl_task_failures_total"
 WORKER_STATES = ("running", "running_ended")

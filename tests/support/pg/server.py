@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from processes import required
+
+from support.processes import required
 
 USER = "postgres"
 PASSWORD = "s3cret-pw"  # of a server that lives for one test

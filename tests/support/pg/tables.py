@@ -11,7 +11,7 @@ from parsl.monitoring.db_manager import Database
 from psycopg import sql
 from sqlalchemy import Engine
 
-from pg.server import Server
+from support.pg.server import Server
 
 TABLES = ("workflow", "task", "try", "status", "resource", "block", "node")
 _ORDER = {"block": ' ORDER BY "timestamp"', "node": " ORDER BY id"}

@@ -15,9 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from oracle import BYTES, SECONDS, Series, differences, expected, parse
-from oracle.page import LAST_ROW
-
 from parsl_exporter.base.formats import Format
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.metrics.page import Page
@@ -30,8 +27,10 @@ from parsl_exporter.source.health import Outcome
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions
 from parsl_exporter.source.source import Source
+from support.oracle import BYTES, SECONDS, Series, differences, expected, parse
+from support.oracle.page import LAST_ROW
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 NOBODY = 65534
 FOREVER = 1e15
 CLOSE_AFTER = 30.0
@@ -137,7 +136,7 @@ def within(seconds: float, call: Callable[[], object]) -> object:
     return given
 
 
-class Hands:
+class FakeClock:
     """A clock that stands still until it is moved; `step` moves the wall clock alone."""
 
     def __init__(self, wall: float = 1_800_000_000.0) -> None:
@@ -153,7 +152,7 @@ class Hands:
         self.wall += seconds
 
 
-class Watched:
+class SourceHarness:
     """A source on `path`, polled by the test. Stamps are UTC unless a zone is named."""
 
     def __init__(
@@ -163,7 +162,7 @@ class Watched:
         zone: str = "UTC",
         run_zones: Mapping[str, str] = MappingProxyType({}),
         worker_zones: Mapping[str, str] = MappingProxyType({}),
-        hands: Hands | None = None,
+        fake_clock: FakeClock | None = None,
         reader: SqliteReader | None = None,
         baton: Baton | None = None,
         retention: float = FOREVER,
@@ -176,7 +175,7 @@ class Watched:
         self.zone = zone
         self.worker_zones = worker_zones
         self.again = 0.0
-        self.hands = hands or Hands()
+        self.fake_clock = fake_clock or FakeClock()
         options = SourceOptions(
             name=SOURCE,
             zone=None if zone == "local" else ZoneInfo(zone),
@@ -192,20 +191,20 @@ class Watched:
             reader or SqliteReader(path),
             options,
             baton=baton or Baton(),
-            clock=self.hands.clock,
-            started=self.hands.wall,
+            clock=self.fake_clock.clock,
+            started=self.fake_clock.wall,
             series_left=lambda: 1_000_000,
             stopping=stopping,
         )
 
-    def poll(self, times: int = 1, *, every: float = 1.0) -> Watched:
+    def poll(self, times: int = 1, *, every: float = 1.0) -> SourceHarness:
         """Let `every` seconds pass and poll, `times` times; `again` is then what the last poll gave."""
         for _ in range(times):
-            self.hands.go_on(every)
+            self.fake_clock.go_on(every)
             self.again = self.source.poll()
         return self
 
-    def rest(self) -> Watched:
+    def rest(self) -> SourceHarness:
         """Poll until everything that ended has closed."""
         return self.poll().poll(2, every=2 * CLOSE_AFTER)
 

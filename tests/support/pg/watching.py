@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oracle import differences, expected, parse
 from sqlalchemy.engine import make_url
 
 from parsl_exporter.base.formats import Format
@@ -21,8 +20,9 @@ from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import options_of
 from parsl_exporter.source.source import Source
-from pg import tables
-from pg.server import Server
+from support.oracle import differences, expected, parse
+from support.pg import tables
+from support.pg.server import Server
 
 SWEEP = 1.0
 FOREVER = 10.0**9

@@ -24,7 +24,7 @@ from parsl_exporter.demo.programs import is_tracker
 
 Found = TypeVar("Found")
 
-TODAY = Path(__file__).parents[1] / ".programs"
+TODAY = Path(__file__).parents[2] / ".programs"
 """Where `.ci/programs` puts programs of a later Debian, under the names that Debian gives them."""
 
 INSTALLED_AND_TODAYS = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from pg.server import USER, Server
+from support.pg.server import USER, Server
 
 Work = list[tuple[str, dict[str, Any]]]
 

@@ -10,10 +10,6 @@ from datetime import timezone, tzinfo
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from oracle import BYTES, SECONDS, Exemplar, Histogram, Series, Summary
-from oracle.page import Sheet
-from telling import EPOCH, RUN, Told, as_rows
-
 from parsl_exporter.base.formats import Format
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TASK, TRY, Row, Table
 from parsl_exporter.metrics.family import Distribution, Value
@@ -27,6 +23,9 @@ from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.sketch import QUANTILES, Sketch
+from support.oracle import BYTES, SECONDS, Exemplar, Histogram, Series, Summary
+from support.oracle.page import Sheet
+from support.rows import EPOCH, RUN, Told, as_rows
 
 SOURCE = "s"
 FOREVER = 1e15
@@ -48,7 +47,7 @@ class Options(NamedTuple):
     ahead: float = 1e8
 
 
-class Reading:
+class ModelHarness:
     """One source's model. `clock` is the model's clock; the wall shows `clock` seconds after the story's begin."""
 
     def __init__(self, options: Options | None = None) -> None:
@@ -100,7 +99,7 @@ class Reading:
         for row in rows:
             self._taken[table.name][row[0]] = row
 
-    def poll(self, rows: Iterable[tuple[Table, Row]] = (), *, first: bool = False) -> Reading:
+    def poll(self, rows: Iterable[tuple[Table, Row]] = (), *, first: bool = False) -> ModelHarness:
         """Take rows as one poll does; `first` ends a first read with it."""
         self.take(rows)
         self.read_again()
@@ -166,14 +165,14 @@ class Reading:
         return found
 
 
-def told(story: Iterable[Told], options: Options | None = None) -> Reading:
+def told(story: Iterable[Told], options: Options | None = None) -> ModelHarness:
     """A reading of all these rows at once, at rest."""
-    return Reading(options).poll(as_rows(story))
+    return ModelHarness(options).poll(as_rows(story))
 
 
-def finished(story: Iterable[Told], options: Options | None = None) -> Reading:
+def finished(story: Iterable[Told], options: Options | None = None) -> ModelHarness:
     """A first read of all these rows: what is over is closed."""
-    return Reading(options).poll(as_rows(story), first=True)
+    return ModelHarness(options).poll(as_rows(story), first=True)
 
 
 def _plain(value: Value) -> float | Histogram | Summary:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pg import tables
-from pg.server import Server
+from support.pg import tables
+from support.pg.server import Server
 
 ROWS_A_TASK = 5
 OLD, _NEW = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"

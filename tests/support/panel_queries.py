@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from grafana import inventory
-from processes import required
 
-RULES = Path(__file__).parents[1] / "config/rules"
+from support.processes import required
+
+RULES = Path(__file__).parents[2] / "config/rules"
 
 VALUES = {
     "source": ".*",

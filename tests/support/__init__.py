@@ -1,0 +1,1 @@
+"""What the tests share: rows, harnesses and a fake clock, the oracle, servers, programs."""
