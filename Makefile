@@ -60,7 +60,7 @@ hooks: $(READY) ## have git ask before each commit what `make lint` asks of what
 unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with the SQLAlchemy that Parsl allows and with the next one
 	@echo "With both versions at once"; \
 	$(SQLALCHEMY21)/bin/python -m pytest --quiet -p no:cacheprovider tests/unit/base tests/unit/config tests/unit/readers \
-	    tests/unit/cli >$(SQLALCHEMY21)/unit.log 2>&1 & next=$$!; \
+	    >$(SQLALCHEMY21)/unit.log 2>&1 & next=$$!; \
 	failed=0; $(PY) -m pytest --quiet $(SHARED_OUT) --numprocesses 2 tests/unit || failed=$$?; \
 	wait $$next || failed=$$?; cat $(SQLALCHEMY21)/unit.log; exit $$failed
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from random import Random
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parsl_exporter.readers.postgresql import heap
 from parsl_exporter.readers.postgresql.heap import (
     FULL_PAGES_EVERY,
     NEAR_THE_END,
@@ -75,18 +77,18 @@ def test_a_row_is_found_once_wherever_there_was_room_for_it(inserts: list[tuple[
 
 def test_rows_at_the_end_are_found_at_the_next_visit_and_nothing_else_is_looked_at() -> None:
     table = Table()
-    for page in range(1_000):
+    for page in range(300):
         table.insert(page, range(1, FULL + 1))
     table.catch_up()
-    table.insert(1_000, range(1, 11))
+    table.insert(300, range(1, 11))
 
     visit = table.visit()
 
-    assert visit.ranges == [(Place(1_000, 1), Place(1_001, 0))]
-    assert len(table.found) == 81_010
-    table.insert(1_000, [11])
-    assert table.visit().ranges == [(Place(1_000, 11), Place(1_001, 0))]
-    assert table.found[-1] == (1_000, 11)
+    assert visit.ranges == [(Place(300, 1), Place(301, 0))]
+    assert len(table.found) == 300 * FULL + 10
+    table.insert(300, [11])
+    assert table.visit().ranges == [(Place(300, 11), Place(301, 0))]
+    assert table.found[-1] == (300, 11)
 
 
 def test_the_gaps_that_rollbacks_leave_are_looked_at_and_the_rows_beside_them_are_not() -> None:
@@ -115,9 +117,12 @@ def test_a_visit_that_was_not_taken_is_made_again() -> None:
     assert table.heap.pages == 0
 
 
-def test_a_full_page_is_looked_at_now_and_then_in_case_a_smaller_row_has_found_room() -> None:
+def test_a_full_page_is_looked_at_now_and_then_in_case_a_smaller_row_has_found_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heap, "NEAR_THE_END", 16)
     table = Table()
-    for page in range(NEAR_THE_END + FULL_PAGES_EVERY):
+    for page in range(16 + FULL_PAGES_EVERY):
         table.insert(page, range(1, FULL + 1))
     table.catch_up()
     table.insert(7, [FULL + 1])
