@@ -81,11 +81,15 @@ def demo(base: Path, *arguments: str) -> Iterator[Demo]:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
+    shown = Demo(process, folder, output)
     try:
-        yield Demo(process, folder, output)
+        yield shown
     finally:
         if process.poll() is None:
             ended(process, signal.SIGTERM)
+        for left in shown.living():
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
 
 
 ANYWHERE = ("--web.listen-address", "127.0.0.1:0")
