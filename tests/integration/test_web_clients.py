@@ -39,8 +39,8 @@ from web_serving import (
 )
 
 from parsl_exporter.base.formats import Format
-from parsl_exporter.web import Server
 from parsl_exporter.web.connection import Patience
+from parsl_exporter.web.server import Server
 
 
 @pytest.fixture(autouse=True)

@@ -37,8 +37,8 @@ from web_serving import (
 )
 
 from parsl_exporter.base.errors import ConfigurationError
-from parsl_exporter.web import Server
 from parsl_exporter.web.connection import Patience
+from parsl_exporter.web.server import Server
 
 AUTHORITY = trustme.CA()
 OTHER_AUTHORITY = trustme.CA()

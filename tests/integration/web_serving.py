@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from parsl_exporter.base.formats import Format
-from parsl_exporter.web import Condition, RunDetails, Server
 from parsl_exporter.web.connection import Patience
+from parsl_exporter.web.landing import Condition, RunDetails
+from parsl_exporter.web.server import Server
 
 PAGE = b"# a line of the page\n" * 100_000
 HUGE_PAGE = PAGE * 10

@@ -222,7 +222,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
     from parsl_exporter.daemon.daemon import Daemon
-    from parsl_exporter.web import Server
+    from parsl_exporter.web.server import Server
 
     logs.configure(options.log_level, options.log_format, sys.stderr)
     settings = _settings(options)

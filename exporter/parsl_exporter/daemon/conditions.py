@@ -8,7 +8,7 @@ from parsl_exporter.model.report import RunReport, SourceReport
 from parsl_exporter.model.timestamps import MICROSECONDS
 from parsl_exporter.model.verdict import Verdict, ranked, verdict
 from parsl_exporter.model.wording import age, counted, facts, moment, number, tasks_by_app
-from parsl_exporter.web import Condition, Run, RunDetails
+from parsl_exporter.web.landing import Condition, Run, RunDetails
 
 _RUNS_OF_A_SOURCE, _RUNS = 20, 300
 """Runs on the landing page at most: of one source, and of all."""

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Daemon:
-    """Reads all sources and holds the published page. Implements what `web.Site` asks for.
+    """Reads all sources and holds the published page. Implements what `web.app.Site` asks for.
 
     `settings` are in force until `reload` gives others; `read_as` has sources read otherwise than these say.
     """

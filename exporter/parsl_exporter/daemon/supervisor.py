@@ -20,7 +20,7 @@ from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions, options_of
 from parsl_exporter.source.source import Source
-from parsl_exporter.web import Condition, RunDetails
+from parsl_exporter.web.landing import Condition, RunDetails
 
 _DISCOVER_EVERY = 5.0
 _POLLS_A_SECOND = 500

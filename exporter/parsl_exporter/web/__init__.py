@@ -8,9 +8,3 @@ landing     the page at `/`, and that of a run
 listen      addresses and their sockets
 configuration, security, tls, authentication: the web configuration file and what it demands
 """
-
-from parsl_exporter.web.app import Site
-from parsl_exporter.web.landing import Condition, Run, RunDetails
-from parsl_exporter.web.server import Server
-
-__all__ = ["Condition", "Run", "RunDetails", "Server", "Site"]

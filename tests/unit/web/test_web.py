@@ -17,9 +17,9 @@ from prometheus_client.exposition import choose_encoder
 from parsl_exporter.base.errors import ConfigurationError
 from parsl_exporter.base.formats import Format
 from parsl_exporter.base.logs import LineFormatter
-from parsl_exporter.web import Condition, Run, RunDetails, Server
-from parsl_exporter.web.landing import landing_page, run_page
+from parsl_exporter.web.landing import Condition, Run, RunDetails, landing_page, run_page
 from parsl_exporter.web.negotiation import accepts_gzip, preferred_format
+from parsl_exporter.web.server import Server
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
