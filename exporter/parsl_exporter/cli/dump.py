@@ -13,9 +13,8 @@ from parsl_exporter.base.signals import held
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.readers.base import Reader
 from parsl_exporter.source.clock import Clock
-from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions
-from parsl_exporter.source.source import Source
+from parsl_exporter.source.source import read_once
 
 _NAMED = 5
 """Runs that are named at most where others were asked for."""
@@ -28,20 +27,14 @@ def dump(reader: Reader, options: SourceOptions, format: Format, *, clock: Clock
     it lacks a run that is asked for.
     """
     options = options._replace(whole=True, runs=max(options.runs, len(options.only)))
-    source = Source(
-        reader, options, baton=Baton(), clock=clock, started=clock.wall(), series_left=lambda: 1 << 62
-    )
-    try:
-        runs = source.read_whole()
-    finally:
-        source.close()
+    runs, published = read_once(reader, options, clock)
     if missing := sorted(options.only - runs.runs.keys()):
         there = list(runs.others or runs.runs)
         which = "the last of its" if len(there) > _NAMED else "its"
         which += " other runs are" if runs.others and runs.runs else " runs are"
         newest = ", ".join(there[-_NAMED:][::-1]) or "none"
         raise NoSuchRun(f"{reader.database} has no run {', '.join(missing)}; {which} {newest}")
-    return Page([source.published.snapshot]).body(format)
+    return Page([published.snapshot]).body(format)
 
 
 def writable(output: Path) -> Path:

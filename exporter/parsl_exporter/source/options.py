@@ -11,6 +11,9 @@ from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 
+NO_LIMIT = 1 << 62
+"""More than there can be of anything."""
+
 
 class SourceOptions(NamedTuple):
     """How one source is read and shown. `zone` None is the exporter's local zone; `whole` is a dump.

@@ -22,7 +22,7 @@ from parsl_exporter.source.health import Health, Outcome
 from parsl_exporter.source.ingestion import Ingestion
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.nothing_shown import nothing_shown
-from parsl_exporter.source.options import SourceOptions
+from parsl_exporter.source.options import NO_LIMIT, SourceOptions
 from parsl_exporter.source.patience import LOCKED_PATIENCE, RETRY_LOCKED, insist, locked
 from parsl_exporter.source.reading import Reading
 from parsl_exporter.source.reports import Reports
@@ -270,4 +270,18 @@ class Source:
         )
 
 
-__all__ = ["Published", "Source"]
+def read_once(reader: Reader, options: SourceOptions, clock: Clock) -> tuple[Runs, Published]:
+    """Read a database whole and let it go; give what was read, and what is to be seen of it.
+
+    Nothing else reads in this process. Raises SourceFault when it cannot be read; a locked one is waited for, for 10 s.
+    """
+    source = Source(
+        reader, options, baton=Baton(), clock=clock, started=clock.wall(), series_left=lambda: NO_LIMIT
+    )
+    try:
+        return source.read_whole(), source.published
+    finally:
+        source.close()
+
+
+__all__ = ["Published", "Source", "read_once"]

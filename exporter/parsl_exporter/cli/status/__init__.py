@@ -24,13 +24,11 @@ from parsl_exporter.model.report import SourceReport
 from parsl_exporter.readers.opening import open_reader
 from parsl_exporter.readers.targets import Found, discover, distinct
 from parsl_exporter.source.clock import Clock
-from parsl_exporter.source.locks import Baton
-from parsl_exporter.source.options import SourceOptions, options_of
-from parsl_exporter.source.source import Source
+from parsl_exporter.source.options import NO_LIMIT, SourceOptions, options_of
+from parsl_exporter.source.source import read_once
 
 _REFRESH = 1.0
 _PLAIN_EVERY = 5.0
-_NO_LIMIT = 1 << 62
 
 
 def once(
@@ -98,7 +96,7 @@ def _json_news(reports: Sequence[SourceReport]) -> dict[str, News]:
 def watcher(settings: Settings, runs: Sequence[str] = ()) -> Daemon:
     """Make a daemon that reads what `status` shows, and keeps a run until the end. It logs nothing."""
     _log_nothing()
-    limits = replace(settings.limits, series=_NO_LIMIT, runs_per_source=_NO_LIMIT)
+    limits = replace(settings.limits, series=NO_LIMIT, runs_per_source=NO_LIMIT)
     return Daemon(replace(settings, limits=limits, shard=WHOLE), read_as=chosen(runs))
 
 
@@ -109,7 +107,7 @@ def chosen(runs: Sequence[str]) -> Callable[[SourceOptions], SourceOptions]:
 
 def _reading(runs: tuple[str, ...], options: SourceOptions) -> SourceOptions:
     newest = None if runs else NEWEST
-    return options._replace(whole=True, beginnings=runs, newest=newest, runs=_NO_LIMIT)
+    return options._replace(whole=True, beginnings=runs, newest=newest, runs=NO_LIMIT)
 
 
 def _log_nothing() -> None:
@@ -127,18 +125,8 @@ def _found(settings: Settings) -> Iterator[Found]:
 
 
 def _read(found: Found, options: SourceOptions, clock: Clock) -> SourceReport:
-    reading = Source(
-        open_reader(found),
-        options,
-        baton=Baton(),
-        clock=clock,
-        started=clock.wall(),
-        series_left=lambda: _NO_LIMIT,
-    )
     try:
-        reading.read_whole()
-        return reading.published.report(found.name, clock.wall())
+        _, published = read_once(open_reader(found), options, clock)
     except SourceFault as error:
         return SourceReport(found.name, "down", str(error), 0, clock.wall(), (), 0)
-    finally:
-        reading.close()
+    return published.report(found.name, clock.wall())

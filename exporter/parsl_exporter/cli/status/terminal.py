@@ -20,7 +20,7 @@ from parsl_exporter.base.errors import ReaderGone
 from parsl_exporter.base.output import on_one_line
 from parsl_exporter.model.report import RunReport, SourceReport
 from parsl_exporter.model.verdict import Severity, Verdict, ranked
-from parsl_exporter.model.wording import age, counted, facts, tasks_by_app
+from parsl_exporter.model.wording import age, counted, facts, number, tasks_by_app
 
 NEWEST = 10
 """Runs of a source that are read and listed; more where more of them live."""
@@ -83,7 +83,7 @@ def source(report: SourceReport, *, details: bool) -> RenderableType:
     if listed:
         parts += [Text(""), Padding(_Runs(listed, report.as_of), (0, 0, 0, _GAP))]
     if left := report.others + len(runs) - len(listed):
-        parts += [Text(f"  and {left:,} older {'run' if left == 1 else 'runs'} (--run ID)", _QUIET)]
+        parts += [Text(f"  and {number(left, 'older run')} (--run ID)", _QUIET)]
     for run, _ in listed if details else listed[: max(living, 1)]:
         parts += [Text(""), Padding(_details(run), (0, 0, 0, _GAP))]
     return Group(*parts, Text(""))
