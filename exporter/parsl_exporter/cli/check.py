@@ -11,6 +11,7 @@ from parsl_exporter.base.errors import ExporterError, SourceToCome
 from parsl_exporter.base.output import on_one_line
 from parsl_exporter.base.tables import BLOCK, RESOURCE, STATUS, TABLES, TASK, TRY, WORKFLOW
 from parsl_exporter.config.settings import Settings
+from parsl_exporter.metrics.family import draw_all
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
 from parsl_exporter.metrics.snapshot import Rendered
@@ -172,4 +173,4 @@ def _drawn(run: Run) -> int:
     run.settle(0.0)
     run.show_all_groups()
     view = View(run, frozenset(), 0.0)
-    return Rendered(("", ""), [list(family.draw(view)) for family in RUN_FAMILIES], None).series
+    return Rendered(("", ""), draw_all(RUN_FAMILIES, view), None).series

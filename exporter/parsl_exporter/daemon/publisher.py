@@ -12,6 +12,7 @@ from parsl_exporter.base.formats import Format
 from parsl_exporter.base.logs import RepeatedFault
 from parsl_exporter.daemon.supervisor import Supervisor
 from parsl_exporter.metrics.collected import collected
+from parsl_exporter.metrics.family import draw_all
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.snapshot import Rendered
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, ProcessFacts
@@ -106,6 +107,6 @@ class Publisher:
             self._stop.wait(min(pause, _PUBLISH_AT_LEAST_EVERY))
 
     def _put_together(self) -> Page:
-        process = Rendered((), [list(family.draw(self.facts)) for family in PROCESS_FAMILIES], None)
+        process = Rendered((), draw_all(PROCESS_FAMILIES, self.facts), None)
         snapshots = [source.published.snapshot for source in self._supervisor.sources()]
         return Page(snapshots, process, self._others)

@@ -75,3 +75,9 @@ class Family(Generic[Facts]):
     def labels(self) -> tuple[str, ...]:
         """All label names, in the order in which they are written."""
         return self.shared + self.own
+
+
+def draw_all(families: Iterable[Family[Facts]], facts: Facts) -> list[Collection[Sample]]:
+    """Draw the samples of each family."""
+    found = (family.draw(facts) for family in families)
+    return [samples if isinstance(samples, Collection) else list(samples) for samples in found]

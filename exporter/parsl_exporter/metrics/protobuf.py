@@ -76,7 +76,7 @@ def metric_bytes(
             metric.gauge.value = value
             continue
         if created is not None:
-            _set_time(counting.created_timestamp, created)
+            _set_time(counting.created_timestamp, round(created * MICROSECONDS))
     written: bytes = message.SerializeToString()
     return written
 
@@ -93,9 +93,8 @@ def _utf8(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
-def _set_time(timestamp: Any, seconds: float) -> None:
-    microseconds = round(seconds * 1e6)
-    timestamp.seconds, timestamp.nanos = microseconds // 1_000_000, microseconds % 1_000_000 * 1_000
+def _set_time(timestamp: Any, us: int) -> None:
+    timestamp.seconds, timestamp.nanos = us // MICROSECONDS, us % MICROSECONDS * 1_000
 
 
 def _fill(histogram: Any, value: Distribution, *, classic: bool) -> None:
@@ -123,7 +122,7 @@ def _set_exemplar(message: Any, exemplar: Exemplar) -> None:
     for name, value in exemplar_labels(exemplar):
         message.label.add(name=name, value=value)
     message.value = exemplar.value
-    _set_time(message.timestamp, exemplar.us / MICROSECONDS)
+    _set_time(message.timestamp, exemplar.us)
 
 
 def _set_buckets(spans: Any, deltas: Any, counts: Mapping[int, int]) -> None:

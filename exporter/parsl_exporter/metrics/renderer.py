@@ -6,8 +6,9 @@ in `_other` after it has gone. Runs that are over give way to them, the oldest f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
+from parsl_exporter.metrics.family import draw_all
 from parsl_exporter.metrics.overflow import OtherRun
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.run_samples import View
@@ -78,8 +79,7 @@ class Renderer:
         run = view.run
         drawn = self._drawn.get(run.run_id)
         if drawn is None or run.changed:
-            found = (family.draw(view) for family in RUN_FAMILIES)
-            samples = [drawn if isinstance(drawn, Collection) else list(drawn) for drawn in found]
+            samples = draw_all(RUN_FAMILIES, view)
             created = (
                 run.info.begin_us / MICROSECONDS if run.info is not None and self._with_created else None
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 from parsl_exporter.base.formats import Format
 from parsl_exporter.metrics.exposition import samples_written
-from parsl_exporter.metrics.family import Distribution, Family, Sample, Value
+from parsl_exporter.metrics.family import Distribution, Family, Sample, Value, draw_all
 from parsl_exporter.metrics.source_families import SOURCE_FAMILIES, SourceFacts
 from parsl_exporter.model.report import RunReport
 from parsl_exporter.model.sketch import Sketch
@@ -69,8 +69,7 @@ class Snapshot:
     @cached_property
     def itself(self) -> Rendered:
         """The source's own families."""
-        samples = [list(family.draw(self._facts)) for family in SOURCE_FAMILIES]
-        return Rendered((self._source,), samples, self._started)
+        return Rendered((self._source,), draw_all(SOURCE_FAMILIES, self._facts), self._started)
 
 
 def _series(value: Value) -> int:
