@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.exporter_process import environment
 
 import parsl_exporter
 
@@ -101,3 +103,13 @@ def test_a_layer_needs_few_libraries(name: str) -> None:
 def test_a_layer_keeps_to_its_own_trade(name: str, forbidden: set[str]) -> None:
     for module in of_layer(name):
         assert not {imported.partition(".")[0] for imported in imports(module)} & forbidden, module
+
+
+def test_check_and_status_start_without_the_http_server() -> None:
+    modules = ("cli.check", "cli.status", "web.configuration")
+    imported = ", ".join(f"parsl_exporter.{module}" for module in modules)
+    program = f"import sys, {imported}; print('uvicorn' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), stdout=subprocess.PIPE, check=True
+    )
+    assert done.stdout == b"False\n"

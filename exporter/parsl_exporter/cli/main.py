@@ -283,7 +283,7 @@ def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
     if len(found) != 1:
         matches = ", ".join(one.name for one in found[:5]) or "nothing"
         raise ConfigurationError([f"{options.database}: dump takes one database, this matches {matches}"])
-    source = _configured(settings, options, found[0].shown) or found[0].settings
+    source = _configured(options, found[0].shown) or found[0].settings
     page = dump(
         open_reader(found[0]),
         options_of(settings, source, source.name or found[0].name)._replace(only=frozenset(options.runs)),
@@ -297,7 +297,7 @@ def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
     return OK
 
 
-def _configured(settings: Settings, options: argparse.Namespace, name: str) -> SourceSettings | None:
+def _configured(options: argparse.Namespace, name: str) -> SourceSettings | None:
     """The file's own settings of the database that is dumped, when it is one of the configured sources."""
     if options.config_file is None:
         return None
