@@ -62,7 +62,7 @@ class Runs(Taking):
         past: defaultdict[str, list[PlacedColumns]] = defaultdict(list)
         for table in TASK_TABLES:
             for of_run in columns_of(
-                table, history.get(table.name, ()), self._stamps, lambda *_: None, self._other_stamps
+                table, history.get(table.name, ()), self._zones.default, lambda *_: None, self._other_stamps
             ):
                 past[of_run.run_id].append(of_run)
         self.last_call = self.passing = True
@@ -98,7 +98,7 @@ class Runs(Taking):
         """Hosts whose stamps speak against the zone that they are read in, and the one that they seem to be in."""
         for run in self.runs.values():
             for offset in run.offsets.found():
-                own = self._own(run.run_id)
+                own = self._zones.stamps(run.run_id)
                 read_by = self._workers.read_by(run, offset.executor, own)
                 yield offset, zone_name(read_by.offset_us(run.newest_us) + offset.us)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import tzinfo
-from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any
 
@@ -33,6 +32,7 @@ from parsl_exporter.model.intake import ONE_BY_ONE, columns_of
 from parsl_exporter.model.names import OTHER, Names, name
 from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits, Run, Waiting
+from parsl_exporter.model.run_zones import RunZones
 from parsl_exporter.model.states import STATES, WORKER_STATES
 from parsl_exporter.model.take import Labels, Taken, name_tries, take
 from parsl_exporter.model.timestamps import MICROSECONDS, Readings, Stamps
@@ -47,7 +47,6 @@ TABLE_OF: dict[type[Columns], Table] = {
     SampleColumns: RESOURCE,
 }
 _REMEMBERED = 10_000
-_HOST = 1 + WORKFLOW.columns.index("host")
 
 
 class Taking:
@@ -73,14 +72,12 @@ class Taking:
         beginnings: Collection[str] = (),
         keyed: bool = False,
     ) -> None:
-        self._stamps = Stamps(zone)
+        self._zones = RunZones(zone, run_zones)
         self.wall_us = 0
         self.last_call = self.passing = False
         self.blocks_later = True
         self._workers = WorkerZones(worker_zones)
-        self._zones = [(pattern, Stamps(own)) for pattern, own in run_zones]
-        self._other_stamps = [*(own for _, own in self._zones), *self._workers.zones()]
-        self._stamps_of: dict[str, Stamps] = {}
+        self._other_stamps = [*self._zones.others, *self._workers.zones()]
         self.names = Names()
         self.runs: dict[str, Run] = {}
         self.late: Counter[str] = Counter()
@@ -106,28 +103,23 @@ class Taking:
     def take(self, table: Table, rows: Sequence[Row], now: float, wall: float) -> None:
         """Take rows of one table, in the order of their insertion and any split; each row once."""
         self.wall_us = round(wall * MICROSECONDS)
-        if table is WORKFLOW and self._zones:
-            for row in rows:
-                self._stamps_of[row[1]] = self._stamps_on(row[_HOST])
+        if table is WORKFLOW:
+            self._zones.learn(rows)
         if table.name not in ONE_BY_ONE:
             for run_id, columns, places in columns_of(
-                table, rows, self._stamps, self.reject, self._other_stamps
+                table, rows, self._zones.default, self.reject, self._other_stamps
             ):
                 self._take(run_id, columns, places, now)
             return
-        for _, part in groupby(rows, lambda row: id(self._own(row[1]))):
+        for _, part in groupby(rows, lambda row: id(self._zones.stamps(row[1]))):
             same_zone = list(part)
-            ONE_BY_ONE[table.name](self, self._own(same_zone[0][1]), same_zone, now)
-
-    def _own(self, run_id: object) -> Stamps:
-        """What reads the stamps of a run's submit side."""
-        return self._stamps_of.get(run_id, self._stamps) if isinstance(run_id, str) else self._stamps
+            ONE_BY_ONE[table.name](self, self._zones.stamps(same_zone[0][1]), same_zone, now)
 
     def ambiguous(self, run_id: str, columns: Columns) -> bool:
         """Say whether the order of insertion tells how some of these stamps are to be read."""
         if not isinstance(columns, (StatusColumns, SampleColumns)):
             return False
-        zones = (self._own(run_id), *self._workers.zones())
+        zones = (self._zones.stamps(run_id), *self._workers.zones())
         return any(any_of(stamps.marked_all(columns.at) < 0) for stamps in zones)
 
     def take_columns(
@@ -176,7 +168,7 @@ class Taking:
         self, run: Run, columns: StatusColumns | SampleColumns, places: Ints | int
     ) -> Iterator[tuple[StatusColumns | SampleColumns, Ints | int, Stamps | None]]:
         """Part rows by what reads their stamps; None: they have to wait."""
-        own = self._own(run.run_id)
+        own = self._zones.stamps(run.run_id)
         if not self._workers:
             yield columns, places, own
             return
@@ -295,26 +287,15 @@ class Taking:
 
     def in_order(self, least: str, greatest: str, wall: float) -> bool:
         """Say whether of stamps between these the greatest is the newest in any zone, and not later than `wall`."""
-        try:
-            return not any(
-                stamps.readings(greatest).again > wall * MICROSECONDS
-                or stamps.repeats_between(least, greatest)
-                for stamps in (self._stamps, *(own for _, own in self._zones))
-            )
-        except ValueError:
-            return False
-
-    def _stamps_on(self, host: object) -> Stamps:
-        return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self._stamps)
+        return self._zones.in_order(least, greatest, wall)
 
     def without_zone(self, run_ids: Iterable[str]) -> list[str]:
         """Give those of these runs whose zone is not known: their workflow rows must be taken before other rows."""
-        return sorted(set(run_ids) - self._stamps_of.keys()) if self._zones else []
+        return self._zones.unknown(run_ids)
 
     def without_workflow(self, run_ids: Iterable[str]) -> None:
         """Let those of these runs have the zone of the others whose workflow rows have been sought and not taken."""
-        for run_id in run_ids:
-            self._stamps_of.setdefault(run_id, self._stamps)
+        self._zones.settle(run_ids)
 
     def run(self, run_id: str, now: float) -> Run | None:
         """The run of that id, made when first seen; None when its rows are of no interest any more."""

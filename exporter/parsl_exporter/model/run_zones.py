@@ -1,0 +1,58 @@
+"""In which zone the stamps of a run's submit side are, where a source says that some runs have one of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
+from fnmatch import fnmatchcase
+
+from parsl_exporter.base.tables import WORKFLOW, Row
+from parsl_exporter.model.timestamps import MICROSECONDS, Stamps
+
+_HOST = 1 + WORKFLOW.columns.index("host")
+
+
+class RunZones:
+    """Zones by patterns of submit hosts, of which the first that matches counts; a run's workflow row names its host.
+
+    `default` reads the stamps of all other runs, `others` those of runs on these hosts.
+    """
+
+    def __init__(self, zone: tzinfo | None, zones: Sequence[tuple[str, tzinfo]]) -> None:
+        self.default = Stamps(zone)
+        self._zones = [(pattern, Stamps(own)) for pattern, own in zones]
+        self.others = [stamps for _, stamps in self._zones]
+        self._of: dict[str, Stamps] = {}
+
+    def stamps(self, run_id: object) -> Stamps:
+        """Give what reads the stamps of a run's submit side."""
+        return self._of.get(run_id, self.default) if isinstance(run_id, str) else self.default
+
+    def learn(self, workflows: Sequence[Row]) -> None:
+        """Take workflow rows."""
+        if self._zones:
+            for row in workflows:
+                self._of[row[1]] = self._on(row[_HOST])
+
+    def _on(self, host: object) -> Stamps:
+        return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self.default)
+
+    def unknown(self, run_ids: Iterable[str]) -> list[str]:
+        """Give those of these runs whose zone is not known."""
+        return sorted(set(run_ids) - self._of.keys()) if self._zones else []
+
+    def settle(self, run_ids: Iterable[str]) -> None:
+        """Let those of these runs whose zone is not known have the default."""
+        for run_id in run_ids:
+            self._of.setdefault(run_id, self.default)
+
+    def in_order(self, least: str, greatest: str, wall: float) -> bool:
+        """Say whether of stamps between these the greatest is the newest in any zone, and not later than `wall`."""
+        try:
+            return not any(
+                stamps.readings(greatest).again > wall * MICROSECONDS
+                or stamps.repeats_between(least, greatest)
+                for stamps in (self.default, *self.others)
+            )
+        except ValueError:
+            return False
