@@ -9,7 +9,7 @@ from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 from parsl_exporter.metrics.family import Distribution, Joined, Sample
-from parsl_exporter.model.blocks import BLOCK_STATES, Block, queue_times
+from parsl_exporter.model.blocks import BLOCK_STATES, Block, counts_by_state, queue_times
 from parsl_exporter.model.groups import Group, groups_of
 from parsl_exporter.model.managers import Host, Manager
 from parsl_exporter.model.names import UNKNOWN
@@ -73,11 +73,6 @@ class View:
             for uid, m in self.run.managers.items()
             if self.alive(m.gone_at)
         ]
-
-    @cached_property
-    def active(self) -> frozenset[str]:
-        """The managers that can run tasks."""
-        return frozenset(uid for uid, manager in self.run.managers.items() if manager.gone_at is None)
 
     def hosts(self) -> Iterator[tuple[str, Host]]:
         """Each host that is shown; `unknown` while tries run on it, or when a run is over that never named it."""
@@ -233,11 +228,10 @@ def host_size(size: Callable[[Manager], float]) -> Draw:
 
     def draw(view: View) -> Iterator[Sample]:
         sizes: dict[str, dict[bool, float]] = {}
-        for uid, manager in view.run.managers.items():
+        for manager in view.run.managers.values():
             if view.alive(manager.gone_at):
                 of_host = sizes.setdefault(manager.latest.hostname, {})
-                active = uid in view.active
-                of_host[active] = max(of_host.get(active, 0), size(manager))
+                of_host[manager.connected] = max(of_host.get(manager.connected, 0), size(manager))
         for hostname, of_host in sizes.items():
             yield (hostname,), of_host[True] if True in of_host else of_host[False]
 
@@ -250,20 +244,15 @@ def manager_info(view: View) -> Iterator[Sample]:
         yield (*labels, manager.latest.python), 1
 
 
-def by_manager(value: Callable[[View, str, Manager], float]) -> Draw:
+def by_manager(value: Callable[[Manager], float]) -> Draw:
     """One value for each manager that is shown."""
-    return lambda view: ((labels, value(view, labels[0], manager)) for labels, manager in view.managers)
+    return lambda view: ((labels, value(manager)) for labels, manager in view.managers)
 
 
 def blocks(view: View) -> Iterator[Sample]:
     """Blocks by executor and state: Parsl's ten, and the unknown ones that have any."""
-    counts: dict[str, dict[str, int]] = {}
-    for (executor, _), block in view.run.blocks.items():
-        if block.state is not None:
-            of_executor = counts.setdefault(executor, dict.fromkeys(BLOCK_STATES, 0))
-            of_executor[block.state] = of_executor.get(block.state, 0) + 1
-    for executor, of_executor in counts.items():
-        for state, count in of_executor.items():
+    for executor, counts in counts_by_state(view.run.blocks).items():
+        for state, count in {**dict.fromkeys(BLOCK_STATES, 0), **counts}.items():
             yield (executor, state), count
 
 

@@ -95,6 +95,16 @@ class Block:
         return self.changes()[-1].us
 
 
+def counts_by_state(blocks: Mapping[tuple[str, str], Block]) -> dict[str, dict[str, int]]:
+    """Give for each executor that has blocks how many there are in each state that any is in."""
+    counts: dict[str, dict[str, int]] = {}
+    for (executor, _), block in blocks.items():
+        if block.state is not None:
+            of_executor = counts.setdefault(executor, {})
+            of_executor[block.state] = of_executor.get(block.state, 0) + 1
+    return counts
+
+
 def queue_times(
     blocks: Mapping[tuple[str, str], Block], bounds: tuple[float, ...]
 ) -> Iterator[tuple[str, Summed]]:

@@ -44,6 +44,11 @@ class Manager:
         self._active_to = last if self._active_to is None else max(last, self._active_to)
 
     @property
+    def connected(self) -> bool:
+        """Say whether it can run tasks, as `staleness.mark_gone` found before this drawing."""
+        return self.gone_at is None
+
+    @property
     def worked(self) -> bool:
         """Say whether it wrote a second row with active=1.
 

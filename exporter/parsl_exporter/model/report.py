@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from parsl_exporter.model.blocks import BLOCK_STATES
+from parsl_exporter.model.blocks import BLOCK_STATES, counts_by_state
 from parsl_exporter.model.groups import Group
 from parsl_exporter.model.names import HIDDEN, UNKNOWN
 from parsl_exporter.model.run import Run
-from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.states import STATES
 from parsl_exporter.model.waiting import TIMELESS, WaitingTasks, held_since
 
@@ -100,7 +99,10 @@ def report_of(
             for (executor, cause), tasks in waiting.items()
             if tasks.count and cause not in TIMELESS
         },
-        blocks=_blocks(run),
+        blocks={
+            executor: in_order(states, BLOCK_STATES)
+            for executor, states in counts_by_state(run.blocks).items()
+        },
         workers=_workers(run, groups),
         sampled=any(group.measured > 0 for _, group in groups),
     )
@@ -115,22 +117,12 @@ def names_of(run: Run, hidden: Collection[str]) -> dict[str, str]:
     return names | {name: HIDDEN for name in names if name in hidden}
 
 
-def _blocks(run: Run) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = {}
-    for (executor, _), block in run.blocks.items():
-        if block.state is not None:
-            of_executor = counts.setdefault(executor, {})
-            of_executor[block.state] = of_executor.get(block.state, 0) + 1
-    return {executor: in_order(states, BLOCK_STATES) for executor, states in counts.items()}
-
-
 def _workers(run: Run, groups: Sequence[tuple[tuple[str, str], Group]]) -> dict[str, Workers]:
     found: dict[str, Workers] = {}
-    for uid, manager in run.managers.items():
-        executor = run.executor_of(manager)
+    for manager in run.managers.values():
+        executor, connected = run.executor_of(manager), manager.connected
         managers, slots, _ = found.get(executor, Workers(0, 0, 0))
-        active = manager_active(run, uid)
-        found[executor] = Workers(managers + active, slots + active * round(manager.latest.workers), 0)
+        found[executor] = Workers(managers + connected, slots + connected * round(manager.latest.workers), 0)
     busy = _summed({executor: group.running} for (_, executor), group in groups)
     return {executor: workers._replace(busy=busy.get(executor, 0)) for executor, workers in found.items()}
 

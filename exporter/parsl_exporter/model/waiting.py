@@ -16,7 +16,6 @@ from parsl_exporter.model.blocks import TERMINAL
 from parsl_exporter.model.groups import Group
 from parsl_exporter.model.names import UNKNOWN
 from parsl_exporter.model.run import Run
-from parsl_exporter.model.staleness import manager_active
 from parsl_exporter.model.states import EXEC_DONE, LAUNCHED, PENDING, STATES
 
 CAUSES = (
@@ -104,8 +103,8 @@ def held_since(run: Run, executor: str, cause: str) -> int:
         times.append(min(entered["RUNNING"]))
     if cause == "no_block":
         times += entered["over"]
-    for uid, manager in run.managers.items():
-        if run.executor_of(manager) == executor and not manager_active(run, uid):
+    for manager in run.managers.values():
+        if run.executor_of(manager) == executor and not manager.connected:
             times.append(manager.latest.us)
     return max(times)
 
@@ -130,18 +129,18 @@ def _pools(run: Run) -> Mapping[str, _Pool]:
     pools: defaultdict[str, _Pool] = defaultdict(_Pool)
     for (executor, block_id), block in run.blocks.items():
         pools[executor].blocks[block_id] = block.state
-    for uid, manager in run.managers.items():
-        executor, active = run.executor_of(manager), manager_active(run, uid)
+    for manager in run.managers.values():
+        executor = run.executor_of(manager)
         if executor != UNKNOWN:
             pool = pools[executor]
             pool.managed = True
-            if active:
+            if manager.connected:
                 pool.slots = (pool.slots or 0.0) + manager.latest.workers
             continue
         for pool in pools.values():
             if manager.latest.block_id in pool.blocks:
                 pool.perhaps_managed = True
-                pool.perhaps_connected |= active
+                pool.perhaps_connected |= manager.connected
     return pools
 
 
@@ -169,7 +168,7 @@ def _cause(run: Run, executor: str, pool: _Pool) -> str:
 def _free(pool: _Pool, groups: Iterable[Group]) -> int:
     """Give how many slots of an executor's connected managers run nothing.
 
-    None where tries run and none was sampled: a pool of ranks (MPI), whose tries may take many slots each.
+    0 where tries run and none was sampled: a pool of ranks (MPI), whose tries may take many slots each.
     """
     groups = list(groups)
     running = sum(group.running for group in groups)
