@@ -32,7 +32,7 @@ from parsl_exporter.base.columns import (
     naive_stamps,
 )
 from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TOO_LARGE, TRY, Row, Table
-from parsl_exporter.readers.batch import Batch, InOrder, Position, RunColumns, stand_in
+from parsl_exporter.readers.batch import Batch, InOrder, Position, RunColumns, in_order_of_texts, stand_in
 from parsl_exporter.readers.pace import BatchSize
 from parsl_exporter.readers.sqlite.faults import TooLarge
 
@@ -142,7 +142,7 @@ class SqliteColumns:
         self._reader = reader
         self.size = BatchSize(_FEWEST, _AT_ONCE)
         self.few = _FEW
-        self._in_order: InOrder = lambda least, greatest: True
+        self._in_order: InOrder = in_order_of_texts
 
     def read(self, table: Table, after: Position, skip: Collection[str], in_order: InOrder) -> Batch:
         """Give the next rows past `after`, in columns where they fit. Raises what `SqliteReader.tail` does.

@@ -102,16 +102,8 @@ class SqliteReader(SqliteFile):
         return self._past(table, after, rows, more=False) if rows else None
 
     def _past(self, table: Table, after: Position, rows: list[Row], *, more: bool) -> Batch:
-        """The batch of rows from the one at `after` on, which has been read; SourceReplaced when it is not there."""
-        if after.rowid:
-            here = rows[0] if rows else None
-            if (
-                here is None
-                or here[0] != after.rowid
-                or (after.identity is not None and here[1 : 1 + table.identity] != after.identity)
-            ):
-                raise self._rows_gone(table)
-            del rows[0]
+        """The batch of rows from the one at `after` on, which has been read."""
+        self._leave_out(table, after, rows)
         return Batch(rows, position_of(table, rows[-1]) if rows else after, more, size=len(rows))
 
     def first_after(self, table: Table, after: Position) -> Row | None:
@@ -124,11 +116,17 @@ class SqliteReader(SqliteFile):
             f'SELECT rowid, {columns} FROM "{table.name}" WHERE rowid >= ? ORDER BY rowid LIMIT ?',
             (after.rowid, 2 if after.rowid else 1),
         )
-        if after.rowid:
-            here = rows.pop(0) if rows else (None,)
-            if here[0] != after.rowid or (after.identity is not None and here[1:] != after.identity):
-                raise self._rows_gone(table)
+        self._leave_out(table, after, rows)
         return rows[0][:2] if rows else None
+
+    def _leave_out(self, table: Table, after: Position, rows: list[Row]) -> None:
+        """Take the row at `after` off rows that begin there; SourceReplaced when it is not there any more."""
+        if not after.rowid:
+            return
+        here = rows.pop(0) if rows else (None,)
+        identity = here[1 : 1 + table.identity]
+        if here[0] != after.rowid or (after.identity is not None and identity != after.identity):
+            raise self._rows_gone(table)
 
     def last_upto(self, table: Table, rowid: int) -> tuple[Position, int]:
         """Give the position of the last row up to a rowid, and the rowid of the table's newest row."""
