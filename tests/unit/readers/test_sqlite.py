@@ -54,6 +54,7 @@ def test_rows_of_runs_to_skip_stay_away_and_their_end_is_reached_all_the_same(fo
     reader = opened(write(folder / "a.db", story))
     batch = reader.tail(TASK, START, skip={"old"})
     assert [row[1:3] for row in batch.rows] == [("new", 0)]
+    assert batch.size == 1
     assert reader.tail(TASK, batch.position).rows == []
 
 

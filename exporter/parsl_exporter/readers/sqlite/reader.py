@@ -179,7 +179,7 @@ class SqliteReader(SqliteFile):
         position = position_of(table, rows[-1])
         if rows[-1][1] in skip:
             del rows[-1]
-        return Batch(rows, position, more=count == limit)
+        return Batch(rows, position, more=count == limit, size=len(rows))
 
     def of_run(self, table: Table, run_id: str, after: int, upto: Position) -> Batch:
         """Give the rows of one run past rowid `after` and up to `upto`, in bounded slices."""
