@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.base.columns import Ints, Mask
+from parsl_exporter.base.columns import Ints, Mask, indices
 
 _KEPT = 16
 """Entries of a row that are kept while any may still be taken back."""
@@ -63,7 +63,7 @@ class Greatest:
         if size > len(self._least):
             more = np.full(max(size - len(self._least), len(self._least)), _LEAST)
             self._least = np.concatenate([self._least, more])
-        near = np.flatnonzero(integers[0] >= self._least[rows])
+        near = indices(integers[0] >= self._least[rows])
         mark = np.full(len(near), False)
         if ascending and times > 0:
             near, mark = self._last(rows, near)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from parsl_exporter.base.columns import indices
 from parsl_exporter.model.observations import (
     CPU_USAGE,
     MEMORY_PEAK,
@@ -53,7 +52,7 @@ def groups_of(run: Run) -> list[tuple[tuple[str, str], Group]]:
     """
     sums, groups = run.sums, run.groups
     groups += [None] * (len(sums.pairs) - len(groups))
-    changed = np.flatnonzero(sums.changed[: len(groups)]).tolist()
+    changed = indices(sums.changed[: len(groups)]).tolist()
     if changed:
         failures, odd_transitions = _by_group(sums.failures), _by_group(sums.odd_transitions)
         odd_tasks = _by_group({key: n for key, n in sums.odd_tasks.items() if n})

@@ -50,6 +50,13 @@ class RunReport(NamedTuple):
         """The run's tasks by state, in Parsl's order."""
         return in_order(_summed(self.tasks.values()), STATES)
 
+    def tasks_by_app(self) -> dict[str, Counter[str]]:
+        """The run's tasks by app, then by state, those of all executors together."""
+        apps: dict[str, Counter[str]] = {}
+        for (app, _), states in self.tasks.items():
+            apps.setdefault(app, Counter()).update(states)
+        return apps
+
     def blocks_by_state(self) -> dict[str, int]:
         """The run's blocks by state, in Parsl's order."""
         return in_order(_summed(self.blocks.values()), BLOCK_STATES)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Columns, Ints, Mask
+from parsl_exporter.base.columns import Codes, Columns, Ints, Mask, indices
 from parsl_exporter.model import contribution
 from parsl_exporter.model.blocks import Block
 from parsl_exporter.model.contribution import Added
@@ -196,7 +196,7 @@ class RunFacts:
         """Give the codes of the executors of tries: NONE where not known, FINISHED for those of finished tasks."""
         tasks = self.tasks.find(task_ids)
         found = np.where(tasks == FINISHED, FINISHED, NONE).astype(np.int32)
-        live = np.flatnonzero(tasks >= 0)
+        live = indices(tasks >= 0)
         places = self.tries.find(tasks[live], try_ids[live])
         there = places >= 0
         found[live[there]] = self.tries.executor[places[there]]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, distinct
+from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, any_of, distinct, indices
 from parsl_exporter.model.greatest import Greatest
 
 QUANTILES = (0.5, 0.95, 1.0)
@@ -139,7 +139,7 @@ class Sketches:
         """Give where chunks stand, made when they are new."""
         at = np.searchsorted(self._chunks, chunks)
         missing = np.append(self._chunks, -1)[at] != chunks
-        if not missing.any():
+        if not any_of(missing):
             return at
         new = distinct(chunks[missing])
         used, count = len(self._chunks), len(new)
@@ -154,7 +154,7 @@ class Sketches:
     def at(self, place: int) -> Sketch | None:
         """The sketch of one place; None when it has no value."""
         if self._any_changed:
-            self._draw(np.flatnonzero(self._changed))
+            self._draw(indices(self._changed))
             self._changed[:] = self._any_changed = False
         return self._drawn.get(place)
 

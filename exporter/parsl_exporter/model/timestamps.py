@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parsl_exporter.base.columns import LATEST_US, Ints, naive_stamps
+from parsl_exporter.base.columns import LATEST_US, Ints, indices, naive_stamps
 
 MICROSECONDS = 1_000_000
 NO_STAMP = -(1 << 62)
@@ -127,7 +127,7 @@ class Stamps(dict[str, int]):
             found, of = np.unique(quarters, return_inverse=True)
         offsets = np.array([self._offset_in(quarter) for quarter in found.tolist()], np.int64)[of]
         us = naive + offsets
-        for i in np.flatnonzero(offsets == NO_STAMP).tolist():
+        for i in indices(offsets == NO_STAMP).tolist():
             us[i] = self._marked_naive(int(naive[i]))
         return us
 

@@ -196,12 +196,9 @@ def _failures(report: RunReport, states: Mapping[str, int]) -> list[str]:
 
 def _fails(report: RunReport) -> bool:
     """Say whether tasks of an app fail too often."""
-    apps: dict[str, Counter[str]] = {}
-    for (app, _), states in report.tasks.items():
-        apps.setdefault(app, Counter()).update(states)
     return any(
         states["failed"] >= max(FAILING, FAILING_RATIO * (states["failed"] + _of(states, _DONE)))
-        for states in apps.values()
+        for states in report.tasks_by_app().values()
     )
 
 

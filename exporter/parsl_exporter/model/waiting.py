@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parsl_exporter.base.columns import indices
 from parsl_exporter.model.blocks import TERMINAL
 from parsl_exporter.model.groups import Group
 from parsl_exporter.model.names import UNKNOWN
@@ -181,7 +182,7 @@ def _but(run: Run, executor: str, first: int) -> WaitingTasks:
     """Give the launched tasks of an executor but so many of the longest-waiting; which of equal ones makes no odds."""
     tasks = run.tasks
     own = np.array([name == executor for _, name in run.sums.pairs])
-    launched = np.flatnonzero(tasks.shown_state == LAUNCHED)
+    launched = indices(tasks.shown_state == LAUNCHED)
     since = tasks.shown_since[launched[own[tasks.shown_group[launched]]]]
     if len(since) <= first:
         return WaitingTasks(0, None)

@@ -73,9 +73,4 @@ def facts(run: RunReport) -> Iterator[tuple[str, list[str]]]:
 def tasks_by_app(run: RunReport) -> tuple[list[str], dict[str, list[int]]]:
     """Give the states that tasks of a run are in, and for each app the numbers of its tasks in these."""
     states = list(run.tasks_by_state())
-    apps: dict[str, list[int]] = {}
-    for (app, _), counts in run.tasks.items():
-        of_app = apps.setdefault(app, [0] * len(states))
-        for i, state in enumerate(states):
-            of_app[i] += counts.get(state, 0)
-    return states, apps
+    return states, {app: [counts[state] for state in states] for app, counts in run.tasks_by_app().items()}
