@@ -172,6 +172,13 @@ def grouped(values: npt.NDArray[_Integer]) -> tuple[Ints, Ints]:
     return first, inverse
 
 
+def begins_of(values: npt.NDArray[_Integer]) -> Mask:
+    """Say of integers, equal ones of which stand side by side, where each different one begins."""
+    found = np.full(len(values), True)
+    found[1:] = values[1:] != values[:-1]
+    return found
+
+
 def any_of(mask: Mask) -> bool:
     """Say whether any is true, as `mask.any()` does, which takes four times as long of few."""
     return bool(np.count_nonzero(mask))

@@ -9,6 +9,7 @@ import numpy as np
 from parsl_exporter.base.columns import (
     Codes,
     Ints,
+    begins_of,
     indices,
 )
 from parsl_exporter.model.states import FINAL, FIRST_FINAL, LAUNCHED, STATES
@@ -53,9 +54,8 @@ def standing(tries: Tries, places: Codes, owner: Codes, count: int, odd: OddStat
     names: dict[int, str] = {}
     if not len(places):
         return Standing(state, since, names)
-    begins_one = np.ones(len(owner), np.bool_)
-    begins_one[1:] = owner[1:] != owner[:-1]
-    begins, of = begins_one.nonzero()[0], begins_one.cumsum() - 1
+    first = begins_of(owner)
+    begins, of = indices(first), first.cumsum() - 1
     owners = owner[begins]
     last = tries.last[places]
     final = last[:, FIRST_FINAL:] * len(FINAL) + np.arange(len(FINAL))

@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, grouped
+from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, begins_of, grouped, indices
 from parsl_exporter.model.names import UNKNOWN, Codebook
 from parsl_exporter.model.observations import Buckets, Observations
 from parsl_exporter.model.oldest import Oldest
@@ -100,5 +100,5 @@ def add_rows(sums: Floats, places: Codes, values: Floats) -> None:
         return
     order = np.argsort(places, kind="stable")
     sorted_places = places[order]
-    begins = np.flatnonzero(np.r_[True, sorted_places[1:] != sorted_places[:-1]])
+    begins = indices(begins_of(sorted_places))
     sums[sorted_places[begins]] += np.add.reduceat(values[order], begins, axis=0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsl_exporter.base.columns import Named, any_of, distinct, grouped, indices, naive_stamps
+from parsl_exporter.base.columns import Named, any_of, begins_of, distinct, grouped, indices, naive_stamps
 
 EPOCH = datetime(1970, 1, 1)
 moments = st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 31))
@@ -60,6 +60,12 @@ def test_different_ones_are_where_numpy_has_them(values: list[int]) -> None:
     _, first, of = np.unique(np.array(values, np.int64), return_index=True, return_inverse=True)
     found = grouped(np.array(values, np.int64))
     assert [column.tolist() for column in found] == [first.tolist(), of.tolist()]
+
+
+@given(st.lists(st.integers(-5, 5), max_size=20).map(sorted))
+def test_where_each_different_one_begins(values: list[int]) -> None:
+    begins = begins_of(np.array(values, np.int64)).tolist()
+    assert begins == [place == values.index(value) for place, value in enumerate(values)]
 
 
 @given(st.lists(st.booleans(), max_size=10))

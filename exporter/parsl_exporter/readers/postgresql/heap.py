@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from parsl_exporter.base.columns import Ints
+from parsl_exporter.base.columns import Ints, begins_of, indices
 
 PAGE_HEADER = 24
 ITEM_POINTER = 4
@@ -191,7 +191,7 @@ class Heap:
         taken = (sizes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT + ITEM_POINTER
         self._smallest = min(self._smallest, int(taken.min()))
         page = at >> 16
-        first = np.flatnonzero(np.concatenate([[True], page[1:] != page[:-1]]))
+        first = indices(begins_of(page))
         last = np.append(first[1:], len(at)) - 1
         pages = page[first]
         self._room[pages] = np.maximum(0, self._room[pages] - np.add.reduceat(taken, first))
