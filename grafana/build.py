@@ -15,7 +15,7 @@ from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from grafana import cpu_memory, exporter, overview, task_states, worker_pools
+from grafana import cpu_memory, exporter, inventory, overview, task_states, worker_pools
 
 OUTPUT = Path(__file__).parent / "dashboards"
 MODULES = (overview, task_states, cpu_memory, worker_pools, exporter)
@@ -56,10 +56,9 @@ def _text(board: dict[str, Any]) -> str:
     for variable in board["templating"]["list"]:
         for key in _STRAY:
             variable.pop(key, None)
-    for panel in board["panels"]:
-        for inside in (panel, *panel.get("panels", [])):
-            for key in _GONE:
-                inside.get("options", {}).pop(key, None)
+    for panel in inventory.panels(board):
+        for key in _GONE:
+            panel["options"].pop(key, None)
     return json.dumps(board, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -285,7 +285,7 @@ def test_rates_are_over_the_rate_interval_or_rank_over_the_whole_range(board: Bo
 
 
 def test_the_overview_asks_nothing_at_many_moments_of_a_long_time_range() -> None:
-    """Over all series of all runs that would be slow; see promql.run_tasks."""
+    """Over all series of all runs that would be slow; see promql.run_outcome."""
     assert not [ask.place for ask in inventory.asks(BOARDS["parsl-overview"]) if ":" in "".join(windows(ask))]
 
 
