@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grafana import promql, style
-from grafana.promql import SOURCE
+from grafana import promql
+from grafana.promql import RUN_KEYS, SOURCE
 
 BEHIND = 10_000
 """Unread rows from which a source is behind, as in the rules' thresholds."""
@@ -71,7 +71,7 @@ def worst_of_each_run(most: int = 0) -> str:
     found = _by_severity(
         {one: (f"ALERTS_FOR_STATE{{{_selected(one, '!=')}}}", of_runs(one)) for one in SERIOUS}
     )
-    worst = f"max by ({_SHOWN}) ({_told(f'topk by (source, run_id) (1, {found})')})"
+    worst = f"max by ({_SHOWN}) ({_told(f'topk by ({RUN_KEYS}) (1, {found})')})"
     return f"topk ({most}, {worst})" if most else worst
 
 
@@ -80,10 +80,3 @@ def _by_severity(alerts: Mapping[str, tuple[str, str]]) -> str:
         f"{WEIGHTS[severity] * WEIGHT:.0f} + ({_age(since, fires)})"
         for severity, (since, fires) in alerts.items()
     )
-
-
-def words(expr: str) -> str:
-    """`expr` with the label `words`: what its alertname says."""
-    for name, said in style.TROUBLES.items():
-        expr = f'label_replace({expr}, "words", "{said}", "alertname", "{name}")'
-    return expr

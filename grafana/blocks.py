@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from grafana_foundation_sdk.builders import heatmap, statetimeline, table, timeseries
 
 from grafana import panels, promql, style
@@ -81,6 +83,21 @@ def _entered() -> str:
     return f"time() - max by ({BLOCK}) (parsl_block_state_timestamp_seconds{{{POOL}}})"
 
 
+def _told(of: Callable[[str], str]) -> list[Column]:
+    """What tables of blocks begin with; `of` leaves of an expression those blocks that are in the table."""
+    return [
+        Column("Executor", label="executor"),
+        Column("Block", label="block_id", width=75),
+        Column("Job", label="job_id", width=150),
+        Column("State", expr=of(_state_number()), words=_STATES, width=110),
+        Column("For", expr=of(_entered()), unit=style.DURATION, width=110),
+    ]
+
+
+def _known(of: Callable[[str], str]) -> str:
+    return of(f"max by ({BLOCK}, job_id) (parsl_block_info{{{POOL}}})")
+
+
 def living() -> table.Panel:
     activity = f"max by ({BLOCK}) (parsl_block_last_activity_timestamp_seconds{{{POOL}}})"
 
@@ -91,7 +108,6 @@ def living() -> table.Panel:
         nothing = f'0 * max by ({BLOCK}) (parsl_block_state{{{POOL}, state="RUNNING"}})'
         return alive(f"{promql.added(expr, BLOCK)} or {nothing}")
 
-    known = alive(f"max by ({BLOCK}, job_id) (parsl_block_info{{{POOL}}})")
     none = ((None, style.NEUTRAL), (0, style.AMBER), (1, style.NEUTRAL))
 
     return rows(
@@ -99,16 +115,12 @@ def living() -> table.Panel:
         "Blocks that wait or run, the newest on top. A running block with workers, no task and no sign of life "
         "while tasks wait is stalled: look at its job in the batch system.",
         "No block is alive",
-        Column("Executor", label="executor"),
-        Column("Block", label="block_id", width=75),
-        Column("Job", label="job_id", width=150),
-        Column("State", expr=alive(_state_number()), words=_STATES, width=110),
-        Column("For", expr=alive(_entered()), unit=style.DURATION, width=110),
+        *_told(alive),
         Column("Managers", expr=of_running(f"parsl_manager_active{{{POOL}}}"), steps=none, width=95),
         Column("Workers", expr=of_running(CONNECTED), steps=none, width=85),
         Column("Tasks", expr=of_running(RUNNING), width=75),
         Column("Sign of life", expr=alive(f"time() - {activity}"), unit=style.DURATION, width=115),
-        keys=[known],
+        keys=[_known(alive)],
         sort="For",
         descending=False,
     )
@@ -118,24 +130,18 @@ def ended() -> table.Panel:
     def over(expr: str) -> str:
         return f"({expr}) unless on ({BLOCK}) ({_alive()})"
 
-    known = over(f"max by ({BLOCK}, job_id) (parsl_block_info{{{POOL}}})")
-
     return rows(
         "Ended blocks",
         "Blocks that ended in the last 15 minutes, and whether a try or a manager ever came of them.",
         "No block has ended in the last 15 minutes",
-        Column("Executor", label="executor"),
-        Column("Block", label="block_id", width=75),
-        Column("Job", label="job_id", width=150),
-        Column("State", expr=over(_state_number()), words=_STATES, width=110),
-        Column("For", expr=over(_entered()), unit=style.DURATION, width=110),
+        *_told(over),
         Column(
             "Worked",
             expr=over(f"max by ({BLOCK}) (parsl_block_worked{{{POOL}}})"),
             words=style.YES,
             width=90,
         ),
-        keys=[known],
+        keys=[_known(over)],
         sort="For",
         descending=False,
     )

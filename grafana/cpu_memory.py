@@ -6,17 +6,17 @@ from grafana_foundation_sdk.builders import stat, timeseries
 from grafana_foundation_sdk.models import dashboard as dm
 
 from grafana import panels, promql, shell, style, task_sizes
-from grafana.promql import RUN, TASK
+from grafana.managers import NO_NODES
+from grafana.promql import RUN, RUN_KEYS, TASK
 from grafana.style import Query
-from grafana.task_sizes import BOARD, CPU, NO_SAMPLES, RESIDENT, WASTED
+from grafana.task_sizes import BOARD, CPU, NO_SAMPLES, RESIDENT, WASTE_STEPS, WASTED
 
 UID = BOARD
-NO_NODES = "No node is connected: only HTEX and MPI executors tell of their nodes"
 
 _READ = f"parsl_task_io_read_bytes_total{{{TASK}}}"
 _WRITTEN = f"parsl_task_io_written_bytes_total{{{TASK}}}"
 # A node's series stay for a while when its managers have gone.
-_CONNECTED = f"on (source, run_id, hostname) (parsl_manager_active{{{RUN}}} == 1)"
+_CONNECTED = f"on ({RUN_KEYS}, hostname) {promql.active(RUN)}"
 _CORES = promql.added(f"parsl_node_cpus{{{RUN}}} and {_CONNECTED}")
 _NODE_MEMORY = promql.added(f"parsl_node_memory_bytes{{{RUN}}} and {_CONNECTED}")
 _NODE_RESIDENT = f"parsl_node_task_memory_resident_bytes{{{RUN}}}"
@@ -140,7 +140,7 @@ def wasted_part() -> stat.Panel:
         Query(promql.ratio(WASTED, CPU)),
         unit=style.PERCENT,
         decimals=1,
-        steps=((None, style.NEUTRAL), (0.05, style.AMBER), (0.2, style.RED)),
+        steps=WASTE_STEPS,
     )
 
 

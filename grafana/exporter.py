@@ -14,6 +14,7 @@ UID = "parsl-exporter"
 NO_EXPORTER = "No exporter is scraped: check Prometheus's targets"
 
 _PROCESS = "parsl_exporter_build_info"
+_TAKEN = {"0": ("refused", style.RED), "1": ("in use", style.GREEN)}
 
 
 def build() -> dm.Dashboard:
@@ -21,7 +22,7 @@ def build() -> dm.Dashboard:
     sources = shell.choice(
         "source", "Source", "The monitoring database", "parsl_exporter_source_info", "source"
     )
-    started = f"1000 * process_start_time_seconds and on (job, instance) {_PROCESS}"
+    started = _process("1000 * process_start_time_seconds")
     return shell.board(
         UID,
         "Parsl / Exporter",
@@ -74,7 +75,7 @@ def down() -> stat.Panel:
         "no exporter",
         Query(f"count ({_own('source_up')}) - sum ({_own('source_up')})", "down"),
         Query(f"count ({_own('source_up')})", "all"),
-        steps_of={"down": ((None, style.NEUTRAL), (1, style.RED))},
+        steps_of={"down": style.BAD_IF_ANY},
     )
 
 
@@ -84,7 +85,7 @@ def not_ready() -> stat.Panel:
         "Databases of which the exporter has not read everything once. Their runs are not published yet.",
         "no exporter",
         Query(f"count ({_own('source_ready')}) - sum ({_own('source_ready')})"),
-        steps=((None, style.NEUTRAL), (1, style.AMBER)),
+        steps=style.WARN_IF_ANY,
     )
 
 
@@ -116,7 +117,7 @@ def bad_rows() -> stat.Panel:
         "once.",
         "none",
         Query(f"sum ({_own('rows_rejected_total')}) or 0 * count ({_own('source_up')})"),
-        steps=((None, style.NEUTRAL), (1, style.AMBER)),
+        steps=style.WARN_IF_ANY,
     )
 
 
@@ -141,9 +142,6 @@ def sources_table() -> table.Panel:
         """0 for what is not there before it counts."""
         return f"sum by (source) ({_own(name)}) or 0 * {most('source_up')}"
 
-    def bad(color: str) -> style.Steps:
-        return (None, style.NEUTRAL), (1, color)
-
     return rows(
         "Sources",
         "One row for each database, in the worse condition if several exporters read it; those that cannot be read "
@@ -162,11 +160,11 @@ def sources_table() -> table.Panel:
         Column("Poll", expr=most("poll_duration_seconds"), unit=style.SECONDS, width=75),
         Column("Read lock", expr=most("longest_read_seconds"), unit=style.SECONDS, width=85),
         Column("Behind", expr=added("backlog_rows"), width=70),
-        Column("Failed polls", expr=added("errors_total"), width=105, steps=bad(style.RED)),
-        Column("Rejected", expr=added("rows_rejected_total"), width=85, steps=bad(style.AMBER)),
+        Column("Failed polls", expr=added("errors_total"), width=105, steps=style.BAD_IF_ANY),
+        Column("Rejected", expr=added("rows_rejected_total"), width=85, steps=style.WARN_IF_ANY),
         Column("Late", expr=added("late_rows_total"), width=60),
         Column("Series", expr=most("series"), width=75),
-        Column("Folded", expr=added("series_folded_total"), width=70, steps=bad(style.AMBER)),
+        Column("Folded", expr=added("series_folded_total"), width=70, steps=style.WARN_IF_ANY),
         Column("Kind", label="dialect", width=85),
         Column("Database", label="database"),
         keys=[f"max by (source, dialect, database) ({_own('source_info')})"],
@@ -335,6 +333,3 @@ def builds() -> table.Panel:
         ),
         keys=[f"max by (instance, version, revision, pythonversion) ({_PROCESS})"],
     )
-
-
-_TAKEN = {"0": ("refused", style.RED), "1": ("in use", style.GREEN)}

@@ -10,9 +10,10 @@ from grafana.style import Query
 from grafana.table import Column, rows
 
 NO_MANAGERS = "No manager in this time range: only HTEX and MPI executors have managers"
+NO_NODES = "No node is connected: only HTEX and MPI executors tell of their nodes"
 
-ACTIVE = f"(parsl_manager_active{{{POOL}}} == 1)"
-CONNECTED = f"parsl_manager_workers{{{POOL}}} and {ACTIVE}"
+ACTIVE = promql.active(POOL)
+CONNECTED = promql.connected(POOL)
 MANAGER = "manager, hostname, executor, block_id"
 
 _LOST_AFTER = 60
@@ -36,14 +37,18 @@ def _manager_state() -> str:
     return f"{_manager('active')} == 1 or 2 + ({silence} > bool {_LOST_AFTER})"
 
 
+def _lost() -> str:
+    return promql.or_none(f"count (({_manager_state()}) == 3)")
+
+
 def managers_lost() -> stat.Panel:
     return panels.number(
         "Managers lost",
         "Managers that were lost in the last 15 minutes: they went without a word, their last heartbeat lies more "
         f"than {_LOST_AFTER} seconds before their last row.",
         "no manager",
-        Query(promql.or_none(f"count (({_manager_state()}) == 3)")),
-        steps=((None, style.NEUTRAL), (1, style.RED)),
+        Query(_lost()),
+        steps=style.BAD_IF_ANY,
     )
 
 
@@ -74,7 +79,7 @@ def managers_over_time() -> timeseries.Panel:
         "Active managers, and managers that were lost within the last 15 minutes.",
         NO_MANAGERS,
         Query(promql.or_none(promql.added(f"parsl_manager_active{{{POOL}}}")), "connected"),
-        Query(promql.or_none(f"count (({_manager_state()}) == 3)"), "lost"),
+        Query(_lost(), "lost"),
         colors={"connected": style.BLUE, "lost": style.RED},
         axis="managers",
     )

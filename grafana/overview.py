@@ -6,19 +6,15 @@ from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.models import dashboard as dm
 
 from grafana import alerting, panels, promql, shell, style
-from grafana.promql import SOURCE
-from grafana.style import Query
-from grafana.table import Column, Link, rows
+from grafana.promql import RUN_KEYS, SOURCE, WORKFLOW
+from grafana.style import Link, Query
+from grafana.table import Column, rows
 
 UID = "parsl-overview"
 NO_RUNS = "No run in this time range"
 NO_RECORD = "No run in this time range, or config/rules is not loaded in Prometheus"
 
-_SEEN = f'{SOURCE}, workflow_name=~"$workflow"'
-_OF_ROW = {
-    "source": "${__data.fields.source:percentencode}",
-    "run": "${__data.fields.run_id:percentencode}",
-}
+_OF_ROW = {"source": shell.ROW_SOURCE, "run": shell.ROW_RUN}
 _ALERT_LIST = "/alerting/list?search=state:firing%20namespace:parsl"
 
 
@@ -58,11 +54,8 @@ def build() -> dm.Dashboard:
     )
 
 
-def _life_link(title: str, uid: str, until: str = "${__data.fields.until}") -> Link:
-    chosen = "".join(f"&var-{name}={value}" for name, value in _OF_ROW.items())
-    return Link(
-        title, f"/d/{uid}?${{datasource:queryparam}}{chosen}&from=${{__data.fields.since}}&to={until}"
-    )
+def _life_link(title: str, uid: str, time: str = shell.ROW_LIFE) -> Link:
+    return Link(title, shell.link(uid, time=time, **_OF_ROW))
 
 
 def alerts_firing() -> stat.Panel:
@@ -75,11 +68,8 @@ def alerts_firing() -> stat.Panel:
             Query(f"count ({alerting.firing(severity)}) or vector(0)", severity)
             for severity in ("critical", "warning")
         ),
-        steps_of={
-            "critical": ((None, style.NEUTRAL), (1, style.RED)),
-            "warning": ((None, style.NEUTRAL), (1, style.AMBER)),
-        },
-        links={"Alerts in Grafana": _ALERT_LIST},
+        steps_of={"critical": style.BAD_IF_ANY, "warning": style.WARN_IF_ANY},
+        links=[Link("Alerts in Grafana", _ALERT_LIST)],
     )
 
 
@@ -88,8 +78,8 @@ def runs_in_trouble() -> stat.Panel:
         "In trouble",
         "Runs of which a critical or warning alert fires. The table below names them.",
         "no run",
-        Query(f"count (group by (source, run_id) ({alerting.of_runs()})) or vector(0)"),
-        steps=((None, style.NEUTRAL), (1, style.AMBER)),
+        Query(f"count (group by ({RUN_KEYS}) ({alerting.of_runs()})) or vector(0)"),
+        steps=style.WARN_IF_ANY,
     )
 
 
@@ -99,7 +89,7 @@ def tasks_waiting() -> bargauge.Panel:
         "Tasks waiting, and for what",
         "Tasks of all live runs that were submitted and do not run yet, each under the one thing it waits for.",
         "No task waits",
-        *(Query(f"topk (4, {waiting} > 0)", "{{cause}}"),),
+        Query(f"topk (4, {waiting} > 0)", "{{cause}}"),
         colors=style.CAUSE_COLORS,
         names=style.CAUSES,
     )
@@ -107,19 +97,17 @@ def tasks_waiting() -> bargauge.Panel:
 
 def _busy() -> str:
     running = f"parsl_block_tasks_running{{{SOURCE}}}"
-    served = f"(parsl_manager_active{{{SOURCE}}} == 1)"
     # With several HTEX executors on a host, a manager's executor may be unknown: its block's number is not.
-    unknown = f'(parsl_manager_active{{{SOURCE}, executor="unknown"}} == 1)'
+    unknown = promql.active(f'{SOURCE}, executor="unknown"')
     busy = (
-        f"{running} and on (source, run_id, executor, block_id) {served} "
-        f"or {running} and on (source, run_id, block_id) {unknown}"
+        f"{running} and on ({RUN_KEYS}, executor, block_id) {promql.active(SOURCE)} "
+        f"or {running} and on ({RUN_KEYS}, block_id) {unknown}"
     )
     return promql.added(promql.of_runs(f"({busy})"))
 
 
 def _connected() -> str:
-    workers = f"parsl_manager_workers{{{SOURCE}}} and (parsl_manager_active{{{SOURCE}}} == 1)"
-    return promql.added(promql.of_runs(workers))
+    return promql.added(promql.of_runs(promql.connected(SOURCE)))
 
 
 def workers_busy() -> stat.Panel:
@@ -148,15 +136,14 @@ def sources_in_trouble() -> stat.Panel:
             f"count ({up} == 1 and ({ready} == 0 or {unread} > {alerting.BEHIND})) or 0 * count ({up})",
             "behind",
         ),
-        steps_of={
-            "down": ((None, style.NEUTRAL), (1, style.RED)),
-            "behind": ((None, style.NEUTRAL), (1, style.AMBER)),
-        },
+        steps_of={"down": style.BAD_IF_ANY, "behind": style.WARN_IF_ANY},
     )
 
 
 def trouble() -> table.Panel:
-    worst = f"({alerting.worst_of_each_run(20)}) * on (source, run_id) group_left (since) {promql.run_begun(SOURCE)}"
+    worst = (
+        f"({alerting.worst_of_each_run(20)}) * on ({RUN_KEYS}) group_left (since) {promql.run_begun(SOURCE)}"
+    )
     return rows(
         "Runs in trouble",
         "The worst alert of each run in trouble: critical before warning, then the longest first; twenty at most. A "
@@ -167,9 +154,9 @@ def trouble() -> table.Panel:
             "Workflow",
             label="workflow_name",
             links=[
-                _life_link("Task states", "parsl-task-states", "now"),
-                _life_link("Worker pools", "parsl-worker-pools", "now"),
-                _life_link("CPU and memory", "parsl-cpu-memory", "now"),
+                _life_link("Task states", "parsl-task-states", shell.ROW_SINCE),
+                _life_link("Worker pools", "parsl-worker-pools", shell.ROW_SINCE),
+                _life_link("CPU and memory", "parsl-cpu-memory", shell.ROW_SINCE),
             ],
             width=150,
         ),
@@ -218,7 +205,7 @@ def runs() -> table.Panel:
         Column("Started", expr=of(f"1000 * {promql.run_time('start', SOURCE)}"), unit=style.DATE, width=155),
         Column("Runtime", expr=of(promql.run_duration(SOURCE)), unit=style.DURATION, width=90),
         Column("Done", expr=count("done"), width=65),
-        Column("Failed", expr=count("failed"), width=65, steps=((None, style.NEUTRAL), (1, style.RED))),
+        Column("Failed", expr=count("failed"), width=65, steps=style.BAD_IF_ANY),
         Column(
             "Progress", expr=of(promql.run_progress(SOURCE)), unit=style.PERCENT, decimals=0, bar=1, width=105
         ),
@@ -228,15 +215,12 @@ def runs() -> table.Panel:
         Column("since", label="since", hidden=True),
         Column("until", label="until", hidden=True),
         keys=[
-            promql.short_run(promql.run_info(_SEEN, "workflow_name", "user")),
+            promql.short_run(promql.run_info(WORKFLOW, "workflow_name", "user")),
             of(promql.run_window(SOURCE)),
-            f"max by (source, run_id, alertname) ({alerting.worst_of_each_run()})",
+            f"max by ({RUN_KEYS}, alertname) ({alerting.worst_of_each_run()})",
         ],
         sort="Started",
     )
-
-
-_OF_WORKFLOWS = f'{SOURCE}, workflow_name=~"$workflow"'
 
 
 def waiting_over_time() -> timeseries.Panel:
@@ -244,9 +228,7 @@ def waiting_over_time() -> timeseries.Panel:
         "Tasks waiting, by cause",
         "What the tasks that do not run yet waited for, over all runs.",
         NO_RECORD,
-        Query(
-            promql.workflows_ever(f"parsl:workflow:tasks_waiting{{{_OF_WORKFLOWS}}}", "cause"), "{{cause}}"
-        ),
+        Query(promql.workflows_ever(f"parsl:workflow:tasks_waiting{{{WORKFLOW}}}", "cause"), "{{cause}}"),
         colors=style.CAUSE_COLORS,
         names=style.CAUSES,
         unit=style.COUNT,
@@ -256,7 +238,7 @@ def waiting_over_time() -> timeseries.Panel:
 
 
 def throughput() -> timeseries.Panel:
-    ends = f"parsl:workflow:tasks_finished:rate5m{{{_OF_WORKFLOWS}}}"
+    ends = f"parsl:workflow:tasks_finished:rate5m{{{WORKFLOW}}}"
     shown = promql.workflows_ever(ends, "state", always='state="exec_done"')
     return panels.lines(
         "Tasks finished a minute, by outcome",
@@ -274,7 +256,7 @@ def tasks_by_state() -> timeseries.Panel:
         "Tasks by state, all runs",
         "Tasks of all published runs by their state now. A run's tasks leave 15 minutes after it ended.",
         NO_RECORD,
-        Query(promql.workflows_ever(f"parsl:workflow:tasks{{{_OF_WORKFLOWS}}}", "state"), "{{state}}"),
+        Query(promql.workflows_ever(f"parsl:workflow:tasks{{{WORKFLOW}}}", "state"), "{{state}}"),
         colors=style.TASK_COLORS,
         unit=style.COUNT,
         stacked=True,
@@ -287,8 +269,8 @@ def workers() -> timeseries.Panel:
         "Workers: busy and connected",
         "Workers of active managers, and how many of them run a try. The gap is paid for and idle.",
         NO_RECORD,
-        Query(promql.added_workflows(f"parsl:workflow:workers{{{_OF_WORKFLOWS}}}"), "connected"),
-        Query(promql.added_workflows(f"parsl:workflow:workers_busy{{{_OF_WORKFLOWS}}}"), "busy"),
+        Query(promql.added_workflows(f"parsl:workflow:workers{{{WORKFLOW}}}"), "connected"),
+        Query(promql.added_workflows(f"parsl:workflow:workers_busy{{{WORKFLOW}}}"), "busy"),
         unit=style.COUNT,
         colors={"connected": style.GREY, "busy": style.BLUE},
         axis="workers",
@@ -301,7 +283,7 @@ def blocks() -> timeseries.Panel:
         "Blocks (batch jobs) by the state of their latest row. Parsl writes no row for a block whose "
         "submission raised.",
         NO_RECORD,
-        Query(promql.workflows_ever(f"parsl:workflow:blocks{{{_OF_WORKFLOWS}}}", "state"), "{{state}}"),
+        Query(promql.workflows_ever(f"parsl:workflow:blocks{{{WORKFLOW}}}", "state"), "{{state}}"),
         colors=style.BLOCK_COLORS,
         unit=style.COUNT,
         stacked=True,

@@ -31,9 +31,11 @@ from grafana.style import (
     GREY,
     PLAIN,
     PLAIN_STEPS,
+    Link,
     Query,
     Steps,
     fixed_color,
+    link_list,
     refs,
     target,
     thresholds,
@@ -58,11 +60,9 @@ def _describe(
     )
 
 
-def _add(
-    panel: _Panel, queries: Sequence[Query], *, instant: bool = False, exemplars: bool = False
-) -> _Panel:
+def _add(panel: _Panel, queries: Sequence[Query], *, instant: bool = False) -> _Panel:
     for ref, query in zip(refs(len(queries)), queries, strict=True):
-        panel.with_target(target(query, ref, instant=instant, exemplars=exemplars))
+        panel.with_target(target(query, ref, instant=instant))
     return panel
 
 
@@ -73,18 +73,17 @@ def number(
     *queries: Query,
     unit: str = COUNT,
     steps: Steps = PLAIN_STEPS,
-    words: Mapping[str, tuple[str, str]] | None = None,
     decimals: int | None = None,
     steps_of: Mapping[str, Steps] | None = None,
-    links: Mapping[str, str] | None = None,
+    links: Sequence[Link] = (),
 ) -> stat.Panel:
     """One number, or a few, as of the end of the time range.
 
-    `steps_of` gives single ones, by name, colours of their own; `links` leads from all of them, by title, to URLs.
+    `steps_of` gives single ones, by name, colours of their own; all of them have the `links`.
     """
     panel = (
         _describe(stat.Panel(), title, description, no_data, unit=unit, steps=steps)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .reduce_options(_newest())
         .color_mode(cm.BigValueColorMode.VALUE)
         .graph_mode(cm.BigValueGraphMode.NONE)
         .text_mode(cm.BigValueTextMode.AUTO if len(queries) > 1 else cm.BigValueTextMode.VALUE)
@@ -92,16 +91,13 @@ def number(
         .orientation(cm.VizOrientation.AUTO)
         .wide_layout(True)
     )
-    if words:
-        panel.mappings(value_map(words))
     if decimals is not None:
         panel.decimals(decimals)
     for name, own in (steps_of or {}).items():
         value = thresholds(own).build()
         panel.override_by_name(name, [dm.DynamicConfigValue(id_val="thresholds", value=value)])
     if links:
-        given = [{"title": name, "url": url, "targetBlank": False} for name, url in links.items()]
-        panel.override_by_regexp(".*", [dm.DynamicConfigValue(id_val="links", value=given)])
+        panel.override_by_regexp(".*", [dm.DynamicConfigValue(id_val="links", value=link_list(links))])
     return _add(panel, queries, instant=True)
 
 
@@ -111,7 +107,7 @@ def sentences(
     """The names of the queries' series, one below the other, coloured by their values: for names that say all."""
     panel = (
         _describe(stat.Panel(), title, description, no_data, unit=PLAIN, steps=steps)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .reduce_options(_newest())
         .color_mode(cm.BigValueColorMode.VALUE)
         .graph_mode(cm.BigValueGraphMode.NONE)
         .text_mode(cm.BigValueTextMode.NAME)
@@ -134,19 +130,14 @@ def lines(
     names: Mapping[str, str] | None = None,
     stacked: bool = False,
     bars: bool = False,
-    most: float | None = None,
-    exemplars: bool = False,
     over: str = "",
     calcs: Sequence[str] = ("lastNotNull", "max"),
-    beside: bool = False,
 ) -> timeseries.Panel:
     """Values over time: lines, or areas or bars on top of each other, with a legend that has their `calcs`.
 
-    The legend stands below, or `beside` them where the panel is wide. Series that have no colour of their own get
-    different ones, in their order.
-
-    `colors` gives series their colour by name, `names` other words for it; thresholds beside the base are drawn as
-    dashed lines. The series `over` is a dashed line of its own over those that are stacked: what there is of it.
+    `colors` gives series their colour by name, `names` other words for it; those that have no colour of their own get
+    different ones, in their order. Thresholds beside the base are drawn as dashed lines. The series `over` is a dashed
+    line of its own over those that are stacked: what there is of it.
     """
     panel = (
         _describe(timeseries.Panel(), title, description, no_data, unit=unit, steps=steps)
@@ -165,15 +156,17 @@ def lines(
             )
         )
         .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.PALETTE_CLASSIC))
-        .legend(_legend(calcs, beside))
+        .legend(_legend(calcs))
         .tooltip(common.VizTooltipOptions().mode(cm.TooltipDisplayMode.MULTI).sort(cm.SortOrder.DESCENDING))
     )
-    if most is not None:
-        panel.max(most)
     _tell_apart(panel, colors or {}, names or {})
     if over:
         panel.override_by_name(over, _dashed())
-    return _add(panel, queries, exemplars=exemplars)
+    return _add(panel, queries)
+
+
+def _newest() -> common.ReduceDataOptions:
+    return common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields("")
 
 
 def _dashed() -> list[dm.DynamicConfigValue]:
@@ -235,7 +228,7 @@ def distribution(
     """
     panel = (
         _describe(bargauge.Panel(), title, description, no_data, unit=COUNT, steps=((None, BLUE),))
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .reduce_options(_newest())
         .display_mode(cm.BarGaugeDisplayMode.BASIC)
         .orientation(cm.VizOrientation.VERTICAL)
         .value_mode(cm.BarGaugeValueMode.TEXT)
@@ -259,16 +252,13 @@ def ranking(
     description: str,
     no_data: str,
     *queries: Query,
-    unit: str = COUNT,
-    steps: Steps = ((None, BLUE),),
     colors: Mapping[str, str] | None = None,
     names: Mapping[str, str] | None = None,
-    most: float | None = None,
 ) -> bargauge.Panel:
     """A bar for each series, as of the end of the time range; `colors` and `names` as in `lines`."""
     panel = (
-        _describe(bargauge.Panel(), title, description, no_data, unit=unit, steps=steps)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        _describe(bargauge.Panel(), title, description, no_data, unit=COUNT, steps=((None, BLUE),))
+        .reduce_options(_newest())
         .display_mode(cm.BarGaugeDisplayMode.BASIC)
         .orientation(cm.VizOrientation.HORIZONTAL)
         .value_mode(cm.BarGaugeValueMode.TEXT)
@@ -281,8 +271,6 @@ def ranking(
         .max_viz_height(32)
         .min(0)
     )
-    if most is not None:
-        panel.max(most)
     _tell_apart(panel, colors or {}, names or {})
     return _add(panel, queries, instant=True)
 
@@ -320,12 +308,12 @@ _CALCS = {"lastNotNull": "Last *", "max": "Max", "sum": "Total"}
 """What Grafana calls them in a legend's head, and sorts by."""
 
 
-def _legend(calcs: Sequence[str], beside: bool) -> common.VizLegendOptions:
+def _legend(calcs: Sequence[str]) -> common.VizLegendOptions:
     return (
         common.VizLegendOptions()
         .show_legend(True)
         .display_mode(cm.LegendDisplayMode.TABLE)
-        .placement(cm.LegendPlacement.RIGHT if beside else cm.LegendPlacement.BOTTOM)
+        .placement(cm.LegendPlacement.BOTTOM)
         .calcs(list(calcs))
         .sort_by(_CALCS[calcs[-1]])
         .sort_desc(True)

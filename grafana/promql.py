@@ -9,7 +9,10 @@ not be added to what the others came to.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 SOURCE = 'source=~"$source"'
+WORKFLOW = f'{SOURCE}, workflow_name=~"$workflow"'
 RUN = f'{SOURCE}, run_id="$run"'
 POOL = f'{RUN}, executor=~"$executor"'
 TASK = f'{RUN}, executor=~"$executor", app=~"$app"'
@@ -27,8 +30,9 @@ OUTCOMES = {
 SILENT_AFTER = 900
 """Seconds without any new row after which a run without an end is called silent, where no rules are loaded."""
 
-_RUN_KEYS = "source, run_id"
-_NAMED = f'parsl_workflow_info{{{SOURCE}, workflow_name=~"$workflow"}}'
+RUN_KEYS = "source, run_id"
+APP_KEYS = "app, executor"
+_NAMED = f"parsl_workflow_info{{{WORKFLOW}}}"
 
 LONGEST = "1|1.0"
 """A matcher of the quantile 1 of a summary: Prometheus 3 writes it as a float."""
@@ -47,7 +51,7 @@ def lasting(expr: str) -> str:
     `expr` has the labels source and run_id. The step of 5 minutes is well within the retention time, so that it
     meets a run's final numbers however long the time range is.
     """
-    gone = f"unless on ({_RUN_KEYS}) parsl_workflow_info{{{RUN}}}"
+    gone = f"unless on ({RUN_KEYS}) parsl_workflow_info{{{RUN}}}"
     return f"{expr} or last_over_time(({expr})[$__range:5m]) {gone}"
 
 
@@ -63,7 +67,7 @@ def ratio(part: str, whole: str, by: str = "") -> str:
 
 def greatest(series: str, by: str) -> str:
     """The greatest value of the series by the labels in `by`, in each run; of gone runs, what it was last."""
-    return lasting(f"max by ({_RUN_KEYS}, {by}) ({series})")
+    return lasting(f"max by ({RUN_KEYS}, {by}) ({series})")
 
 
 def _if_any(expr: str) -> str:
@@ -71,9 +75,14 @@ def _if_any(expr: str) -> str:
     return f"({expr} >= 0)"
 
 
+def by_labels(by: str) -> str:
+    """What makes an aggregation one for each value of the labels in `by`; nothing without any."""
+    return f"by ({by}) " if by else ""
+
+
 def added(expr: str, by: str = "") -> str:
     """The series added up by the labels in `by`, each once though two exporters publish it."""
-    return f"sum {f'by ({by}) ' if by else ''}(max without (job, instance) ({expr}))"
+    return f"sum {by_labels(by)}(max without (job, instance) ({expr}))"
 
 
 def ever(series: str, by: str) -> str:
@@ -91,7 +100,7 @@ def _peak(series: str, by: str) -> str:
 def added_workflows(series: str, by: str = "") -> str:
     """What the rules record of each workflow, added up by the labels in `by`."""
     keys = ", ".join(filter(None, ("source, workflow_name", by)))
-    return f"sum {f'by ({by}) ' if by else ''}(max by ({keys}) ({series}))"
+    return f"sum {by_labels(by)}(max by ({keys}) ({series}))"
 
 
 def workflows_ever(series: str, by: str, always: str = "") -> str:
@@ -140,13 +149,30 @@ def or_nothing(expr: str, label: str, found: str) -> str:
     return f'{expr} or label_replace(vector(0) unless count ({found}), "{label}", " ", "", "")'
 
 
-def short_run(expr: str) -> str:
-    """`expr` with the label `run`: the start of its run_id, for legends."""
-    return f'label_replace({expr}, "run", "$1", "run_id", "(.{{0,8}}).*")'
+def short_run(expr: str, label: str = "run") -> str:
+    """`expr` with a label more: the start of its run_id, for legends."""
+    return f'label_replace({expr}, "{label}", "$1", "run_id", "(.{{0,8}}).*")'
+
+
+def said(expr: str, label: str, words: Mapping[str, str], of: str) -> str:
+    """`expr` with a label more that says in words what its label `of` is."""
+    for value, text in words.items():
+        expr = f'label_replace({expr}, "{label}", "{text}", "{of}", "{value}")'
+    return expr
+
+
+def active(selector: str) -> str:
+    """The managers that are connected."""
+    return f"(parsl_manager_active{{{selector}}} == 1)"
+
+
+def connected(selector: str) -> str:
+    """How many workers each manager has that is connected."""
+    return f"parsl_manager_workers{{{selector}}} and {active(selector)}"
 
 
 def _sum(series: str, by: str) -> str:
-    return added(series, f"{_RUN_KEYS}, {by}" if by else _RUN_KEYS)
+    return added(series, f"{RUN_KEYS}, {by}" if by else RUN_KEYS)
 
 
 def rate(series: str, by: str = "", per: int = 1) -> str:
@@ -173,12 +199,12 @@ def gained_from_none(series: str, by: str) -> str:
 
 def of_runs(expr: str) -> str:
     """Only those series of `expr` whose run has one of the chosen workflow names, at each moment."""
-    return f"{expr} and on ({_RUN_KEYS}) {_NAMED}"
+    return f"{expr} and on ({RUN_KEYS}) {_NAMED}"
 
 
 def of_runs_seen(expr: str) -> str:
     """As `of_runs`, for runs that were seen at any time within the time range."""
-    return f"{expr} and on ({_RUN_KEYS}) {seen(_NAMED)}"
+    return f"{expr} and on ({RUN_KEYS}) {seen(_NAMED)}"
 
 
 def run_outcome(selector: str, outcome: str, span: str = SPAN) -> str:
@@ -189,30 +215,30 @@ def run_outcome(selector: str, outcome: str, span: str = SPAN) -> str:
     same labels, for a long-term store adds external ones, and a run must not come from both.
     """
     recorded = seen(f'parsl:run:tasks_by_outcome{{{selector}, outcome="{outcome}"}}', span)
-    now = added(f'parsl_tasks{{{selector}, state=~"{OUTCOMES[outcome]}"}}', _RUN_KEYS)
-    return f"max by ({_RUN_KEYS}) ({recorded}) or {now}"
+    now = added(f'parsl_tasks{{{selector}, state=~"{OUTCOMES[outcome]}"}}', RUN_KEYS)
+    return f"max by ({RUN_KEYS}) ({recorded}) or {now}"
 
 
 def run_progress(selector: str) -> str:
     """Which part of its tasks each run has brought to a final state, as the rules record it."""
-    return f"max by ({_RUN_KEYS}) ({seen(f'parsl:run:progress_ratio{{{selector}}}')})"
+    return f"max by ({RUN_KEYS}) ({seen(f'parsl:run:progress_ratio{{{selector}}}')})"
 
 
 def run_info(selector: str, *labels: str, span: str = SPAN) -> str:
     """One series a run, with these labels of parsl_workflow_info, which one of its exporters may hide."""
-    one = f"topk by ({_RUN_KEYS}) (1, {seen(f'parsl_workflow_info{{{selector}}}', span)})"
-    return f"max by ({', '.join((_RUN_KEYS, *labels))}) ({one})"
+    one = f"topk by ({RUN_KEYS}) (1, {seen(f'parsl_workflow_info{{{selector}}}', span)})"
+    return f"max by ({', '.join((RUN_KEYS, *labels))}) ({one})"
 
 
 def run_time(event: str, selector: str, span: str = SPAN) -> str:
     """When the `event` (start, end, last_row) of each run was, in Unix seconds."""
-    return f"max by ({_RUN_KEYS}) ({seen(f'parsl_workflow_{event}_timestamp_seconds{{{selector}}}', span)})"
+    return f"max by ({RUN_KEYS}) ({seen(f'parsl_workflow_{event}_timestamp_seconds{{{selector}}}', span)})"
 
 
 def run_state(selector: str) -> str:
     """0 running, 1 silent, 2 ended, for each run: silent is what the alerts' rules call so, where they are loaded."""
-    silent = f"0 * max by ({_RUN_KEYS}) (parsl:run:silent_seconds{{{selector}}}) + 1"
-    live = f"0 * max by ({_RUN_KEYS}) (parsl:run:live{{{selector}}})"
+    silent = f"0 * max by ({RUN_KEYS}) (parsl:run:silent_seconds{{{selector}}}) + 1"
+    live = f"0 * max by ({RUN_KEYS}) (parsl:run:live{{{selector}}})"
     quiet = f"time() - {run_time('last_row', selector)} > bool {SILENT_AFTER}"
     return f"0 * {run_time('end', selector)} + 2 or {silent} or {live} or ({quiet})"
 
@@ -226,9 +252,7 @@ def run_duration(selector: str) -> str:
 
 def run_begun(selector: str, span: str = SPAN) -> str:
     """One series a run with its begin as label `since`, for links: milliseconds, a minute before."""
-    return (
-        f'count_values by ({_RUN_KEYS}) ("since", floor(1000 * ({run_time("start", selector, span)} - 60)))'
-    )
+    return f'count_values by ({RUN_KEYS}) ("since", floor(1000 * ({run_time("start", selector, span)} - 60)))'
 
 
 def run_window(selector: str, span: str = SPAN) -> str:
@@ -237,6 +261,6 @@ def run_window(selector: str, span: str = SPAN) -> str:
     Milliseconds, a minute wider at both ends; `until` is `now` for a run without an end.
     """
     start, end = run_time("start", selector, span), run_time("end", selector, span)
-    until = f'count_values by ({_RUN_KEYS}) ("until", ceil(1000 * ({end} + 60)))'
+    until = f'count_values by ({RUN_KEYS}) ("until", ceil(1000 * ({end} + 60)))'
     now = f'label_replace({start} unless {end}, "until", "now", "", "")'
-    return f"({until} or {now}) * on ({_RUN_KEYS}) group_left (since) {run_begun(selector, span)}"
+    return f"({until} or {now}) * on ({RUN_KEYS}) group_left (since) {run_begun(selector, span)}"

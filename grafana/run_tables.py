@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import table
 
-from grafana import promql, style
-from grafana.promql import RUN, SOURCE
-from grafana.table import Column, Link, rows
+from grafana import promql, shell, style
+from grafana.promql import RUN, RUN_KEYS, SOURCE
+from grafana.style import Link
+from grafana.table import Column, rows
 
 NO_RUN = "No such run in this time range"
 
@@ -20,7 +21,7 @@ def campaign(uid: str) -> table.Panel:
     info = promql.run_info(mine, "user", span=_EARLIER)
 
     def of(expr: str) -> str:
-        return f"({expr}) and on (source, run_id) {info}"
+        return f"({expr}) and on ({RUN_KEYS}) {info}"
 
     def time(event: str) -> str:
         return promql.run_time(event, SOURCE, span=_EARLIER)
@@ -29,20 +30,13 @@ def campaign(uid: str) -> table.Panel:
         return of(promql.run_outcome(SOURCE, outcome, span=_EARLIER))
 
     ended = f"({count('done')}) + ({count('failed')})"
-    chosen = "&".join(
-        (
-            "${datasource:queryparam}",
-            "var-run=${__data.fields.run_id:percentencode}",
-            "var-source=${__data.fields.source:percentencode}",
-            "from=${__data.fields.since}&to=${__data.fields.until}",
-        )
-    )
+    itself = shell.link(uid, run=shell.ROW_RUN, source=shell.ROW_SOURCE, time=shell.ROW_LIFE)
     return rows(
         "Runs of this workflow",
         "All runs with this one's workflow name in the last 30 days, newest first: a workflow that was started again "
         "has a new run. Took: to its end, or to its last news.",
         NO_RUN,
-        Column("Run", label="run", width=100, links=[Link("Task states", f"/d/{uid}?{chosen}")]),
+        Column("Run", label="run", width=100, links=[Link("Task states", itself)]),
         Column("User", label="user"),
         Column("Started", expr=f"1000 * ({of(time('start'))})", unit=style.DATE, width=160),
         Column("Ended", expr=f"1000 * ({of(time('end'))})", unit=style.DATE, width=160),
@@ -53,7 +47,7 @@ def campaign(uid: str) -> table.Panel:
             width=110,
         ),
         Column("Done", expr=count("done"), width=80),
-        Column("Failed", expr=count("failed"), width=80, steps=((None, style.NEUTRAL), (1, style.RED))),
+        Column("Failed", expr=count("failed"), width=80, steps=style.BAD_IF_ANY),
         Column("Open", expr=count("open"), width=80),
         Column(
             "Success",

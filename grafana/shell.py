@@ -11,11 +11,18 @@ from grafana_foundation_sdk.cog import builder
 from grafana_foundation_sdk.models import dashboard as dm
 
 from grafana import promql, style
+from grafana.promql import RUN_KEYS
 
 TAG = "parsl"
 FULL_WIDTH = 24
 EVERYTHING = ".*"
 ROW_APP = "${__data.fields.app:percentencode}"
+ROW_RUN = "${__data.fields.run_id:percentencode}"
+ROW_SOURCE = "${__data.fields.source:percentencode}"
+ROW_LIFE = "from=${__data.fields.since}&to=${__data.fields.until}"
+ROW_SINCE = "from=${__data.fields.since}&to=now"
+"""Of a table's row, for links: its app, its run and the source of that; the life of the run, and since it began."""
+
 APP_PAGE = "${visualize:raw}/workflow/${run}/app/" + ROW_APP
 
 Placed = tuple[int, builder.Builder[dm.Panel]]
@@ -141,10 +148,10 @@ def workflow() -> dashboard.QueryVariable:
 
 def run() -> dashboard.QueryVariable:
     """A run, the newest first, shown as its workflow's name and the start of its id."""
-    began = "last_over_time(parsl_workflow_start_timestamp_seconds[$__range])"
-    named = "max by (source, run_id, workflow_name) (last_over_time(parsl_workflow_info[$__range]))"
-    newest = f"sort_desc({named} * on (source, run_id) group_left () max by (source, run_id) ({began}))"
-    short = f'label_replace({newest}, "short", "$1", "run_id", "(.{{0,8}}).*")'
+    began = promql.seen("parsl_workflow_start_timestamp_seconds")
+    named = f"max by ({RUN_KEYS}, workflow_name) ({promql.seen('parsl_workflow_info')})"
+    newest = f"sort_desc({named} * on ({RUN_KEYS}) group_left () max by ({RUN_KEYS}) ({began}))"
+    short = promql.short_run(newest, "short")
     shown = f'label_join({short}, "shown", " ", "workflow_name", "short")'
     return (
         dashboard.QueryVariable("run")
@@ -226,7 +233,7 @@ def run_events() -> list[dm.AnnotationQuery]:
             f"Run {what}",
             f"Run {what}",
             color,
-            f"1000 * max by (source, run_id) (parsl_workflow_{name}_timestamp_seconds{{{promql.RUN}}})",
+            f"1000 * max by ({RUN_KEYS}) (parsl_workflow_{name}_timestamp_seconds{{{promql.RUN}}})",
         )
         for name, what, color in (("start", "started", style.BLUE), ("end", "ended", style.GREEN))
     ]
@@ -266,11 +273,14 @@ def _other_boards() -> dashboard.DashboardLink:
     )
 
 
-def link(uid: str, *kept: str, **values: str) -> str:
-    """A link to another dashboard: keeps data source, time and the variables `kept`, sets others to `values`."""
+def link(uid: str, *kept: str, time: str = "${__url_time_range}", **values: str) -> str:
+    """A link to another dashboard: keeps data source and the variables `kept`, sets others to `values`.
+
+    It keeps the time range, too, or has another `time`.
+    """
     chosen = [f"${{{name}:queryparam}}" for name in ("datasource", *kept)]
     chosen += [f"var-{name}={value}" for name, value in values.items()]
-    return f"/d/{uid}?{'&'.join([*chosen, '${__url_time_range}'])}"
+    return f"/d/{uid}?{'&'.join([*chosen, time])}"
 
 
 def app_link(uid: str) -> str:

@@ -96,6 +96,10 @@ Steps = Sequence[tuple[float | None, str]]
 """Thresholds: from this value on (None: from the lowest), this colour."""
 
 PLAIN_STEPS: Steps = ((None, NEUTRAL),)
+BAD_IF_ANY: Steps = ((None, NEUTRAL), (1, RED))
+WARN_IF_ANY: Steps = ((None, NEUTRAL), (1, AMBER))
+"""Of counts that should be 0."""
+
 RUN_STATES = {"0": ("running", BLUE), "1": ("silent", AMBER), "2": ("ended", GREEN)}
 UP = {"0": ("down", RED), "1": ("up", GREEN)}
 SEVERITIES = {"critical": ("critical", RED), "warning": ("warning", AMBER), "info": ("info", BLUE)}
@@ -109,6 +113,14 @@ class Query(NamedTuple):
 
     expr: str
     legend: str = "__auto"
+
+
+class Link(NamedTuple):
+    """A link of a panel or a cell."""
+
+    title: str
+    url: str
+    new_tab: bool = False
 
 
 def target(
@@ -154,6 +166,11 @@ def value_map(names: Mapping[str, tuple[str, str]]) -> list[dm.ValueMapping]:
         for i, (value, (text, color)) in enumerate(names.items())
     }
     return [dm.ValueMap(options=options)]
+
+
+def link_list(links: Sequence[Link]) -> list[dict[str, object]]:
+    """The links as Grafana has them."""
+    return [{"title": link.title, "url": link.url, "targetBlank": link.new_tab} for link in links]
 
 
 def fixed_color(color: str) -> dm.DynamicConfigValue:

@@ -16,14 +16,6 @@ NARROWEST = 90
 """Pixels that a column without a width has at least."""
 
 
-class Link(NamedTuple):
-    """A link in a cell."""
-
-    title: str
-    url: str
-    new_tab: bool = False
-
-
 class Column(NamedTuple):
     """A column: a label of the rows, or, with `expr`, the value of an own query.
 
@@ -42,7 +34,7 @@ class Column(NamedTuple):
     steps: style.Steps | None = None
     bar: float | None = None
     words: Mapping[str, tuple[str, str]] | None = None
-    links: Sequence[Link] = ()
+    links: Sequence[style.Link] = ()
     hidden: bool = False
     filtered: bool = False
 
@@ -156,9 +148,7 @@ def _properties(column: Column) -> list[dm.DynamicConfigValue]:
             mode=cm.BarGaugeDisplayMode.BASIC, value_display_mode=cm.BarGaugeValueMode.TEXT
         )
     if column.links:
-        made["links"] = [
-            {"title": link.title, "url": link.url, "targetBlank": link.new_tab} for link in column.links
-        ]
+        made["links"] = style.link_list(column.links)
     if column.hidden:
         # The first name is Grafana's up to 12.1, the second its later one; each ignores the other.
         made["custom.hidden"] = True

@@ -5,9 +5,9 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import bargauge, heatmap, stat, table
 
 from grafana import buckets, panels, promql, shell, style
-from grafana.promql import POOL, RUN, TASK
-from grafana.style import Query
-from grafana.table import Column, Link, rows
+from grafana.promql import APP_KEYS, POOL, RUN, RUN_KEYS, TASK
+from grafana.style import Link, Query
+from grafana.table import Column, rows
 
 BOARD = "parsl-cpu-memory"
 NO_SAMPLES = (
@@ -25,8 +25,9 @@ _PEAK = f"parsl_task_memory_peak_bytes_bucket{{{TASK}}}"
 _CPU_OF_ENDED = f"parsl_task_cpu_usage_seconds_sum{{{TASK}}}"
 _RAN = f'parsl_task_state_duration_seconds_sum{{{TASK}, state="running"}}'
 _MEASURED = f"parsl_task_memory_peak_bytes_count{{{TASK}}}"
-_KEYS = "source, run_id"
-_ONE = "app, executor"
+
+WASTE_STEPS = ((None, style.NEUTRAL), (0.05, style.AMBER), (0.2, style.RED))
+"""For the part of CPU time that is wasted."""
 
 
 def _of_a_worker(family: str) -> str:
@@ -36,29 +37,28 @@ def _of_a_worker(family: str) -> str:
     """
 
     def workers(selector: str) -> str:
-        connected = f"parsl_manager_workers{{{selector}}} and (parsl_manager_active{{{selector}}} == 1)"
-        return f"max by ({_KEYS}, executor, hostname, manager) ({connected})"
+        return f"max by ({RUN_KEYS}, executor, hostname, manager) ({promql.connected(selector)})"
 
-    node = f"max by ({_KEYS}, hostname) ({family}{{{RUN}}})"
-    share = f"{node} / sum by ({_KEYS}, hostname) ({workers(RUN)})"
-    mine = f"{workers(POOL)} * on ({_KEYS}, hostname) group_left () ({share})"
-    by_executor = f"sum by ({_KEYS}, executor) ({mine}) / sum by ({_KEYS}, executor) ({workers(POOL)})"
+    node = f"max by ({RUN_KEYS}, hostname) ({family}{{{RUN}}})"
+    share = f"{node} / sum by ({RUN_KEYS}, hostname) ({workers(RUN)})"
+    mine = f"{workers(POOL)} * on ({RUN_KEYS}, hostname) group_left () ({share})"
+    by_executor = f"sum by ({RUN_KEYS}, executor) ({mine}) / sum by ({RUN_KEYS}, executor) ({workers(POOL)})"
     return f"({by_executor} or last_over_time(({by_executor})[$__range:$__interval]))"
 
 
 def _of_a_worker_by_app(family: str) -> str:
-    tried = f"0 * ({promql.total(_MEASURED, _ONE)})"
-    return f"{tried} + on ({_KEYS}, executor) group_left () {_of_a_worker(family)}"
+    tried = f"0 * ({promql.total(_MEASURED, APP_KEYS)})"
+    return f"{tried} + on ({RUN_KEYS}, executor) group_left () {_of_a_worker(family)}"
 
 
 def efficiency() -> stat.Panel:
     def by_executor(series: str) -> str:
-        measured = f"{series} and on (app, executor) {_MEASURED}"
+        measured = f"{series} and on ({APP_KEYS}) {_MEASURED}"
         return promql.total(f"({measured})", "executor")
 
     cores = _of_a_worker("parsl_node_cpus")
-    asked = f"({by_executor(_RAN)}) * on ({_KEYS}, executor) {cores}"
-    used = f"({by_executor(_CPU_OF_ENDED)}) and on ({_KEYS}, executor) {cores}"
+    asked = f"({by_executor(_RAN)}) * on ({RUN_KEYS}, executor) {cores}"
+    used = f"({by_executor(_CPU_OF_ENDED)}) and on ({RUN_KEYS}, executor) {cores}"
     return panels.number(
         "Efficiency",
         "CPU time of ended tries, as part of what the cores of their workers could give while they ran: a worker "
@@ -72,7 +72,15 @@ def efficiency() -> stat.Panel:
 
 
 def _sizes(summary: str, quantile: str) -> str:
-    return promql.greatest(f'{summary}{{{TASK}, quantile=~"{quantile}"}}', _ONE)
+    return promql.greatest(f'{summary}{{{TASK}, quantile=~"{quantile}"}}', APP_KEYS)
+
+
+def _spread(summary: str, unit: str, width: int) -> list[Column]:
+    return [
+        Column("p50", expr=_sizes(summary, "0.5"), unit=unit, width=width),
+        Column("p95", expr=_sizes(summary, "0.95"), unit=unit, width=width),
+        Column("Maximum", expr=_sizes(summary, promql.LONGEST), unit=unit, width=110),
+    ]
 
 
 _APP = Column(
@@ -88,13 +96,13 @@ _EXECUTOR = Column("Executor", label="executor", width=110)
 
 
 def _tries() -> Column:
-    return Column("Tries", expr=promql.total(_MEASURED, _ONE), width=75)
+    return Column("Tries", expr=promql.total(_MEASURED, APP_KEYS), width=75)
 
 
 def memory_of_a_task() -> table.Panel:
     peak = "parsl_task_memory_peak_summary_bytes"
     has = _of_a_worker_by_app("parsl_node_memory_bytes")
-    part = f"({_sizes(peak, promql.LONGEST)}) / on ({_KEYS}, executor) group_left () "
+    part = f"({_sizes(peak, promql.LONGEST)}) / on ({RUN_KEYS}, executor) group_left () "
     return rows(
         "Memory of one task",
         "The greatest resident sample of a try, Parsl's monitor with it: half of the tries stayed below p50, 95 % "
@@ -104,9 +112,7 @@ def memory_of_a_task() -> table.Panel:
         _APP,
         _EXECUTOR,
         _tries(),
-        Column("p50", expr=_sizes(peak, "0.5"), unit=style.BYTES, width=95),
-        Column("p95", expr=_sizes(peak, "0.95"), unit=style.BYTES, width=95),
-        Column("Maximum", expr=_sizes(peak, promql.LONGEST), unit=style.BYTES, width=110),
+        *_spread(peak, style.BYTES, 95),
         Column("A worker has", expr=has, unit=style.BYTES, width=115),
         Column(
             "Maximum of it",
@@ -116,15 +122,19 @@ def memory_of_a_task() -> table.Panel:
             steps=((None, style.NEUTRAL), (0.8, style.AMBER), (1, style.RED)),
             width=120,
         ),
-        Column("Resident now", expr=promql.added(RESIDENT, f"{_KEYS}, {_ONE}"), unit=style.BYTES, width=115),
-        keys=[promql.total(CPU, _ONE)],
+        Column(
+            "Resident now",
+            expr=promql.added(RESIDENT, f"{RUN_KEYS}, {APP_KEYS}"),
+            unit=style.BYTES,
+            width=115,
+        ),
+        keys=[promql.total(CPU, APP_KEYS)],
         sort="Maximum",
     )
 
 
 def cpu_of_a_task() -> table.Panel:
-    usage = "parsl_task_cpu_usage_summary_seconds"
-    cores = promql.ratio(_CPU_OF_ENDED, _RAN, _ONE)
+    cores = promql.ratio(_CPU_OF_ENDED, _RAN, APP_KEYS)
     has = _of_a_worker("parsl_node_cpus")
     return rows(
         "CPU of one task",
@@ -135,28 +145,26 @@ def cpu_of_a_task() -> table.Panel:
         _APP,
         _EXECUTOR,
         _tries(),
-        Column("p50", expr=_sizes(usage, "0.5"), unit=style.SPAN, width=90),
-        Column("p95", expr=_sizes(usage, "0.95"), unit=style.SPAN, width=90),
-        Column("Maximum", expr=_sizes(usage, promql.LONGEST), unit=style.SPAN, width=110),
+        *_spread("parsl_task_cpu_usage_summary_seconds", style.SPAN, 90),
         Column("Cores", expr=cores, unit=style.PLAIN, decimals=2, width=70),
         Column("A worker has", expr=_of_a_worker_by_app("parsl_node_cpus"), unit=style.PLAIN, width=115),
         Column(
             "Efficiency",
-            expr=f"({cores}) / on ({_KEYS}, executor) group_left () {has}",
+            expr=f"({cores}) / on ({RUN_KEYS}, executor) group_left () {has}",
             unit=style.PERCENT,
             decimals=0,
             width=95,
         ),
-        Column("CPU time", expr=promql.total(CPU, _ONE), unit=style.DURATION, width=120),
+        Column("CPU time", expr=promql.total(CPU, APP_KEYS), unit=style.DURATION, width=120),
         Column(
             "Wasted",
-            expr=promql.ratio(WASTED, CPU, _ONE),
+            expr=promql.ratio(WASTED, CPU, APP_KEYS),
             unit=style.PERCENT,
             decimals=1,
-            steps=((None, style.NEUTRAL), (0.05, style.AMBER), (0.2, style.RED)),
+            steps=WASTE_STEPS,
             width=80,
         ),
-        keys=[promql.total(CPU, _ONE)],
+        keys=[promql.total(CPU, APP_KEYS)],
         sort="CPU time",
     )
 

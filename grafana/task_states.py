@@ -6,9 +6,9 @@ from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.models import dashboard as dm
 
 from grafana import panels, promql, run_tables, shell, style, task_times, verdict
-from grafana.promql import DONE, FAILED, FINAL, POOL, RUN, TASK
-from grafana.style import Query
-from grafana.table import Column, Link, rows
+from grafana.promql import APP_KEYS, DONE, FAILED, FINAL, POOL, RUN, TASK
+from grafana.style import Link, Query
+from grafana.table import Column, rows
 
 UID = "parsl-task-states"
 NO_TASKS = "No task of these apps in this time range"
@@ -72,6 +72,11 @@ def _tasks(states: str = "", negate: bool = False) -> str:
     return f"parsl_tasks{{{TASK}{chosen}}}"
 
 
+def _transitions(states: str = "") -> str:
+    chosen = f', state=~"{states}"' if states else ""
+    return f"parsl_task_transitions_total{{{TASK}{chosen}}}"
+
+
 def what_it_does() -> stat.Panel:
     return panels.sentences(
         "What it does, and what holds it up",
@@ -109,14 +114,11 @@ def progress() -> stat.Panel:
     )
 
 
-def _ends(window: str) -> str:
-    return promql.added(f'rate(parsl_task_transitions_total{{{TASK}, state=~"{FINAL}"}}[{window}])')
-
-
 def time_left() -> stat.Panel:
     age = f"clamp_max(time() - max ({promql.run_time('start', RUN)}), {_PACE})"
     opened = _tasks(FINAL, negate=True)
-    pace = f"{_PACE} * {_ends('15m')} / {age}"
+    ends = promql.added(f"rate({_transitions(FINAL)}[15m])")
+    pace = f"{_PACE} * {ends} / {age}"
     return panels.number(
         "Time left",
         "Open tasks at the pace of the last 15 minutes, for the tasks that Parsl knows. Empty while no task ends.",
@@ -147,7 +149,7 @@ def tasks() -> stat.Panel:
         Query(promql.total(_tasks(DONE)), "done"),
         Query(promql.total(_tasks(FAILED)), "failed"),
         Query(promql.total(_tasks(FINAL, negate=True)), "open"),
-        steps_of={"failed": ((None, style.NEUTRAL), (1, style.RED))},
+        steps_of={"failed": style.BAD_IF_ANY},
     )
 
 
@@ -176,7 +178,7 @@ def longest_waiting() -> table.Panel:
         "No task is in progress",
         Column("App", label="app"),
         Column("State", label="state", width=90),
-        Column("For", expr=_oldest("app, executor, state"), unit=style.DURATION, width=100),
+        Column("For", expr=_oldest(f"{APP_KEYS}, state"), unit=style.DURATION, width=100),
         Column("Executor", label="executor", width=100),
         sort="For",
     )
@@ -196,29 +198,27 @@ def all_states() -> timeseries.Panel:
 
 
 def throughput() -> timeseries.Panel:
-    ends = f'parsl_task_transitions_total{{{TASK}, state=~"{FINAL}"}}'
     return panels.lines(
         "Tasks finished a minute, by outcome",
         "How many tasks come to a final state in a minute.",
         NO_TASKS,
-        Query(promql.top_rate(5, ends, "state", per=60, always='state="exec_done"'), "{{state}}"),
+        Query(
+            promql.top_rate(5, _transitions(FINAL), "state", per=60, always='state="exec_done"'), "{{state}}"
+        ),
         colors=style.TASK_COLORS,
         stacked=True,
         axis="tasks a minute",
     )
 
 
-_APP = "app, executor"
-
-
 def _span(quantile: str) -> str:
     series = f'parsl_task_state_summary_seconds{{{TASK}, state="running", quantile=~"{quantile}"}}'
-    return promql.lasting(f"max by (source, run_id, {_APP}) ({series})")
+    return promql.greatest(series, APP_KEYS)
 
 
 def apps() -> table.Panel:
     def tasks(states: str) -> str:
-        return promql.total(_tasks(states), _APP)
+        return promql.total(_tasks(states), APP_KEYS)
 
     return rows(
         "Apps",
@@ -238,29 +238,24 @@ def apps() -> table.Panel:
         Column("Waiting", expr=tasks("pending|launched"), width=75),
         Column("Running", expr=tasks("running|running_ended|joining"), width=75),
         Column("Done", expr=tasks(DONE), width=75),
-        Column("Failed", expr=tasks(FAILED), width=70, steps=((None, style.NEUTRAL), (1, style.RED))),
+        Column("Failed", expr=tasks(FAILED), width=70, steps=style.BAD_IF_ANY),
         Column(
             "Failed part",
-            expr=promql.ratio(_tasks(FAILED), _tasks(FINAL), _APP),
+            expr=promql.ratio(_tasks(FAILED), _tasks(FINAL), APP_KEYS),
             unit=style.PERCENT,
             decimals=1,
             width=100,
             steps=((None, style.NEUTRAL), (0.01, style.AMBER), (0.1, style.RED)),
         ),
-        Column("Retries", expr=promql.total(_transitions("fail_retryable"), _APP), width=75),
+        Column("Retries", expr=promql.total(_transitions("fail_retryable"), APP_KEYS), width=75),
         *(
             Column(name, expr=_span(quantile), unit=style.SPAN, width=95)
             for name, quantile in (("Run p50", "0.5"), ("Run p95", "0.95"), ("Run max", promql.LONGEST))
         ),
         Column("Executor", label="executor", width=100),
-        keys=[promql.total(_tasks(), _APP)],
+        keys=[promql.total(_tasks(), APP_KEYS)],
         sort="Tasks",
     )
-
-
-def _transitions(states: str = "") -> str:
-    chosen = f', state=~"{states}"' if states else ""
-    return f"parsl_task_transitions_total{{{TASK}{chosen}}}"
 
 
 def reasons() -> table.Panel:

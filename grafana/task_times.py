@@ -5,12 +5,11 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import heatmap, timeseries
 
 from grafana import panels, promql, style
-from grafana.promql import TASK
+from grafana.promql import APP_KEYS, TASK
 from grafana.style import Query
 
 NOT_YET = "No task of these apps has ended this state yet"
 
-_APP = "app, executor"
 _WHOLE = f"parsl_task_duration_seconds_bucket{{{TASK}}}"
 _WAITS = {
     "pending": "until it was launched: waiting for the tasks it depends on",
@@ -64,6 +63,6 @@ def _slowest(title: str, description: str, summary: str) -> timeseries.Panel:
         title,
         description,
         NOT_YET,
-        Query(promql.top_greatest(10, p95, _APP), "{{app}} ({{executor}})"),
+        Query(promql.top_greatest(10, p95, APP_KEYS), "{{app}} ({{executor}})"),
         unit=style.SPAN,
     )

@@ -6,8 +6,9 @@ coloured: 0 plain, 1 warning, 2 critical.
 
 from __future__ import annotations
 
-from grafana import alerting, promql, style
-from grafana.promql import DONE, FAILED, POOL, RUN
+from grafana import promql, style
+from grafana.managers import CONNECTED
+from grafana.promql import DONE, FAILED, POOL, RUN, RUN_KEYS
 from grafana.style import Query
 
 STEPS: style.Steps = ((None, style.NEUTRAL), (1, style.AMBER), (2, style.RED))
@@ -54,27 +55,21 @@ def _spoken(seconds: str, by: str) -> str:
     return f"max by ({by}, time) ({every})"
 
 
-def _said(expr: str, label: str, words: dict[str, str], of: str) -> str:
-    """`expr` with a label that says in words what its label `of` is."""
-    for value, text in words.items():
-        expr = f'label_replace({expr}, "{label}", "{text}", "{of}", "{value}")'
-    return expr
-
-
 def condition() -> Query:
     """Whether it runs, for how long, and how far it is."""
-    keys = "source, run_id"
     state, age = f"({promql.run_state(RUN)})", f"({promql.run_duration(RUN)})"
     counts = {"done": DONE, "failed": FAILED, "all": ".*"}
     expr = f"(({state}) == bool 1)"
-    expr += f" * on ({keys}) group_left (state) {_number('state', state, keys)}"
-    expr += f" * on ({keys}) group_left (time) {_spoken(age, keys)}"
+    expr += f" * on ({RUN_KEYS}) group_left (state) {_number('state', state, RUN_KEYS)}"
+    expr += f" * on ({RUN_KEYS}) group_left (time) {_spoken(age, RUN_KEYS)}"
     for label, states in counts.items():
         tasks = f'parsl_tasks{{{RUN}, state=~"{states}"}}'
-        expr += f" * on ({keys}) group_left ({label}) {_number(label, f'({promql.total(tasks)})', keys)}"
+        expr += (
+            f" * on ({RUN_KEYS}) group_left ({label}) {_number(label, f'({promql.total(tasks)})', RUN_KEYS)}"
+        )
     words = {"0": "Has been running for", "1": "Silent, probably killed, after", "2": "Ended after"}
     return Query(
-        _said(f"({expr})", "words", words, "state"),
+        promql.said(f"({expr})", "words", words, "state"),
         "{{words}} {{time}}: {{done}} of {{all}} tasks done, {{failed}} failed",
     )
 
@@ -92,7 +87,7 @@ def waits() -> Query:
     expr += f" * on ({_WAIT}) group_left (time) {_spoken(age, _WAIT)}"
     expr += f" * on (executor) group_left (capacity) ({_capacity()} or on (executor) group by (executor) ({_WAITING}))"
     expr = f'label_replace({expr}, "capacity", "", "cause", "dependencies")'
-    expr = _said(expr, "what", _FOR, "cause")
+    expr = promql.said(expr, "what", _FOR, "cause")
     expr = f'label_replace({expr}, "tasks", "$1 tasks have", "n", "(.*)")'
     expr = f'label_replace({expr}, "tasks", "1 task has", "n", "1")'
     return Query(expr, "{{tasks}} waited up to {{time}} for {{what}} ({{executor}}{{capacity}})")
@@ -102,8 +97,7 @@ def _capacity() -> str:
     """A series for each executor that has had a block, with what it has now as label `capacity`."""
     blocks = f"sum by (executor) (max by (executor, state) (parsl_blocks{{{POOL}, state=~%s}}))"
     pending, running = blocks % '"PENDING|HELD"', blocks % '"RUNNING"'
-    connected = f"parsl_manager_workers{{{POOL}}} and (parsl_manager_active{{{POOL}}} == 1)"
-    workers = f"({promql.added(connected, 'executor')} or 0 * {pending})"
+    workers = f"({promql.added(CONNECTED, 'executor')} or 0 * {pending})"
     expr = " * on (executor) group_left (running, workers) ".join(
         (
             _number("pending", pending, "executor"),
@@ -124,7 +118,8 @@ def alerts() -> Query:
         f"{value} + 0 * count by (alertname, severity) ({firing % severity})"
         for severity, value in (("critical", 2), ("warning", 1))
     )
-    return Query(alerting.words(f"topk (3, {counted})"), "{{severity}}: {{words}}")
+    told = promql.said(f"topk (3, {counted})", "words", style.TROUBLES, "alertname")
+    return Query(told, "{{severity}}: {{words}}")
 
 
 def failures() -> Query:

@@ -7,17 +7,16 @@ from grafana_foundation_sdk.models import dashboard as dm
 
 from grafana import blocks, managers, panels, promql, shell, style
 from grafana.blocks import BLOCK, NO_BLOCKS, RUNNING, in_state
-from grafana.managers import ACTIVE, CONNECTED, MANAGER, NO_MANAGERS
+from grafana.managers import ACTIVE, CONNECTED, MANAGER, NO_MANAGERS, NO_NODES
 from grafana.promql import POOL, RUN
 from grafana.style import Query
 from grafana.table import Column, rows
 
 UID = "parsl-worker-pools"
-NO_NODES = "No node is connected: only HTEX and MPI executors tell of their nodes"
 
 # With several HTEX executors on a host, a manager's executor may be unknown: its block's number is not.
 _UNKNOWN = f'{POOL}, executor="unknown"'
-_BUSY_UNKNOWN = f"{RUNNING} and on (block_id) (parsl_manager_active{{{_UNKNOWN}}} == 1)"
+_BUSY_UNKNOWN = f"{RUNNING} and on (block_id) {promql.active(_UNKNOWN)}"
 _BUSY = f"{RUNNING} and on (executor, block_id) {ACTIVE} or {_BUSY_UNKNOWN}"
 # Tasks that wait for others are no concern of a worker pool.
 _WAITING = f'{POOL}, cause!="dependencies"'
@@ -75,16 +74,14 @@ def build() -> dm.Dashboard:
 
 def _workers(by: str = "") -> str:
     """Worker slots of active managers; 0 where there are blocks and no manager."""
-    group = f"by ({by}) " if by else ""
-    return f"{promql.added(CONNECTED, by)} or 0 * max {group}(parsl_blocks{{{POOL}}})"
+    return f"{promql.added(CONNECTED, by)} or 0 * max {promql.by_labels(by)}(parsl_blocks{{{POOL}}})"
 
 
 def _to_come(by: str = "") -> str:
     """Worker slots that the blocks in the queue will bring, if they are like the largest block seen so far."""
     of_each = f"max by ({MANAGER}) (max_over_time(parsl_manager_workers{{{POOL}}}[$__range] @ end()))"
     size = f"max by (executor) (sum by ({BLOCK}) ({of_each}))"
-    group = f"by ({by}) " if by else ""
-    return f"sum {group}({in_state('PENDING|HELD', 'executor')} * on (executor) {size})"
+    return f"sum {promql.by_labels(by)}({in_state('PENDING|HELD', 'executor')} * on (executor) {size})"
 
 
 def waiting_now() -> stat.Panel:
@@ -134,7 +131,7 @@ def blocks_broken() -> stat.Panel:
         "whole run. A block whose submission raised is not among them: Parsl records nothing of it.",
         "no block",
         Query(promql.total(f'parsl_blocks{{{POOL}, state=~"{blocks.BROKEN}"}}')),
-        steps=((None, style.NEUTRAL), (1, style.RED)),
+        steps=style.BAD_IF_ANY,
     )
 
 
@@ -163,7 +160,7 @@ def executors() -> table.Panel:
         Column(
             "Broken",
             expr=in_state(blocks.BROKEN, "executor"),
-            steps=((None, style.NEUTRAL), (1, style.RED)),
+            steps=style.BAD_IF_ANY,
             width=80,
         ),
         keys=[f"max by (executor) (parsl_tasks{{{POOL}}})", f"topk by (executor) (1, {cause})"],
