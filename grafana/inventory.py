@@ -51,6 +51,32 @@ def panels(board: Board) -> list[Board]:
     return [panel for panel in every if panel["type"] != "row"]
 
 
+def panels_by_title() -> dict[tuple[str, str], Board]:
+    """Every panel of every dashboard, by the dashboard's uid and its own title."""
+    return {(board["uid"], panel["title"]): panel for board in boards() for panel in panels(board)}
+
+
+def column(table: Board, name: str) -> Board:
+    """The query of a table's column."""
+    fields = table["transformations"][-1]["options"]["renameByName"]
+    (field,) = (field for field, shown in fields.items() if shown == name)
+    found: list[Board] = [
+        query for query in table["targets"] if query["refId"] == field.removeprefix("Value #")
+    ]
+    (query,) = found
+    return query
+
+
+def words(panel: Board, name: str = "") -> dict[str, str]:
+    """What a panel, or a table's column, writes for its values."""
+    fields = panel["fieldConfig"]
+    mappings = fields["defaults"].get("mappings")
+    for override in fields["overrides"]:
+        if name and override["matcher"]["options"] == name:
+            (mappings,) = (one["value"] for one in override["properties"] if one["id"] == "mappings")
+    return {value: shown["text"] for value, shown in mappings[0]["options"].items()}
+
+
 def variables(board: Board) -> dict[str, Board]:
     """A dashboard's variables by name, in their order."""
     return {variable["name"]: variable for variable in board["templating"]["list"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.panel_queries import column, each_number_of_exporters, expression, promtool
+from support.panel_queries import check, column, each_number_of_exporters, expression, promtool
 
 pytestmark = pytest.mark.stack
 
@@ -43,20 +43,8 @@ def test_workers_of_an_unknown_executor_are_busy_with_the_tasks_of_blocks_of_the
         ("parsl-overview", "Workers: busy and connected", "A"): {"{}": 16},
         ("parsl-overview", "Workers: busy and connected", "B"): {"{}": 6},
     }
-    promtool(
-        tmp_path,
-        series,
-        [
-            {
-                "expr": expression(*panel),
-                "eval_time": "10m",
-                "exp_samples": [{"labels": labels, "value": value} for labels, value in answer.items()],
-            }
-            for panel, answer in shown.items()
-        ],
-        exporters,
-        rules=True,
-    )
+    checks = [check(expression(*panel), "10m", answer) for panel, answer in shown.items()]
+    promtool(tmp_path, series, checks, exporters, rules=True)
 
 
 @each_number_of_exporters
@@ -67,8 +55,7 @@ def test_a_failed_try_is_in_one_bar(tmp_path: Path, exporters: int) -> None:
         f'parsl_task_failures_total{{{RUN}, app="b", executor="x", reason="ValueError"}}': "3x60",
     }
     bars = f"sum (sum_over_time(({expression('parsl-task-states', 'Failed tries over time')})[50m:1m]))"
-    answer = [{"labels": "{}", "value": 2}]
-    promtool(tmp_path, series, [{"expr": bars, "eval_time": "55m", "exp_samples": answer}], exporters)
+    promtool(tmp_path, series, [check(bars, "55m", {"{}": 2})], exporters)
 
 
 @pytest.mark.parametrize(("there", "bars"), [("1x60", 4), ("_x9 1x50", 0)])
@@ -84,9 +71,7 @@ def test_the_first_failures_of_a_reason_are_in_a_bar_if_their_run_was_there(
     sum_of_bars = (
         f"sum (sum_over_time(({expression('parsl-task-states', 'Failed tries over time')})[50m:1m]))"
     )
-    answer = [{"labels": "{}", "value": bars}]
-    check = {"expr": sum_of_bars, "eval_time": "55m", "exp_samples": answer}
-    promtool(tmp_path, series, [check], exporters)
+    promtool(tmp_path, series, [check(sum_of_bars, "55m", {"{}": bars})], exporters)
 
 
 @each_number_of_exporters
@@ -97,8 +82,8 @@ def test_a_try_is_in_one_column_of_a_heatmap(tmp_path: Path, exporters: int) -> 
         for le, n in (("1", 5), ("10", 7), ("+Inf", 8))
     }
     columns = f"sum_over_time(({expression('parsl-task-states', 'Time running')})[50m:1m])"
-    answer = [{"labels": f'{{le="{le}"}}', "value": n} for le, n in (("1", 0), ("10", 2), ("+Inf", 3))]
-    promtool(tmp_path, series, [{"expr": columns, "eval_time": "55m", "exp_samples": answer}], exporters)
+    answer = {'{le="1"}': 0, '{le="10"}': 2, '{le="+Inf"}': 3}
+    promtool(tmp_path, series, [check(columns, "55m", answer)], exporters)
 
 
 @each_number_of_exporters
@@ -121,15 +106,8 @@ def test_a_pending_block_brings_as_many_workers_as_the_largest_of_its_executor(
         expression("parsl-worker-pools", "Workers", "B"): "{}",
         expression("parsl-worker-pools", "Workers: busy, idle and to come", "C"): "{}",
     }
-    promtool(
-        tmp_path,
-        series,
-        [
-            {"expr": expr, "eval_time": "30m", "exp_samples": [{"labels": labels, "value": 48}]}
-            for expr, labels in expressions.items()
-        ],
-        exporters,
-    )
+    checks = [check(expr, "30m", {labels: 48}) for expr, labels in expressions.items()]
+    promtool(tmp_path, series, checks, exporters)
 
 
 @each_number_of_exporters
@@ -143,10 +121,7 @@ def test_all_workers_of_a_node_share_it_whosever_they_are(tmp_path: Path, export
     series[f'parsl_task_memory_peak_bytes_count{{{RUN}, app="a", executor="x"}}'] = "1x60"
     has = column("parsl-cpu-memory", "CPU of one task", "A worker has")
     labels = f'{{{RUN}, app="a", executor="x"}}'
-    checks = [
-        {"expr": has, "eval_time": at, "exp_samples": [{"labels": labels, "value": value}]}
-        for at, value in (("9m", 2), ("10m", 4))
-    ]
+    checks = [check(has, at, {labels: value}) for at, value in (("9m", 2), ("10m", 4))]
     promtool(tmp_path, series, checks, exporters)
 
 
@@ -163,11 +138,7 @@ def test_nodes_count_while_a_manager_on_them_is_connected(tmp_path: Path, export
         ("Memory used", "A"): (0.25, 0.5),
     }
     checks = [
-        {
-            "expr": expression("parsl-cpu-memory", *panel),
-            "eval_time": at,
-            "exp_samples": [{"labels": "{}", "value": value}],
-        }
+        check(expression("parsl-cpu-memory", *panel), at, {"{}": value})
         for panel, values in shown.items()
         for at, value in zip(("9m", "10m"), values, strict=True)
     ]
@@ -188,11 +159,7 @@ def test_a_source_is_as_its_worse_exporter_says(tmp_path: Path, board: str, titl
         )
     }
     checks = [
-        {
-            "expr": column(board, title, name),
-            "eval_time": "10m",
-            "exp_samples": [{"labels": '{source="s"}', "value": value}],
-        }
+        check(column(board, title, name), "10m", {'{source="s"}': value})
         for name, value in {"Reads": 0, "Caught up": 0, "Last read": 600}.items()
     ]
     promtool(tmp_path, series, checks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.panel_queries import column, each_number_of_exporters, expression, promtool
+from support.panel_queries import check, column, each_number_of_exporters, expression, promtool
 
 pytestmark = pytest.mark.stack
 
@@ -46,19 +46,8 @@ EXPECTED = {
 def test_a_number_is_right_while_the_run_lives_and_stays_when_it_is_gone(
     tmp_path: Path, exporters: int, panel: tuple[str, str, str], expected: dict[str, float]
 ) -> None:
-    promtool(
-        tmp_path,
-        SERIES,
-        [
-            {
-                "expr": expression(*panel),
-                "eval_time": at,
-                "exp_samples": [{"labels": f"{{{RUN}}}", "value": value}],
-            }
-            for at, value in expected.items()
-        ],
-        exporters,
-    )
+    checks = [check(expression(*panel), at, {f"{{{RUN}}}": value}) for at, value in expected.items()]
+    promtool(tmp_path, SERIES, checks, exporters)
 
 
 @each_number_of_exporters
@@ -68,19 +57,9 @@ def test_what_a_run_does_stands_in_words_and_stays_when_it_is_gone(tmp_path: Pat
         AFTER: 'state="2", words="Ended after", time="25 min", done="15", failed="5", all="20"',
     }
     said[LONG_AFTER] = said[AFTER]
-    promtool(
-        tmp_path,
-        SERIES,
-        [
-            {
-                "expr": expression("parsl-task-states", VERDICT),
-                "eval_time": at,
-                "exp_samples": [{"labels": f"{{{RUN}, {labels}}}", "value": 0}],
-            }
-            for at, labels in said.items()
-        ],
-        exporters,
-    )
+    verdict = expression("parsl-task-states", VERDICT)
+    checks = [check(verdict, at, {f"{{{RUN}, {labels}}}": 0}) for at, labels in said.items()]
+    promtool(tmp_path, SERIES, checks, exporters)
 
 
 LISTED = {
@@ -111,11 +90,7 @@ def test_the_lists_of_runs_keep_their_numbers_by_what_the_rules_record(
 ) -> None:
     series = SERIES | {'parsl_exporter_source_up{source="s"}': "1x180"}
     checks = [
-        {
-            "expr": column(board, title, name),
-            "eval_time": at,
-            "exp_samples": [{"labels": f"{{{RUN}}}", "value": values[at]}],
-        }
+        check(column(board, title, name), at, {f"{{{RUN}}}": values[at]})
         for name, values in listed.items()
         for at in moments
         if board == "parsl-overview" or name in ("Done", "Failed")
@@ -132,22 +107,11 @@ def test_a_run_without_an_end_and_without_news_is_silent_and_ran_to_its_last_new
     series |= {name: "0+60x24 1440x36" for name in SERIES if "_row_" in name}
     series[f'parsl_tasks{{{RUN}, app="a", executor="x", state="running"}}'] = "1x60"
     series |= {name: "0x60" for name in SERIES if "exec_done" in name or "failed" in name}
-    checks: list[dict[str, object]] = [
-        {
-            "expr": expression("parsl-task-states", title),
-            "eval_time": "50m",
-            "exp_samples": [{"labels": f"{{{RUN}}}", "value": value}],
-        }
-        for title, value in (("Runtime", 1440),)
-    ]
     said = 'state="1", words="Silent, probably killed, after", time="24 min", done="0", failed="0", all="1"'
-    checks.append(
-        {
-            "expr": expression("parsl-task-states", VERDICT),
-            "eval_time": "50m",
-            "exp_samples": [{"labels": f"{{{RUN}, {said}}}", "value": 1}],
-        }
-    )
+    checks = [
+        check(expression("parsl-task-states", "Runtime"), "50m", {f"{{{RUN}}}": 1440}),
+        check(expression("parsl-task-states", VERDICT), "50m", {f"{{{RUN}, {said}}}": 1}),
+    ]
     promtool(tmp_path, series, checks, exporters)
 
 
@@ -168,15 +132,10 @@ def test_a_run_is_silent_that_the_alerts_call_so_and_long_tasks_are_not(
         'parsl:run:live{source="s", run_id="crashed", workflow_name="w", user="u"}': "1x39 stale",
         'parsl:run:live{source="s", run_id="long", workflow_name="w", user="u"}': "1x60",
     }
+    state = column("parsl-overview", "Runs", "State")
     expected = {"39m": {"crashed": 0, "long": 0}, "41m": {"crashed": 1, "long": 0}}
     checks = [
-        {
-            "expr": column("parsl-overview", "Runs", "State"),
-            "eval_time": at,
-            "exp_samples": [
-                {"labels": f'{{source="s", run_id="{run}"}}', "value": state} for run, state in states.items()
-            ],
-        }
+        check(state, at, {f'{{source="s", run_id="{run}"}}': value for run, value in states.items()})
         for at, states in expected.items()
     ]
     promtool(tmp_path, series | rules, checks, exporters)

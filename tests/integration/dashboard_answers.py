@@ -7,19 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dashboard_kinds import Run, kinds
+from dashboard_kinds import kinds
 from dashboard_samples import fill
 from dashboard_world import Prometheus
 from grafana import inventory
 from support.exporter_process import until
-from support.processes import free_port, required, started
+from support.processes import required, started_prometheus
 
 NOW = 1_790_000_000.0
 STEP = 60
 RUNS = kinds(NOW)
-PANELS = {
-    (board["uid"], panel["title"]): panel for board in inventory.boards() for panel in inventory.panels(board)
-}
+PANELS = inventory.panels_by_title()
 
 Found = dict[frozenset[tuple[str, str]], float]
 
@@ -28,22 +26,17 @@ Found = dict[frozenset[tuple[str, str]], float]
 def holding(folder: Path, *, today: bool) -> Iterator[Prometheus]:
     """A Prometheus that holds all kinds of runs, each as a source of its own."""
     program, promtool = (required(name, today=today) for name in ("prometheus", "promtool"))
-    data = fill(folder, [run for runs in RUNS.values() for run in runs], NOW, STEP, promtool)
+    fill(folder / "prometheus", [run for runs in RUNS.values() for run in runs], NOW, STEP, promtool)
     (folder / "prometheus.yml").write_text("global: {}\n")
-    url = f"http://127.0.0.1:{free_port()}"
-    command = (program, "--config.file=prometheus.yml", f"--storage.tsdb.path={data}")
-    listening = f"--web.listen-address={url.removeprefix('http://')}"
-    with started(
-        *command, listening, "--storage.tsdb.retention.time=100y", cwd=folder, log=folder / "prometheus.log"
-    ):
+    with started_prometheus(program, folder, "--storage.tsdb.retention.time=100y") as url:
         found = Prometheus(url)
         until("the runs", lambda: found.instant("parsl_workflow_info", NOW), 60)
         yield found
 
 
-def filled(expr: str, kind: str, run: Run | None = None) -> str:
+def filled(expr: str, kind: str) -> str:
     """A panel's query about the newest run of a kind, over the time from its begin to now."""
-    run = run or RUNS[kind][-1]
+    run = RUNS[kind][-1]
     values = {
         "source": kind,
         "workflow": ".*",
@@ -73,10 +66,7 @@ def asked(prometheus: Prometheus, ask: inventory.Ask, kind: str) -> list[list[fl
 
 def table(prometheus: Prometheus, board: str, title: str, name: str, kind: str) -> Found:
     """A table's column, by the labels of its rows."""
-    panel = PANELS[board, title]
-    fields = panel["transformations"][-1]["options"]["renameByName"]
-    (field,) = (field for field, shown in fields.items() if shown == name)
-    (query,) = (q for q in panel["targets"] if q["refId"] == field.removeprefix("Value #"))
+    query = inventory.column(PANELS[board, title], name)
     return prometheus.instant(filled(query["expr"], kind), NOW)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -126,11 +127,17 @@ class Numbers:
         )
         return {(task, tried): stamp(end) - stamp(start) for task, tried, start, end in found}
 
-    def sum_by_app(self, tries: Mapping[tuple[int, int], float]) -> dict[str, float]:
-        added: dict[str, float] = defaultdict(float)
+    def tries_of_apps(self, tries: Mapping[tuple[int, int], float]) -> dict[str, list[float]]:
+        """The values of each app's tries, the least first."""
+        found: dict[str, list[float]] = defaultdict(list)
         for (task, _), value in tries.items():
-            added[self.apps[task]] += value
-        return dict(added)
+            found[self.apps[task]].append(value)
+        return {app: sorted(values) for app, values in found.items()}
+
+
+def nearest_rank(values: Sequence[float], part: float) -> float:
+    """The least of sorted values that at least this part of them does not exceed."""
+    return values[math.ceil(part * len(values)) - 1]
 
 
 class Shown:
@@ -138,11 +145,7 @@ class Shown:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.panels = {
-            (board["uid"], panel["title"]): panel
-            for board in inventory.boards()
-            for panel in inventory.panels(board)
-        }
+        self.panels = inventory.panels_by_title()
 
     def ask(
         self, query: Mapping[str, Any], at: float | None = None
@@ -152,13 +155,7 @@ class Shown:
 
     def query(self, board: str, title: str, name: str) -> Mapping[str, Any]:
         """The query of a table's column."""
-        panel = self.panels[board, title]
-        names = panel["transformations"][-1]["options"]["renameByName"]
-        (raw,) = (raw for raw, shown in names.items() if shown == name)
-        found: list[Mapping[str, Any]] = [
-            query for query in panel["targets"] if query["refId"] == raw.removeprefix("Value #")
-        ]
-        return found[0]
+        return inventory.column(self.panels[board, title], name)
 
     def number(self, board: str, title: str, which: int = 0, at: float | None = None) -> float:
         (value,) = self.ask(self.panels[board, title]["targets"][which], at).values()

@@ -271,12 +271,10 @@ def _recorded(made: Samples, run: Run, at: float) -> None:
         made.add(at, "parsl:run:live", 1, **named)
 
 
-def fill(folder: Path, runs: Iterable[Run], now: float, step: int, promtool: str = "promtool") -> Path:
+def fill(data: Path, runs: Iterable[Run], now: float, step: int, promtool: str) -> None:
     """Make the data folder of a Prometheus out of the runs."""
-    text = folder / "samples.txt"
+    text = data.with_suffix(".txt")
     text.write_text(samples(runs, now, step).text())
-    data = folder / "data"
     command: list[str | Path] = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data]
     subprocess.run(command, check=True, capture_output=True)
     text.unlink()
-    return data

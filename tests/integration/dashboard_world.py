@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from grafana import inventory
 from support.exporter_process import environment, serving, until
 from support.loopback import api
-from support.processes import eventually, free_port, of_group, parsl_required, started, there
+from support.processes import eventually, of_group, parsl_required, started, started_prometheus, there
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = Path(__file__).with_name("dashboard_workflow.py")
@@ -70,6 +70,23 @@ class World(NamedTuple):
         steps = int(self.ended - self.began)
         return [self.began + 1 + i for i in range(steps)] + [self.after]
 
+    def answers(self, ask: inventory.Ask, **chosen: str) -> Iterator[float]:
+        """The numbers that a query gives while the run lives and after it."""
+        if ask.instant:
+            for at in self.moments():
+                yield from self.prometheus.instant(self.fill(ask.expr, at, **chosen), at).values()
+        else:
+            expr = self.fill(ask.expr, self.after, **chosen)
+            yield from self.prometheus.over_time(expr, self.began, self.after)
+
+    def answered(self, ask: inventory.Ask, **chosen: str) -> bool:
+        """Whether a query gives a number, or a variable's a value."""
+        if ask.label:
+            wanted: dict[str, str | float] = {"match[]": self.fill(ask.expr, self.after, **chosen)}
+            wanted |= {"start": self.began, "end": self.after}
+            return bool(self.prometheus.get(f"label/{ask.label}/values", **wanted))
+        return any(math.isfinite(value) for value in self.answers(ask, **chosen))
+
     @property
     def after(self) -> float:
         return self.ended + CLOSE_AFTER + 3 * SCRAPE_INTERVAL
@@ -100,16 +117,8 @@ def scraped(folder: Path) -> Iterator[dict[bool, World]]:
         )
         asked: dict[bool, Prometheus] = {}
         for today, program in there("prometheus").items():
-            url = f"http://127.0.0.1:{free_port()}"
-            stack.enter_context(
-                started(
-                    *(program, "--config.file=prometheus.yml", f"--storage.tsdb.path=data-{today}"),
-                    f"--web.listen-address={url.removeprefix('http://')}",
-                    "--enable-feature=exemplar-storage",
-                    cwd=folder,
-                    log=folder / f"prometheus-{today}.log",
-                )
-            )
+            storing, name = "--enable-feature=exemplar-storage", f"prometheus-{today}"
+            url = stack.enter_context(started_prometheus(program, folder, storing, name=name))
             asked[today] = Prometheus(url)
 
         def everywhere(what: str, expr: str) -> None:

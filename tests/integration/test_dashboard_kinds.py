@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dashboard_answers import NOW, PANELS, RUNS, asked, by, filled, holding, numbers, table
@@ -19,6 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.stack]
 OVERVIEW, STATES = "parsl-overview", "parsl-task-states"
 BOARDS = {board["uid"]: board for board in inventory.boards()}
 ASKS = [ask for uid in (OVERVIEW, STATES) for ask in inventory.asks(BOARDS[uid])]
+TROUBLES = inventory.words(PANELS[OVERVIEW, "Runs in trouble"], "What is wrong")
 VERDICT = PANELS[STATES, "What it does, and what holds it up"]
 
 
@@ -105,22 +105,12 @@ def test_the_runs_in_trouble_come_by_severity_and_then_by_age(prometheus: Promet
         assert (labels["workflow_name"], labels["user"]) == whose[labels["run_id"]]
         assert labels["run"] == labels["run_id"][:8]
         assert int(labels["since"]) < 1000 * NOW
-        assert labels["alertname"] in words_of("What is wrong")
-
-
-def words_of(column: str) -> Mapping[str, Any]:
-    """The words that the table of runs in trouble has for the values of a column."""
-    for override in PANELS[OVERVIEW, "Runs in trouble"]["fieldConfig"]["overrides"]:
-        if override["matcher"]["options"] == column:
-            (mapping,) = (one["value"][0] for one in override["properties"] if one["id"] == "mappings")
-            options: Mapping[str, Any] = mapping["options"]
-            return options
-    raise AssertionError(column)
+        assert labels["alertname"] in TROUBLES
 
 
 def test_every_alert_of_the_rules_has_words() -> None:
     text = (Path(__file__).parents[2] / "config/rules/alerts.yml").read_text()
-    assert set(re.findall(r"- alert: (\w+)", text)) == set(words_of("What is wrong"))
+    assert set(re.findall(r"- alert: (\w+)", text)) == TROUBLES.keys()
 
 
 @pytest.mark.parametrize("kind", RUNS)

@@ -77,15 +77,14 @@ def test_nobody_knows_how_many_workers_come_before_any_came(prometheus: Promethe
 
 def lanes(prometheus: Prometheus, title: str, kind: str) -> list[tuple[str, list[str]]]:
     """The lanes of a timeline as Grafana draws them: in Prometheus' order, each with its words."""
-    panel = PANELS[POOLS, title]
-    words = panel["fieldConfig"]["defaults"]["mappings"][0]["options"]
-    (query,) = panel["targets"]
+    words = inventory.words(PANELS[POOLS, title])
+    (query,) = PANELS[POOLS, title]["targets"]
     begun = RUNS[kind][-1].began
     answer = prometheus.get("query_range", query=filled(query["expr"], kind), start=begun, end=NOW, step=60)
     return [
         (
             series["metric"].get("block_id", ""),
-            list(dict.fromkeys(words[value]["text"] for _, value in series["values"])),
+            list(dict.fromkeys(words[value] for _, value in series["values"])),
         )
         for series in answer["result"]
     ]
@@ -109,15 +108,9 @@ def test_a_timeline_without_a_lane_says_why(prometheus: Prometheus) -> None:
 
 
 def test_lost_managers_are_told_from_those_that_said_goodbye(prometheus: Prometheus) -> None:
-    panel = PANELS[POOLS, "Managers"]
-    (words,) = (
-        one["value"][0]["options"]
-        for override in panel["fieldConfig"]["overrides"]
-        for one in override["properties"]
-        if override["matcher"]["options"] == "State" and one["id"] == "mappings"
-    )
+    words = inventory.words(PANELS[POOLS, "Managers"], "State")
     states = by("block_id", table(prometheus, POOLS, "Managers", "State", "failing"))
-    assert {block: words[f"{state:.0f}"]["text"] for block, state in states.items()} == {
+    assert {block: words[f"{state:.0f}"] for block, state in states.items()} == {
         "0": "connected",
         "5": "lost",
         "6": "drained, ended",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import yaml
-from dashboard_numbers import Numbers, Shown
+from dashboard_numbers import Numbers, Shown, nearest_rank
 from dashboard_world import ROOT, World, scraped, stamp
 from grafana import inventory
 from support.processes import INSTALLED_AND_TODAYS, required
@@ -69,27 +69,9 @@ def world(request: pytest.FixtureRequest, worlds: dict[bool, World]) -> World:
     return worlds[request.param]
 
 
-def answers(world: World, ask: inventory.Ask, **chosen: str) -> Iterator[float]:
-    """The numbers that a query gives while the run lives and after it."""
-    if ask.instant:
-        for at in world.moments():
-            yield from world.prometheus.instant(world.fill(ask.expr, at, **chosen), at).values()
-    else:
-        expr = world.fill(ask.expr, world.after, **chosen)
-        yield from world.prometheus.over_time(expr, world.began, world.after)
-
-
-def answered(world: World, ask: inventory.Ask, **chosen: str) -> bool:
-    if ask.label:
-        wanted: dict[str, str | float] = {"match[]": world.fill(ask.expr, world.after, **chosen)}
-        wanted |= {"start": world.began, "end": world.after}
-        return bool(world.prometheus.get(f"label/{ask.label}/values", **wanted))
-    return any(math.isfinite(value) for value in answers(world, ask, **chosen))
-
-
 @pytest.mark.parametrize("ask", inventory.all_asks(), ids=lambda ask: ask.place)
 def test_every_query_returns_data_of_a_real_run(world: World, ask: inventory.Ask) -> None:
-    assert answered(world, ask) is (ask.place not in CANNOT_SHOW), CANNOT_SHOW.get(ask.place)
+    assert world.answered(ask) is (ask.place not in CANNOT_SHOW), CANNOT_SHOW.get(ask.place)
 
 
 def of_choice() -> list[inventory.Ask]:
@@ -98,13 +80,11 @@ def of_choice() -> list[inventory.Ask]:
 
 @pytest.mark.parametrize("ask", of_choice(), ids=lambda ask: ask.place)
 def test_a_query_shows_what_is_chosen_and_nothing_else(world: World, ask: inventory.Ask) -> None:
-    found = answered(world, ask, **CHOSEN)
+    found = world.answered(ask, **CHOSEN)
     assert found is (ask.place not in CHOSEN_CANNOT_SHOW), CHOSEN_CANNOT_SHOW.get(ask.place)
     for name in inventory.used(ask.expr) & {"executor", "app"}:
         nothing = {name: "no such thing"}
-        assert not (answered(world, ask, **nothing) if ask.label else any(answers(world, ask, **nothing))), (
-            name
-        )
+        assert not (world.answered(ask, **nothing) if ask.label else any(world.answers(ask, **nothing))), name
 
 
 def test_what_cannot_be_shown_names_queries_that_exist() -> None:
@@ -310,15 +290,12 @@ def test_the_apps_by_state_equal_sql(shown: Shown, numbers: Numbers) -> None:
 
 def test_the_run_times_of_apps_equal_sql(shown: Shown, numbers: Numbers) -> None:
     """Within 1 % of the nearest rank, and the longest exactly: no bound of a bucket."""
-    ran: dict[str, list[float]] = defaultdict(list)
-    for (task, _), seconds in numbers.ran().items():
-        ran[numbers.apps[task]].append(seconds)
+    ran = numbers.tries_of_apps(numbers.ran())
     assert len(ran["add"]) > 20
     for name, part in {"Run p50": 0.5, "Run p95": 0.95}.items():
         column = shown.column(STATES, "Apps", name, "app")
         for app in ("add", "burn", "boom"):
-            rank = sorted(ran[app])[math.ceil(part * len(ran[app])) - 1]
-            assert column[app] == pytest.approx(rank, rel=0.01), (name, app)
+            assert column[app] == pytest.approx(nearest_rank(ran[app], part), rel=0.01), (name, app)
     longest = shown.column(STATES, "Apps", "Run max", "app")
     assert {app: longest[app] for app in ("add", "burn", "boom")} == {
         app: pytest.approx(max(ran[app])) for app in ("add", "burn", "boom")
@@ -357,7 +334,10 @@ def test_the_cpu_and_memory_numbers_equal_sql(shown: Shown, numbers: Numbers) ->
     for which, column in enumerate(("psutil_process_disk_read", "psutil_process_disk_write")):
         moved = sum(numbers.spread(column).values())
         assert shown.number(USAGE, "Read, written", which) == pytest.approx(moved)
-    used, lost, seconds = (numbers.sum_by_app(tries) for tries in (cpu, wasted, ran))
+    used, lost, seconds = (
+        {app: sum(values) for app, values in numbers.tries_of_apps(tries).items()}
+        for tries in (cpu, wasted, ran)
+    )
     table = "CPU of one task"
     shown_by_app = shown.column(USAGE, table, "CPU time", "app")
     assert shown_by_app.items() >= {app: pytest.approx(time) for app, time in used.items()}.items()
@@ -373,12 +353,10 @@ def test_what_a_task_needs_equals_sql(
     shown: Shown, numbers: Numbers, title: str, of: Callable[[Numbers], Mapping[tuple[int, int], float]]
 ) -> None:
     """Within 1 % of the nearest rank, and the greatest exactly: no bound of a bucket."""
-    tries: dict[str, list[float]] = defaultdict(list)
-    for (task, _), value in of(numbers).items():
-        tries[numbers.apps[task]].append(value)
+    tries = numbers.tries_of_apps(of(numbers))
     assert len(tries) > 2
     for name, part in {"p50": 0.5, "p95": 0.95}.items():
-        ranks = {app: sorted(values)[math.ceil(part * len(values)) - 1] for app, values in tries.items()}
+        ranks = {app: nearest_rank(values, part) for app, values in tries.items()}
         assert shown.column(USAGE, title, name, "app") == pytest.approx(ranks, rel=0.01)
     greatest = {app: max(values) for app, values in tries.items()}
     assert shown.column(USAGE, title, "Maximum", "app") == pytest.approx(greatest)
@@ -402,10 +380,10 @@ def test_the_blocks_equal_sql(shown: Shown, numbers: Numbers) -> None:
     assert broken
     assert shown.number(POOLS, "Blocks broken") == broken
     panel = shown.panels[POOLS, "Ended blocks over time"]
-    mapped = panel["fieldConfig"]["defaults"]["mappings"][0]["options"]
+    words = inventory.words(panel)
     (query,) = panel["targets"]
     found = {
-        f"{dict(labels)['executor']} {dict(labels)['block_id']}": mapped[f"{value:.0f}"]["text"]
+        f"{dict(labels)['executor']} {dict(labels)['block_id']}": words[f"{value:.0f}"]
         for labels, value in shown.ask(query).items()
     }
     assert found == latest

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from support.exporter_process import serving, until
 from support.loopback import api, query
-from support.processes import free_port, required, started
+from support.processes import required, started_prometheus
 from support.rows import EPOCH, RUN, Told, attempt, lifecycle, task, workflow, write
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
@@ -64,15 +64,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 f"  - {{job_name: parsl, always_scrape_classic_histograms: {str(classic).lower()},"
                 f" static_configs: [{{targets: ['{target}']}}]}}\n"
             )
-            url = urls[classic] = f"http://127.0.0.1:{free_port()}"
-            stack.enter_context(
-                started(
-                    *(program, f"--config.file={name}.yml", f"--storage.tsdb.path=data-{classic}"),
-                    f"--web.listen-address={url.removeprefix('http://')}",
-                    "--enable-feature=native-histograms,exemplar-storage",
-                    cwd=folder,
-                    log=folder / f"{name}.log",
-                )
+            features = "--enable-feature=native-histograms,exemplar-storage"
+            urls[classic] = stack.enter_context(
+                started_prometheus(program, folder, features, name=name, config=f"{name}.yml")
             )
         for url in urls.values():
             until("a scrape", lambda url=url: query(url, "parsl_tasks"), 60)  # type: ignore[misc]  # bound at once

@@ -22,10 +22,10 @@ from support.processes import (
     INSTALLED_AND_TODAYS,
     each_programs,
     eventually,
-    free_port,
     parsl_required,
     required,
     started,
+    started_prometheus,
     there,
 )
 from support.source_harness import COUNTERS, HISTOGRAMS, NOT_HISTOGRAMS, SUMMARIES
@@ -93,16 +93,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Scrape
         )
         seen: dict[bool, Scraped] = {}
         for today, program in there("prometheus").items():
-            url = f"http://127.0.0.1:{free_port()}"
-            stack.enter_context(
-                started(
-                    *(program, "--config.file=prometheus.yml", f"--storage.tsdb.path=data-{today}"),
-                    f"--web.listen-address={url.removeprefix('http://')}",
-                    "--enable-feature=exemplar-storage",
-                    cwd=folder,
-                    log=folder / f"prometheus-{today}.log",
-                )
-            )
+            storing, name = "--enable-feature=exemplar-storage", f"prometheus-{today}"
+            url = stack.enter_context(started_prometheus(program, folder, storing, name=name))
             seen[today] = Scraped(database, exporter.url, url, time.time(), time.time(), {})
         for one in seen.values():
             until("a scrape", lambda one=one: one.ask("up == 1", time.time()), 60)  # type: ignore[misc]  # bound at once

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.exporter_process import serving, until
 from support.loopback import api, query
-from support.processes import free_port, required, started
+from support.processes import free_port, required, started, started_prometheus
 from support.source_harness import unpacked
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
@@ -38,7 +38,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     (folder / "exporter.yml").write_text(
         f"retention: 1000w\nabandon_after: 1000w\ntimezone: UTC\nsources: [{{path: {database}, name: endless}}]\n"
     )
-    own, stored, alerting = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
+    stored, alerting = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     listen = "-httpListenAddr=" + stored.removeprefix("http://")
     with serving(folder, "--config.file", folder / "exporter.yml") as exporter:
         target = exporter.url.removeprefix("http://")
@@ -52,10 +52,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
                 store, f"-storageDataPath={folder / 'store'}", listen, "-search.latencyOffset=0s",
                 cwd=folder, log=folder / "store.log",
             ),
-            started(
-                prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data",
-                f"--web.listen-address={own.removeprefix('http://')}", cwd=folder, log=folder / "prometheus.log",
-            ),
+            started_prometheus(prometheus, folder),
         ):  # fmt: skip
             until("the run in the store", lambda: asked(stored, "parsl_workflow_info"), 60)
             with started(

@@ -13,6 +13,7 @@ from grafana import inventory
 from support.processes import required
 
 RULES = Path(__file__).parents[2] / "config/rules"
+PANELS = inventory.panels_by_title()
 
 VALUES = {
     "source": ".*",
@@ -29,26 +30,19 @@ VALUES = {
 
 def column(board: str, title: str, name: str) -> str:
     """The query of a table's column."""
-    (panel,) = (
-        panel
-        for found in inventory.boards()
-        if found["uid"] == board
-        for panel in inventory.panels(found)
-        if panel["title"] == title
-    )
-    fields = panel["transformations"][-1]["options"]["renameByName"]
-    (field,) = (field for field, shown in fields.items() if shown == name)
-    return expression(board, title, field.removeprefix("Value #"))
+    return inventory.fill(inventory.column(PANELS[board, title], name)["expr"], VALUES)
 
 
 def expression(board: str, title: str, ref: str = "A") -> str:
     """A panel's query, for the run `r` and everything in it."""
-    (ask,) = (
-        ask
-        for ask in inventory.all_asks()
-        if (ask.board, ask.kind, ask.title, ask.ref) == (board, "panel", title, ref)
-    )
-    return inventory.fill(ask.expr, VALUES)
+    (query,) = (query for query in PANELS[board, title]["targets"] if query["refId"] == ref)
+    return inventory.fill(query["expr"], VALUES)
+
+
+def check(expr: str, at: str, answers: Mapping[str, float]) -> dict[str, object]:
+    """That at this time a query answers these values, by their labels."""
+    samples = [{"labels": labels, "value": value} for labels, value in answers.items()]
+    return {"expr": expr, "eval_time": at, "exp_samples": samples}
 
 
 each_number_of_exporters = pytest.mark.parametrize("exporters", [1, 2])

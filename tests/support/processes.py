@@ -140,6 +140,18 @@ def started(
             _kill_session(process)
 
 
+@contextmanager
+def started_prometheus(
+    program: str, folder: Path, *flags: str, name: str = "prometheus", config: str = "prometheus.yml"
+) -> Iterator[str]:
+    """A Prometheus on a port of loopback, with its data and its log in `folder` under its `name`; its URL."""
+    url = f"http://127.0.0.1:{free_port()}"
+    listen = f"--web.listen-address={url.removeprefix('http://')}"
+    command = (program, f"--config.file={config}", f"--storage.tsdb.path={name}", listen, *flags)
+    with started(*command, cwd=folder, log=folder / f"{name}.log"):
+        yield url
+
+
 def _kill_session(leader: subprocess.Popen[str]) -> None:
     begin = time.monotonic()
     while (living := of_session(leader.pid)) and time.monotonic() < begin + 10:
