@@ -271,10 +271,7 @@ def _recorded(made: Samples, run: Run, at: float) -> None:
         made.add(at, "parsl:run:live", 1, **named)
 
 
-def fill(data: Path, runs: Iterable[Run], now: float, step: int, promtool: str) -> None:
-    """Make the data folder of a Prometheus out of the runs."""
-    text = data.with_suffix(".txt")
-    text.write_text(samples(runs, now, step).text())
+def fill(data: Path, text: Path, promtool: str) -> None:
+    """Make the data folder of a Prometheus out of a file of samples."""
     command: list[str | Path] = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data]
     subprocess.run(command, check=True, capture_output=True)
-    text.unlink()

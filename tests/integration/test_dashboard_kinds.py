@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from dashboard_answers import NOW, PANELS, RUNS, asked, by, filled, holding, numbers, table
+from dashboard_answers import NOW, PANELS, RUNS, asked, by, filled, holding, numbers, one_of, table
 from dashboard_kinds import CRITICAL, IN_TROUBLE, MANY, Run
 from dashboard_world import Prometheus
 from grafana import inventory
@@ -22,12 +22,15 @@ TROUBLES = inventory.words(PANELS[OVERVIEW, "Runs in trouble"], "What is wrong")
 VERDICT = PANELS[STATES, "What it does, and what holds it up"]
 
 
-@pytest.fixture(scope="module", params=INSTALLED_AND_TODAYS)
-def prometheus(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Prometheus]:
-    with holding(tmp_path_factory.mktemp("kinds"), today=request.param) as found:
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Prometheus]]:
+    with holding(tmp_path_factory.mktemp("kinds")) as found:
         yield found
+
+
+@pytest.fixture(scope="module", params=INSTALLED_AND_TODAYS)
+def prometheus(request: pytest.FixtureRequest, held: dict[bool, Prometheus]) -> Prometheus:
+    return one_of(held, today=request.param)
 
 
 def said(prometheus: Prometheus, kind: str) -> dict[str, float]:

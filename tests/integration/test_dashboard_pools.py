@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from dashboard_answers import NOW, PANELS, RUNS, asked, by, filled, holding, numbers, table
+from dashboard_answers import NOW, PANELS, RUNS, asked, by, filled, holding, numbers, one_of, table
 from dashboard_samples import CORES, GIB, NODE_MEMORY, SILENCE
 from dashboard_world import Prometheus
 from grafana import inventory
@@ -19,12 +19,15 @@ ASKS = [ask for uid in (POOLS, SIZES, EXPORTER) for ask in inventory.asks(BOARDS
 LIVING, ENDED = "Living blocks over time", "Ended blocks over time"
 
 
-@pytest.fixture(scope="module", params=INSTALLED_AND_TODAYS)
-def prometheus(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Prometheus]:
-    with holding(tmp_path_factory.mktemp("kinds"), today=request.param) as found:
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Prometheus]]:
+    with holding(tmp_path_factory.mktemp("kinds")) as found:
         yield found
+
+
+@pytest.fixture(scope="module", params=INSTALLED_AND_TODAYS)
+def prometheus(request: pytest.FixtureRequest, held: dict[bool, Prometheus]) -> Prometheus:
+    return one_of(held, today=request.param)
 
 
 @pytest.mark.parametrize(
