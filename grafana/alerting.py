@@ -22,6 +22,7 @@ _PLACES = ("executor", "block_id", "app", "hostname")
 _ALERT = ("alertname", "severity", "source", "run_id", "workflow_name", "user", *_PLACES)
 _ONE = "alertname, source, run_id, executor, block_id, app, hostname, manager, state, behind, instance, name"
 _SHOWN = "alertname, severity, source, run_id, run, workflow_name, user, where"
+_FIRING = ', alertstate="firing"'
 
 
 def _selected(severity: str, run: str, more: str = "") -> str:
@@ -38,12 +39,12 @@ def _series(name: str, severity: str, more: str = "") -> str:
 
 def firing(severity: str) -> str:
     """Every alert of a severity (a regular expression) that fires, on the exporter too."""
-    return _series("ALERTS", severity, ', alertstate="firing"')
+    return _series("ALERTS", severity, _FIRING)
 
 
 def of_runs(severity: str = "|".join(SERIOUS)) -> str:
     """Every alert of a severity that fires for one of the runs chosen."""
-    return promql.of_runs(f'ALERTS{{{_selected(severity, "!=")}, alertstate="firing"}}')
+    return promql.of_runs(f"ALERTS{{{_selected(severity, '!=', _FIRING)}}}")
 
 
 def _age(since: str, fires: str) -> str:

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models import dashboard as dm
 from grafana import alerting, panels, promql, shell, style
 from grafana.promql import RUN_KEYS, SOURCE, WORKFLOW
 from grafana.style import Link, Query
-from grafana.table import Column, rows
+from grafana.table import Column, hidden, rows
 
 UID = "parsl-overview"
 NO_RUNS = "No run in this time range"
@@ -165,9 +165,7 @@ def trouble() -> table.Panel:
         Column("Where", label="where", width=180),
         Column("For", expr=f"({worst}) % {alerting.WEIGHT:.0f}", unit=style.DURATION, width=110),
         Column("Run", label="run", width=90),
-        Column("run_id", label="run_id", hidden=True),
-        Column("source", label="source", hidden=True),
-        Column("since", label="since", hidden=True),
+        *hidden("run_id", "source", "since"),
         Column("order", expr=worst, hidden=True),
         ranked="order",
         said_in="What is wrong",
@@ -211,9 +209,7 @@ def runs() -> table.Panel:
         ),
         Column("Run", label="run", width=85),
         Column("Source", label="source"),
-        Column("run_id", label="run_id", hidden=True),
-        Column("since", label="since", hidden=True),
-        Column("until", label="until", hidden=True),
+        *hidden("run_id", "since", "until"),
         keys=[
             promql.short_run(promql.run_info(WORKFLOW, "workflow_name", "user")),
             of(promql.run_window(SOURCE)),
@@ -307,7 +303,7 @@ def alerts() -> table.Panel:
         Column("User", label="user", width=90),
         Column("Run", label="run", width=90),
         Column("Source", label="source", width=150),
-        Column("run_id", label="run_id", hidden=True),
+        *hidden("run_id"),
         Column("order", expr=alerting.ranked(), hidden=True),
         ranked="order",
         said_in="Alert",

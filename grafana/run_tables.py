@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import table
 from grafana import promql, shell, style
 from grafana.promql import RUN, RUN_KEYS, SOURCE
 from grafana.style import Link
-from grafana.table import Column, rows
+from grafana.table import Column, hidden, rows
 
 NO_RUN = "No such run in this time range"
 
@@ -57,10 +57,7 @@ def campaign(uid: str) -> table.Panel:
             width=90,
             steps=((None, style.RED), (0.9, style.AMBER), (0.99, style.NEUTRAL)),
         ),
-        Column("run_id", label="run_id", hidden=True),
-        Column("source", label="source", hidden=True),
-        Column("since", label="since", hidden=True),
-        Column("until", label="until", hidden=True),
+        *hidden("run_id", "source", "since", "until"),
         keys=[promql.short_run(info), of(promql.run_window(SOURCE, span=_EARLIER))],
         sort="Started",
     )

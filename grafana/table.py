@@ -39,6 +39,11 @@ class Column(NamedTuple):
     filtered: bool = False
 
 
+def hidden(*labels: str) -> list[Column]:
+    """Columns that are there for links alone, called as their labels are."""
+    return [Column(label, label=label, hidden=True) for label in labels]
+
+
 def rows(
     title: str,
     description: str,
