@@ -1,12 +1,9 @@
-"""TLS, client certificates and passwords, asked of a real server, and their change while it runs."""
+"""TLS and client certificates, asked of a real server, and what changes of them and of logins while it runs."""
 
 from __future__ import annotations
 
-import base64
 import http.client
 import logging
-import os
-import selectors
 import shutil
 import socket
 import ssl
@@ -16,11 +13,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import bcrypt
 import pytest
 import trustme
 from web_serving import (
-    CLOSING_SCRAPE,
     HUGE_PAGE,
     PAGE,
     SCRAPE,
@@ -29,6 +24,9 @@ from web_serving import (
     ask,
     connect,
     eventually,
+    get,
+    hash_of,
+    login,
     read_to_end,
     serving,
     slow_reader,
@@ -44,10 +42,6 @@ AUTHORITY = trustme.CA()
 OTHER_AUTHORITY = trustme.CA()
 TLS = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
 CLIENTS = TLS + "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
-
-
-def hash_of(password: bytes, cost: int = 4) -> str:
-    return bcrypt.hashpw(password, bcrypt.gensalt(cost)).decode()
 
 
 @pytest.fixture(autouse=True)
@@ -80,26 +74,6 @@ def trusting(certificate: trustme.LeafCert | None = None) -> ssl.SSLContext:
     if certificate:
         certificate.configure_cert(context)
     return context
-
-
-def get(
-    port: int, path: str = "/-/healthy", context: ssl.SSLContext | None = None, **headers: str
-) -> http.client.HTTPResponse:
-    """Ask once over TLS, or without it if there is no context."""
-    connection: http.client.HTTPConnection = (
-        http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
-        if context
-        else http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    )
-    connection.request("GET", path, headers=headers)
-    response = connection.getresponse()
-    response.read()
-    connection.close()
-    return response
-
-
-def login(name: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 def is_refused(port: int, context: ssl.SSLContext) -> bool:
@@ -222,99 +196,6 @@ def test_stopping_takes_less_than_two_seconds(file: Path) -> None:
                 clients.enter_context(tls_reader(port))
             began = time.monotonic()
         assert time.monotonic() - began < 2
-
-
-# Passwords
-
-
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready", "/nothing"])
-def test_nothing_is_served_without_a_login(file: Path, path: str) -> None:
-    file.write_text(f"basic_auth_users:\n  alice: {hash_of(b'secret')}\n")
-    with serving(config_file=file) as port:
-        response = get(port, path)
-        assert response.status == 401
-        assert response.headers["www-authenticate"] == 'Basic realm="Parsl exporter", charset="UTF-8"'
-        assert get(port, path, Authorization=login("alice", "secret")).status in (200, 404)
-
-
-@pytest.mark.parametrize(
-    "authorization",
-    [
-        login("alice", "Secret"),
-        login("alice", ""),
-        login("bob", "secret"),
-        login("", ""),
-        login("alice", "secret\0"),
-        login("alice", "secret").replace("Basic", "Bearer"),
-        login("alice", "secret") + "!",
-        "Basic",
-        "Basic " + base64.b64encode(b"alice").decode(),
-        "Basic " + base64.b64encode(b"\xff:secret").decode(),
-        login("alice", "s" * 2000),
-    ],
-)
-def test_another_login_is_refused(file: Path, authorization: str) -> None:
-    file.write_text(f"basic_auth_users:\n  alice: {hash_of(b'secret')}\n")
-    with serving(config_file=file) as port:
-        assert get(port, Authorization=login("alice", "secret")).status == 200
-        assert get(port, Authorization=authorization).status == 401
-
-
-def test_names_and_passwords_may_be_odd(file: Path) -> None:
-    long = "größe:" * 20
-    file.write_text(f"basic_auth_users:\n  'Ünï cöde': {hash_of(long.encode()[:72])}\n")
-    with serving(config_file=file) as port:
-        assert get(port, Authorization=login("Ünï cöde", long)).status == 200
-
-
-def test_an_unknown_user_is_refused_even_with_the_password_of_nobody(file: Path) -> None:
-    file.write_text(f"basic_auth_users:\n  alice: {hash_of(b'secret')}\n")
-    with serving(config_file=file) as port:
-        assert get(port, Authorization=login("nobody", "")).status == 401
-
-
-def test_a_password_is_paid_for_once(file: Path) -> None:
-    file.write_text(f"basic_auth_users:\n  alice: {hash_of(b'secret', cost=12)}\n")
-    with serving(config_file=file) as port:
-
-        def seconds() -> float:
-            began = time.monotonic()
-            assert get(port, Authorization=login("alice", "secret")).status == 200
-            return time.monotonic() - began
-
-        assert seconds() > 5 * min(seconds() for _ in range(5))
-
-
-def test_too_many_guesses_at_a_time_are_turned_away_and_known_logins_are_not(file: Path) -> None:
-    file.write_text(f"basic_auth_users:\n  alice: {hash_of(b'secret', cost=10)}\n")
-    with serving(config_file=file) as port, ExitStack() as stack, selectors.DefaultSelector() as guesses:
-        assert get(port, Authorization=login("alice", "secret")).status == 200
-        for number in range(200):
-            client = stack.enter_context(connect(port))
-            guess = login("alice", str(number)).encode()
-            client.sendall(CLOSING_SCRAPE[:-2] + b"Authorization: " + guess + b"\r\n\r\n")
-            guesses.register(client, selectors.EVENT_READ)
-        assert get(port, "/metrics", Authorization=login("alice", "secret")).status == 200
-        answers: dict[bytes, int] = {}
-        while guesses.get_map():
-            for key, _ in guesses.select(timeout=10):
-                status = os.read(key.fd, 12)[9:]
-                answers[status] = answers.get(status, 0) + 1
-                guesses.unregister(key.fileobj)
-        assert set(answers) == {b"401", b"503"}
-        assert answers[b"401"] >= 8
-
-
-def test_configured_headers_are_in_every_answer(file: Path) -> None:
-    file.write_text(
-        f"basic_auth_users:\n  alice: {hash_of(b'secret')}\n"
-        "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    Content-Security-Policy: sandbox\n"
-    )
-    with serving(config_file=file) as port:
-        for path in ("/metrics", "/", "/nothing"):
-            for answer in (get(port, path), get(port, path, Authorization=login("alice", "secret"))):
-                assert answer.headers.get_all("x-frame-options") == ["deny"]
-                assert answer.headers.get_all("content-security-policy") == ["sandbox"]
 
 
 # Changes while the server runs

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import http.client
 import logging
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import bcrypt
 import pytest
 
 from parsl_exporter.base.formats import Format
@@ -103,6 +106,30 @@ def scrape(port: int) -> float:
     assert connection.getresponse().read() == PAGE
     connection.close()
     return time.monotonic() - began
+
+
+def get(
+    port: int, path: str = "/-/healthy", context: ssl.SSLContext | None = None, **headers: str
+) -> http.client.HTTPResponse:
+    """Ask once over TLS, or without it if there is no context."""
+    connection: http.client.HTTPConnection = (
+        http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+        if context
+        else http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    )
+    connection.request("GET", path, headers=headers)
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    return response
+
+
+def login(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def hash_of(password: bytes, cost: int = 4) -> str:
+    return bcrypt.hashpw(password, bcrypt.gensalt(cost)).decode()
 
 
 def read_to_end(client: socket.socket) -> bytes:
