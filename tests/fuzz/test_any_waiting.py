@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from any_stories import with_blocks_in_order
 from hypothesis import given
 from hypothesis import strategies as st
 from support.cases import cases
-from support.model_harness import SOURCE, ModelHarness, Options
-from support.oracle import Series, differences, expected
-from support.rows import Told, as_rows, attempt, block, lifecycle, node, sample, status, task, workflow, write
-from support.source_harness import in_memory
-
-from parsl_exporter.base.tables import BLOCK
+from support.model_harness import ModelHarness, Options, oracle_of
+from support.oracle import Series, differences
+from support.rows import Told, as_rows, attempt, block, lifecycle, node, sample, status, task, workflow
 
 COUNT = "parsl_tasks_waiting"
 OLDEST = "parsl_tasks_waiting_oldest_timestamp_seconds"
@@ -82,15 +80,13 @@ def test_each_task_is_under_one_cause_in_any_order_of_rows_and_after_a_restart(
     story: list[Told], data: st.DataObject
 ) -> None:
     numbered = as_rows(story)
-    order = iter([row for row in numbered if row[0] is BLOCK])
-    rows = [next(order) if row[0] is BLOCK else row for row in data.draw(st.permutations(numbered))]
+    rows = with_blocks_in_order(data.draw(st.permutations(numbered)), numbered)
     cut = data.draw(st.integers(0, len(rows)))
     reading = ModelHarness(Options(close_after=30.0))
     for part in (rows[:cut], rows[cut:]):
         series = reading.poll(part).series()
         assert per_executor(series, COUNT) == per_executor(series, "parsl_tasks", ("pending", "launched"))
-    with in_memory() as folder:
-        truth = expected(write(folder / "monitoring.db", story), source=SOURCE, timezone="UTC")
+    truth = oracle_of(story)
     restarted = ModelHarness(Options(close_after=30.0)).poll(numbered, first=True).series()
     for found in (series, restarted):
         assert differences(truth, found, families={COUNT, OLDEST}) == []

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
+from any_stories import Numbered, quick, without_end
 from hypothesis import given
 from hypothesis import strategies as st
-from support.model_harness import REASONS, SOURCE, ModelHarness, Options
-from support.oracle import Series, differences, expected
+from support.model_harness import ModelHarness, Options, oracle_of
+from support.oracle import Series, differences
 from support.oracle.page import LAST_ROW
 from support.rows import BEGAN, Told, as_rows, attempt, block, node, sample, status, task, workflow, write
 from support.source_harness import NOT_HISTOGRAMS, SourceHarness, in_memory
-from test_order import Numbered, quick, without_end
 
 from parsl_exporter.base.tables import RESOURCE, STATUS, TABLES, TRY
 
@@ -118,17 +119,7 @@ def _tries_in_time(polls: list[list[Numbered]]) -> list[list[Numbered]]:
     return moved
 
 
-def oracle(story: Sequence[Told], workers: dict[str, str] | None = None, now: float | None = None) -> Series:
-    with in_memory() as folder:
-        database = write(folder / "monitoring.db", story)
-        return expected(
-            database,
-            source=SOURCE,
-            timezone="Europe/Paris",
-            failure_reasons=REASONS,
-            worker_timezone=workers or {},
-            now=now,
-        )
+oracle = partial(oracle_of, zone="Europe/Paris")
 
 
 @st.composite
@@ -200,7 +191,7 @@ def test_workers_in_a_zone_of_their_own_are_read_in_it(
 ) -> None:
     """Executors without blocks keep the run's zone, also where that is told late."""
     story, polls = told
-    assert differences(oracle(story, {"*": "UTC"}), polled(polls, options(UTC))) == []
+    assert differences(oracle(story, worker_zones={"*": "UTC"}), polled(polls, options(UTC))) == []
 
 
 @quick

@@ -3,198 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from any_stories import (
+    HOUR,
+    Numbered,
+    Telling,
+    quick,
+    stories,
+    tellings,
+    with_blocks_in_order,
+    without_end,
+)
+from hypothesis import given
 from hypothesis import strategies as st
-from support.cases import TIMES
-from support.model_harness import REASONS, SOURCE, ModelHarness, Options
-from support.oracle import Histogram, Series, differences, expected
+from support.model_harness import ModelHarness, Options, oracle_of
+from support.oracle import Histogram, Series, differences
 from support.oracle.page import Labels, Value
-from support.rows import Told, as_rows, attempt, block, node, sample, status, task, workflow, write
+from support.rows import Told, as_rows, attempt, sample, status, task, workflow, write
 from support.source_harness import COUNTERS, HISTOGRAMS, NOT_HISTOGRAMS, SourceHarness, in_memory
 
-from parsl_exporter.base.tables import BLOCK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.base.tables import TRY, WORKFLOW
 
 CLOSE_AFTER = 30.0
 FAILURES = "parsl_task_failures_total"
-HOUR = 3600
-
-LAST_STATES = [
-    (),
-    ("exec_done",),
-    ("failed",),
-    ("memo_done",),
-    ("fail_retryable",),
-    ("dep_fail", "dep_fail"),
-    ("fail_retryable", "failed"),
-    ("exec_done", "memo_done"),
-    ("exec_done", "failed", "failed"),
-]
-"""What a task's last try may end in; some releases wrote more than one row."""
-
-Numbered = tuple[Table, Row]
-UPDATED: dict[Table, dict[str, str | None]] = {
-    TRY: {"block_id": None, "hostname": None, "task_fail_history": ""},
-    WORKFLOW: {"time_completed": None},
-}
-"""What a row's columns hold before Parsl updates it."""
-
-times = st.integers(0, 600).map(lambda tenths: tenths / 10)
-executors = st.sampled_from(["htex", "other"])
-blocks = st.sampled_from([None, "0", "1"])
-hosts = st.sampled_from([None, "node1", "node2"])
-histories = st.sampled_from(["", None, "ValueError('x')", "parsl.x.ManagerLost(b'1', 'n')", "Odd()", "?"])
-numbers = st.integers(0, 1_000).map(float)
-measured = st.fixed_dictionaries(
-    dict.fromkeys(("user", "system", "children", "virtual", "resident", "read"), numbers),
-    optional=dict.fromkeys(("written", "voluntary", "involuntary"), numbers),
-)
-
-
-@st.composite
-def samples(draw: st.DrawFn, task_id: int, try_id: int, run: str, shift: float) -> list[Told]:
-    """Resource rows of one try, no two of one stamp: that is their key."""
-    stamps = draw(st.lists(times, max_size=3, unique=True))
-    values: st.SearchStrategy[dict[str, float]] = st.just({}) | measured | st.just({"user": 1.0})
-    return [sample(task_id, shift + at, try_id, run, **draw(values)) for at in stamps]
-
-
-@st.composite
-def tries(draw: st.DrawFn, task_id: int, try_id: int, run: str, *, last: bool) -> list[Told]:
-    """One try: its row, a part of the states that it can go through, and samples, by clocks an hour apart."""
-    shift = draw(st.integers(-HOUR, HOUR))
-    story: list[Told] = []
-    if draw(st.integers(0, 9)):
-        story.append(
-            attempt(
-                task_id,
-                try_id,
-                executor=draw(executors),
-                block=draw(blocks),
-                host=draw(hosts),
-                history=draw(histories),
-                run=run,
-            )
-        )
-    for state in draw(st.lists(st.sampled_from(["pending", "launched", "joining", "odd"]), unique=True)):
-        story.append(status(task_id, state, draw(times), try_id, run))
-    for state in draw(st.sampled_from([(), ("running",), ("running", "running_ended")])):
-        story.append(status(task_id, state, shift + draw(times), try_id, run))
-    for state in draw(st.sampled_from(LAST_STATES)) if last else ["fail_retryable"]:
-        story.append(status(task_id, state, draw(times), try_id, run))
-    return story + draw(samples(task_id, try_id, run, shift))
-
-
-@st.composite
-def ordinary_task(draw: st.DrawFn, task_id: int, run: str) -> list[Told]:
-    """A task of the kind of which there are millions: one try, five states."""
-    shift = draw(st.integers(-HOUR, HOUR))
-    row = attempt(task_id, executor=draw(executors), block=draw(blocks), host=draw(hosts), run=run)
-    states = ("pending", "launched", "running", "running_ended", "exec_done")
-    return [
-        task(task_id, draw(st.sampled_from(["add", "mul"])), run),
-        row,
-        *(
-            status(task_id, state, draw(times) + shift * state.startswith("running"), run=run)
-            for state in states[: draw(st.sampled_from([5, 5, 5, 3, 4]))]
-        ),
-        *draw(samples(task_id, 0, run, shift)),
-    ]
-
-
-@st.composite
-def runs(draw: st.DrawFn, run: str) -> list[Told]:
-    """One run with all that a database may hold of it, orphans among it."""
-    story: list[Told] = []
-    if draw(st.integers(0, 9)):
-        completed = draw(st.none() | times)
-        story.append(workflow(run, completed=completed))
-    for task_id in range(draw(st.integers(1, 3))):
-        if draw(st.booleans()):
-            story += draw(ordinary_task(task_id, run))
-            continue
-        if draw(st.integers(0, 9)):
-            story.append(task(task_id, draw(st.sampled_from(["add", "mul", ""])), run))
-        count = draw(st.integers(1, 3))
-        for try_id in range(count):
-            story += draw(tries(task_id, try_id, run, last=try_id == count - 1))
-    states = st.sampled_from(["PENDING", "RUNNING", "COMPLETED", "HELD"])
-    for executor, block_id in draw(st.lists(st.tuples(executors, st.sampled_from("01")), max_size=3)):
-        story.append(block(block_id, draw(states), draw(times), executor, run=run))
-    homes = {
-        uid: (draw(st.sampled_from(["node1", "node2"])), draw(st.sampled_from("01"))) for uid in ("m1", "m2")
-    }
-    for uid in draw(st.lists(st.sampled_from(["m1", "m2"]), max_size=3)):
-        host, block_id = homes[uid]
-        story.append(
-            node(uid, draw(times), active=draw(st.booleans()), run=run, host=host, block_id=block_id)
-        )
-    return story
-
-
-def without_end(story: list[Told]) -> list[Told]:
-    return [Told(t, {**v, "time_completed": None}) if t is WORKFLOW else Told(t, v) for t, v in story]
-
-
-stories = (
-    st.tuples(runs("run-1"), st.just([]) | runs("run-2")).map(lambda both: both[0] + both[1]).filter(bool)
-)
 
 close_after = st.sampled_from([CLOSE_AFTER, -2.0 * HOUR])
 """The second has a first read let go of every task as soon as it seems finished."""
 endless = stories.map(without_end)
-
-
-class Telling(NamedTuple):
-    """A story and an order in which a reader may bring its rows, cut into polls."""
-
-    story: list[Told]
-    polls: list[list[Numbered]]
-
-
-@st.composite
-def tellings(draw: st.DrawFn, of: st.SearchStrategy[list[Told]] = stories) -> Telling:
-    """Rows in any order, but block rows: readers bring them in the order of insertion.
-
-    Rows that Parsl updates in place may be read before that, too.
-    """
-    story = draw(of)
-    numbered = as_rows(story)
-    if draw(st.booleans()):
-        late = draw(st.lists(st.sampled_from(numbered), min_size=1, max_size=4, unique_by=id))
-        shuffled = [row for row in numbered if not any(row is one for one in late)] + late
-        cut = st.integers(len(shuffled) - len(late), len(shuffled))
-    else:
-        shuffled = draw(st.permutations(numbered))
-        cut = st.integers(0, len(shuffled))
-    blocks_in_order = iter([row for row in numbered if row[0] is BLOCK])
-    shuffled = [next(blocks_in_order) if row[0] is BLOCK else row for row in shuffled]
-    cuts = sorted(draw(st.sets(cut, max_size=4)))
-    polls = [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)]
-    for row in draw(st.lists(st.sampled_from(shuffled), max_size=4, unique_by=id)):
-        if early := as_inserted(row):
-            within = next(poll for poll in polls if any(row is one for one in poll))
-            before = draw(st.sampled_from(polls[: polls.index(within)] or [within]))
-            before.insert(0, early)
-    return Telling(story, polls)
-
-
-def as_inserted(row: Numbered) -> Numbered | None:
-    """The row as it was before Parsl updated it, where it does so."""
-    table, values = row
-    if table not in UPDATED:
-        return None
-    updated = UPDATED[table]
-    named = zip(table.columns, values[1:], strict=True)
-    return table, (values[0], *(updated.get(column, value) for column, value in named))
-
-
-def oracle(story: Sequence[Told]) -> Series:
-    with in_memory() as folder:
-        database = write(folder / "monitoring.db", story)
-        return expected(database, source=SOURCE, timezone="UTC", failure_reasons=REASONS)
 
 
 def fallen(before: Series, after: Series) -> list[str]:
@@ -226,18 +62,10 @@ def read(polls: Sequence[Sequence[Numbered]], *, pause: float = 0) -> ModelHarne
     return reading
 
 
-quick = settings(
-    max_examples=25 * TIMES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
-)
-
-
 @quick
 @given(tellings())
 def test_order_and_polls_change_nothing(telling: Telling) -> None:
-    assert differences(oracle(telling.story), read(telling.polls).series()) == []
+    assert differences(oracle_of(telling.story), read(telling.polls).series()) == []
 
 
 @quick
@@ -251,7 +79,7 @@ def test_duplicates_change_no_gauge_and_no_greatest_minus_least(
         if row[0] not in (TRY, WORKFLOW):  # these have one row each, read again as it is then
             polls[-1].insert(data.draw(st.integers(0, len(polls[-1]))), row)
     compared = [name for name in NOT_HISTOGRAMS if name != "parsl_task_transitions_total"]
-    assert differences(oracle(telling.story), read(polls).series(), families=compared) == []
+    assert differences(oracle_of(telling.story), read(polls).series(), families=compared) == []
 
 
 def summed(values: dict[Labels, Value], over: str) -> dict[Labels, Value]:
@@ -269,7 +97,7 @@ def summed(values: dict[Labels, Value], over: str) -> dict[Labels, Value]:
 @given(tellings(endless))
 def test_late_rows_reach_counters_and_gauges_of_closed_tries(telling: Telling) -> None:
     series = read(telling.polls, pause=2 * CLOSE_AFTER).series()
-    truth = oracle(telling.story)
+    truth = oracle_of(telling.story)
     for one in (truth, series):
         one[FAILURES] = summed(one.get(FAILURES, {}), over="reason")
     assert differences(truth, series, families=NOT_HISTOGRAMS) == []
@@ -301,7 +129,7 @@ def test_a_first_read_takes_back_what_it_closed_too_early(telling: Telling, clos
         reading.take(rows)
         reading.runs.settle_history()
     reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
-    assert differences(oracle(telling.story), reading.poll().series()) == []
+    assert differences(oracle_of(telling.story), reading.poll().series()) == []
 
 
 @quick
@@ -316,7 +144,7 @@ def test_a_first_read_of_many_rows_at_once_says_the_same(
         if between:
             reading.runs.settle_history()
     reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
-    assert differences(oracle(telling.story), reading.poll().series()) == []
+    assert differences(oracle_of(telling.story), reading.poll().series()) == []
 
 
 @pytest.mark.parametrize("by_tables", [True, False])
@@ -346,7 +174,7 @@ def test_a_host_named_after_a_first_read_let_go_of_its_task_is_not_unknown(
             reading.take(polled)
         reading.runs.settle_history()
     reading.runs.finish_first_read(reading.clock, reading.wall, whole=True)
-    assert differences(oracle(story), reading.poll().series()) == []
+    assert differences(oracle_of(story), reading.poll().series()) == []
 
 
 @pytest.mark.parametrize("used", [0.0, 4.0])
@@ -366,17 +194,14 @@ def test_a_host_that_nobody_named_is_unknown_once_the_run_is_over(used: float) -
     ended = [workflow(completed=5), *story[1:]]
     reading.poll(as_rows(ended[:1])).series()
     reading.clock += 2 * CLOSE_AFTER
-    assert differences(oracle(ended), reading.poll().series()) == []
+    assert differences(oracle_of(ended), reading.poll().series()) == []
 
 
 @quick
 @given(st.data(), stories)
 def test_a_database_says_the_same_in_any_order_of_insertion(data: st.DataObject, story: list[Told]) -> None:
     """Through SQLite and all of a source; block rows keep the order that is theirs."""
-    blocks_in_order = iter([told for told in story if told.table is BLOCK])
-    shuffled = [
-        next(blocks_in_order) if told.table is BLOCK else told for told in data.draw(st.permutations(story))
-    ]
+    shuffled = with_blocks_in_order(data.draw(st.permutations(story)), story)
     with in_memory() as folder:
         watched = SourceHarness(write(folder / "monitoring.db", shuffled))
         assert watched.wrong() == []

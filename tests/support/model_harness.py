@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timezone, tzinfo
+from types import MappingProxyType
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -23,9 +24,10 @@ from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.sketch import QUANTILES, Sketch
-from support.oracle import BYTES, SECONDS, Exemplar, Histogram, Series, Summary
+from support.oracle import BYTES, SECONDS, Exemplar, Histogram, Series, Summary, expected
 from support.oracle.page import Sheet
-from support.rows import EPOCH, RUN, Told, as_rows
+from support.rows import EPOCH, RUN, Told, as_rows, write
+from support.source_harness import in_memory
 
 SOURCE = "s"
 FOREVER = 1e15
@@ -173,6 +175,25 @@ def told(story: Iterable[Told], options: Options | None = None) -> ModelHarness:
 def finished(story: Iterable[Told], options: Options | None = None) -> ModelHarness:
     """A first read of all these rows: what is over is closed."""
     return ModelHarness(options).poll(as_rows(story), first=True)
+
+
+def oracle_of(
+    story: Sequence[Told],
+    *,
+    zone: str = "UTC",
+    worker_zones: Mapping[str, str] = MappingProxyType({}),
+    now: float | None = None,
+) -> Series:
+    """What the oracle says of these rows."""
+    with in_memory() as folder:
+        return expected(
+            write(folder / "monitoring.db", story),
+            source=SOURCE,
+            timezone=zone,
+            failure_reasons=REASONS,
+            worker_timezone=worker_zones,
+            now=now,
+        )
 
 
 def _plain(value: Value) -> float | Histogram | Summary:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
-from support.model_harness import SOURCE, ModelHarness, Options, told
-from support.oracle import Series, differences, expected
+from support.model_harness import ModelHarness, Options, oracle_of, told
+from support.oracle import Series, differences
 from support.rows import (
     EPOCH,
     RUN,
@@ -20,9 +20,7 @@ from support.rows import (
     status,
     task,
     workflow,
-    write,
 )
-from support.source_harness import in_memory
 
 from parsl_exporter.model.waiting import CAUSES
 
@@ -54,8 +52,7 @@ def by_cause(series: Series) -> dict[str, dict[str, Wait]]:
 def waiting(*story: Told) -> dict[str, dict[str, Wait]]:
     """What is waited for in a run of these rows, which the oracle says as well."""
     series = told([workflow(), *story]).series()
-    with in_memory() as folder:
-        truth = expected(write(folder / "monitoring.db", [workflow(), *story]), source=SOURCE, timezone="UTC")
+    truth = oracle_of([workflow(), *story])
     assert differences(truth, series, families={COUNT, OLDEST}) == []
     return by_cause(series)
 
