@@ -62,7 +62,7 @@ CASES = {
 }
 
 
-class SourceHarness(NamedTuple):
+class Seen(NamedTuple):
     """What was seen of the sources, by the name of their case, while their runs were alive, and of their deaths."""
 
     alerts: dict[bool, dict[str, set[str]]]
@@ -97,7 +97,7 @@ def fake_clock_library() -> str:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceHarness]:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     """The runs begin, are watched across the change of clocks and a restart of their exporters, and are killed."""
     prometheus, library = there("prometheus"), fake_clock_library()
     folder = tmp_path_factory.mktemp("clocks")
@@ -192,33 +192,31 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceHarness]
 
             eventually("all deaths told", TOLD_SECONDS, all_told)
         logs = {case: (folder / f"{names[case]}-first.log").read_text() for case in CASES}
-        yield SourceHarness(alerts, values, dead, logs)
+        yield Seen(alerts, values, dead, logs)
 
 
 each_case = pytest.mark.parametrize("case", CASES)
 
 
 @each_case
-def test_no_alert_on_a_run_that_is_alive(watched: SourceHarness, case: str) -> None:
+def test_no_alert_on_a_run_that_is_alive(watched: Seen, case: str) -> None:
     assert {name for alerts in watched.alerts.values() for name in alerts[case]} == set()
 
 
 @each_case
-def test_the_death_of_a_run_is_told_in_time(watched: SourceHarness, case: str) -> None:
+def test_the_death_of_a_run_is_told_in_time(watched: Seen, case: str) -> None:
     assert [today for today, dead in watched.dead.items() if case not in dead] == []
 
 
 @each_case
-def test_last_row_is_when_it_came_and_no_block_was_active_in_the_future(
-    watched: SourceHarness, case: str
-) -> None:
+def test_last_row_is_when_it_came_and_no_block_was_active_in_the_future(watched: Seen, case: str) -> None:
     values = watched.values[case]
     assert values["row"] < 20
     assert values["activity ahead"] <= 0
 
 
 @pytest.mark.parametrize("case", ["workers an hour behind, as configured", "an hour comes twice"])
-def test_times_are_right_where_zones_are_known(watched: SourceHarness, case: str) -> None:
+def test_times_are_right_where_zones_are_known(watched: Seen, case: str) -> None:
     values = watched.values[case]
     assert 0 <= values["event"] < 20
     assert 0 <= values["activity"] < 20
@@ -226,7 +224,5 @@ def test_times_are_right_where_zones_are_known(watched: SourceHarness, case: str
 
 
 @each_case
-def test_the_log_names_host_and_setting_where_they_speak_against_the_zone(
-    watched: SourceHarness, case: str
-) -> None:
+def test_the_log_names_host_and_setting_where_they_speak_against_the_zone(watched: Seen, case: str) -> None:
     assert ("worker_timezone: {" in watched.logs[case]) == CASES[case].says
