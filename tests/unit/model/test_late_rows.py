@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from one_task import CLOSE_AFTER, ONE_TASK, at_rest, late
 from support.model_harness import ModelHarness, Options, told
-from support.rows import as_rows, attempt, lifecycle, sample, status, task, workflow
+from support.rows import Told, as_rows, attempt, lifecycle, sample, status, task, workflow
 
 from parsl_exporter.base.formats import Format
 
@@ -76,27 +76,28 @@ def test_before_anything_is_published_states_that_are_not_parsls_move_with_their
     assert reading.lines("parsl_task_transitions_total") == ['{app="add",executor="htex",state="runnable"} 1']
 
 
+def let_go_too_early(story: list[Told], row: Told) -> ModelHarness:
+    """A first read, nothing of it published, that let go of finished tasks before this row of one came."""
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
+    reading.take(as_rows([*story, status(9, "pending", 200)]))
+    reading.runs.settle_history()
+    assert reading.runs.live_tasks() == 1
+    reading.take(late(row))
+    reading.runs.finish_first_read(0.0, reading.wall, whole=True)
+    return reading
+
+
 def test_a_failure_of_a_try_that_a_first_read_closed_too_early_counts_once() -> None:
     failed = [row for row in ONE_TASK if row.values.get("task_status_name") not in ("exec_done", "pending")]
     failed += [attempt(0, block="0", host="node1", history="ValueError('x')"), status(0, "failed", 10)]
-    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
-    reading.take(as_rows([*failed, status(1, "pending", 100)]))
-    reading.runs.settle_history()
-    assert reading.runs.live_tasks() == 1
-    reading.take(late(status(0, "pending", 1)))
-    reading.runs.finish_first_read(0.0, reading.wall, whole=True)
+    reading = let_go_too_early(failed, status(0, "pending", 1))
     assert reading.lines("parsl_task_failures_total") == ['{app="add",executor="htex",reason="ValueError"} 1']
 
 
 def test_before_anything_is_published_a_late_row_is_as_good_as_any() -> None:
     """A first read may let go of a task too early: what it observed is taken back and made again."""
     without_pending = [told for told in ONE_TASK if told.values.get("task_status_name") != "pending"]
-    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
-    reading.take(as_rows([*without_pending, status(1, "pending", 100)]))
-    reading.runs.settle_history()
-    assert reading.runs.live_tasks() == 1
-    reading.take(late(status(0, "pending", 1)))
-    reading.runs.finish_first_read(0.0, reading.wall, whole=True)
+    reading = let_go_too_early(without_pending, status(0, "pending", 1))
     assert reading.lines("parsl_task_duration_seconds") == [
         '_count{app="add",executor="htex"} 1',
         '_sum{app="add",executor="htex"} 9',
@@ -117,12 +118,7 @@ def test_before_anything_is_published_a_late_row_may_lower_the_greatest_value_an
             *lifecycle(task_id, ("pending", 0), ("launched", 0), ("running", 0), ("exec_done", ended)),
         )
     ]
-    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
-    reading.take(as_rows([workflow(), *story, status(9, "pending", 200)]))
-    reading.runs.settle_history()
-    assert reading.runs.live_tasks() == 1
-    reading.take(late(status(1, "running_ended", 2)))
-    reading.runs.finish_first_read(0.0, reading.wall, whole=True)
+    reading = let_go_too_early([workflow(), *story], status(1, "running_ended", 2))
     family = "parsl_task_state_summary_seconds"
     assert '{app="add",executor="htex",state="running",quantile="1.0"} 50' in reading.lines(family)
     page = reading.draw().body(Format.OPENMETRICS).decode().splitlines()

@@ -124,28 +124,33 @@ def test_text_that_is_no_utf_8_comes_with_escapes_and_disturbs_no_other_row(fold
     assert [row[3] for row in all_rows(reader, TASK)] == ["before", r"a\xed\xa0\x80\xff", "after"]
 
 
+class LeapingClock:
+    """A clock that goes on by `leap` seconds at each look."""
+
+    leap = 0.0
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.leap
+        return self.now
+
+
 def test_such_text_is_read_for_no_longer_than_any(folder: Path) -> None:
     """The statement that reads it with escapes begins anew, but not its deadline."""
     path = write(folder / "a.db", lifecycle(0, *(("pending", at) for at in range(10_000))))
     execute(path, "UPDATE status SET task_status_name = CAST(x'ff' AS TEXT) WHERE rowid = 1")
-    leap, now = 0.0, 0.0
-
-    def clock() -> float:
-        nonlocal now
-        now += leap
-        return now
-
+    clock = LeapingClock()
     reader = SqliteReader(path, monotonic=clock)
     assert reader.changed()
     names = "SELECT task_status_name FROM status ORDER BY rowid"
     assert len(reader.fetch(names)) == 10_000
-    leap = 10.0
+    clock.leap = 10.0
     with pytest.raises(TimeoutError), reader.stopped_after(15.0):
         reader.fetch(names)
     with pytest.raises(SourceFault) as caught:
         reader.fetch(names)
     assert caught.value.reason == "timeout"
-    leap = 0.0
+    clock.leap = 0.0
     assert all_rows(reader, STATUS)[-1][4] == "pending"
 
 
@@ -214,21 +219,15 @@ def test_nothing_changed_until_somebody_commits(folder: Path) -> None:
 
 def test_a_statement_is_stopped_at_its_deadline_and_batches_are_small_after_it(folder: Path) -> None:
     path = write(folder / "a.db", lifecycle(0, *(("pending", at) for at in range(10_000))))
-    leap, now = 0.0, 0.0
-
-    def clock() -> float:
-        nonlocal now
-        now += leap
-        return now
-
+    clock = LeapingClock()
     reader = SqliteReader(path, monotonic=clock)
     assert reader.changed()
     usual = len(reader.tail(STATUS, START).rows)
-    leap = 10.0
+    clock.leap = 10.0
     with pytest.raises(SourceFault) as caught:
         reader.writers_since(STATUS, stamp(0))
     assert caught.value.reason == "timeout"
-    leap = 0.0
+    clock.leap = 0.0
     assert 0 < len(reader.tail(STATUS, START).rows) < usual
 
 
