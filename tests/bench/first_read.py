@@ -44,16 +44,21 @@ def measured(command: list[str]) -> tuple[float, float, list[str]]:
     return cpu, wall, done.stdout.split()
 
 
-def first_read(path: Path) -> tuple[float, float, list[str]]:
-    """Read a file in a process of its own."""
-    return measured([sys.executable, str(_HERE / "once.py"), str(path)])
+def first_read(database: Path | str) -> tuple[float, float, list[str]]:
+    """Read a file, or a server's database by its URL, in a process of its own."""
+    return measured([sys.executable, str(_HERE / "once.py"), str(database)])
+
+
+def plain_fetch(database: Path | str) -> tuple[float, float, list[str]]:
+    """Fetch the same with nothing but a driver, in a process of its own."""
+    return measured([sys.executable, str(_HERE / "plain.py"), str(database)])
 
 
 def compare(path: Path, pairs: int) -> None:
     """Print the ratio to a plain fetch, pair by pair, in CPU time and in wall time."""
     cpu_ratios, wall_ratios, peaks = [], [], []
     for _ in range(pairs):
-        plain_cpu, plain_wall, _out = measured([sys.executable, str(_HERE / "plain.py"), str(path)])
+        plain_cpu, plain_wall, _out = plain_fetch(path)
         cpu, wall, out = first_read(path)
         cpu_ratios.append(cpu / plain_cpu)
         wall_ratios.append(wall / plain_wall)

@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from first_read import measured
+from first_read import first_read, plain_fetch
 from once import ZONES
 from support.pg import tables
 from support.pg.proxy import Proxy
 from support.pg.server import Server, running
 
-_HERE = Path(__file__).parent
 _DELAY = 0.005
 """Seconds that each packet takes on a line that is far."""
 _STATES = (("pending", 0.0), ("launched", 0.1), ("running", 0.2), ("running_ended", 1.4), ("exec_done", 1.5))
@@ -44,8 +41,8 @@ def make(server: Server, database: str, hosts: Sequence[str], tasks: int) -> Non
             f" task_time_invoked) SELECT n, '{run_id}', 'app' || n % 20, 'False', 0, 0, {at} FROM {series}",
             "INSERT INTO try (try_id, task_id, run_id, task_executor, hostname, block_id, task_fail_history)"
             f" SELECT y, n, '{run_id}', 'htex', 'node' || n % 16, (n % 16 / 8)::text,"
-            f" CASE WHEN n %% 97 = 0 AND y = 0 THEN 'ValueError(''no'')' END FROM {series},"
-            " generate_series(0, (n %% 97 = 0)::int) y".replace("%%", "%"),
+            f" CASE WHEN n % 97 = 0 AND y = 0 THEN 'ValueError(''no'')' END FROM {series},"
+            " generate_series(0, (n % 97 = 0)::int) y",
             f"INSERT INTO status SELECT n, CASE WHEN state = 'exec_done' AND y = 0 AND n % 97 = 0 THEN"
             f" 'fail_retryable' ELSE state END, {at} + interval '1 s' * (second + y * 1.5), '{run_id}', y"
             f" FROM {series}, generate_series(0, (n % 97 = 0)::int) y, (VALUES {states}) s(state, second)",
@@ -71,9 +68,8 @@ def compare(name: str, url: str, pairs: int) -> None:
     """Print the ratio of the two, taking turns."""
     ratios = []
     for _ in range(pairs):
-        plain = url.replace("+psycopg", "", 1)
-        yardstick, _wall, _out = measured([sys.executable, str(_HERE / "plain.py"), plain])
-        cpu, wall, out = measured([sys.executable, str(_HERE / "once.py"), url])
+        yardstick, _wall, _out = plain_fetch(url.replace("+psycopg", "", 1))
+        cpu, wall, out = first_read(url)
         ratios.append(cpu / yardstick)
         print(
             f"{name}: {int(out[0]):,} rows, {cpu:.2f} s CPU against {yardstick:.2f} s of a plain fetch:"

@@ -48,10 +48,10 @@ if __name__ == "__main__":
 
 # Loaded by every interpreter of the run: the database manager is a process of Parsl's own making.
 _TIMED_COMMITS = """
-import atexit, os, time
+import os, time
 def _patch():
     from sqlalchemy.orm import Session
-    plain, times = Session.commit, []
+    plain = Session.commit
     def commit(self):
         begin = time.perf_counter()
         try:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from first_read import first_read
 from generate import generate
 from once import source_of
 from prometheus_client import CollectorRegistry, generate_latest
@@ -28,7 +27,6 @@ from parsl_exporter.source.source import Source
 
 _NEW_TASKS, _POLLS = 91, 21
 """91 tasks are 1,001 rows."""
-_HERE = Path(__file__).parent
 
 
 def poll_cost(path: Path, tasks: int, new: int = _NEW_TASKS) -> float:
@@ -80,8 +78,8 @@ class _Given(Collector):
 
 
 def _resident(path: Path) -> int:
-    command = [sys.executable, str(_HERE / "once.py"), str(path)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[1])
+    _cpu, _wall, out = first_read(path)
+    return int(out[1])
 
 
 def main() -> None:
