@@ -34,7 +34,7 @@ def scraped(families: Iterable[Any]) -> dict[str, Labels]:
         elif family.kind == "summary":
             found[family.name] = labels | {"quantile"}
         else:
-            found[family.name] = labels | {"quantile"} if family.kind == "summary" else labels
+            found[family.name] = labels
     return found
 
 
