@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 from support.pg import history
 from support.pg.server import Server, running
-from support.pg.watching import Watch, watching
+from support.pg.watching import Watch
 
 SWEEP = 15.0  # the default
 LITTLE, MUCH, NEW = 50_000, 5_000_000, 1_000
@@ -48,7 +48,7 @@ def caught_up(server: Server, rows: int) -> Iterator[Watch]:
     """A watch of a database with so many rows, after its first read."""
     history.make(server, f"runs{rows}", rows)
     server.execute(f"runs{rows}", "VACUUM ANALYZE")
-    with watching(server.url(f"runs{rows}", "reader"), sweep=SWEEP, retention=900.0) as watch:
+    with Watch(server.url(f"runs{rows}", "reader"), sweep=SWEEP, retention=900.0) as watch:
         begin = time.monotonic()
         watch.source.poll()
         print(f"{rows:>9,} rows of history: first read {time.monotonic() - begin:.1f} s", flush=True)

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import pytest
 from support.oracle import Series, differences
-from support.replay import CLOCKS, NAMES, Clocks, Replay, truth, wrong
-from support.source_harness import NOT_HISTOGRAMS, SourceHarness
+from support.replay import CLOCKS, NAMES, Clocks, Replay, wrong
+from support.source_harness import NOT_HISTOGRAMS, SourceHarness, truth
 
 LOOKS = 30
 
@@ -96,7 +96,11 @@ def test_a_replay_ends_in_the_recorded_database(name: str, folder: Path) -> None
     replay = Replay(name, folder)
     for commit in replay.commits:
         replay.play(commit)
-    recorded, written = (truth(path, replay.clocks) for path in (folder / "recorded.db", replay.database))
+    clocks = replay.clocks
+    recorded, written = (
+        truth(path, zone=clocks.zone, worker_zones=clocks.worker_zones)
+        for path in (folder / "recorded.db", replay.database)
+    )
     assert differences(recorded, written) == []
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from support.exporter_process import Serving, serving, until
 from support.oracle import Series, differences, parse
-from support.replay import CLOCKS, Clocks, Replay, truth, wrong
-from support.source_harness import SOURCE, SourceHarness, unpacked
+from support.replay import CLOCKS, Clocks, Replay, wrong
+from support.source_harness import SOURCE, SourceHarness, truth, unpacked
 
 from parsl_exporter.base.tables import Row
 from parsl_exporter.readers.sqlite.reader import SqliteReader

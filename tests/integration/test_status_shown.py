@@ -21,7 +21,7 @@ from support.oracle import parse
 from support.processes import parsl_required, started
 from support.rows import Told, attempt, block, lifecycle, stamp, task, workflow
 from support.rows import write as write_database
-from support.source_harness import DATA, execute, unpacked, with_runinfo
+from support.source_harness import CORPUS, execute, unpacked, with_runinfo
 from support.terminal import OnTerminal, on_terminal
 
 pytestmark = [pytest.mark.integration, pytest.mark.apart]
@@ -61,9 +61,7 @@ def texts(shown: OnTerminal) -> list[str]:
 
 
 class TestOnce:
-    @pytest.mark.parametrize(
-        "name", sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))
-    )
+    @pytest.mark.parametrize("name", CORPUS)
     def test_on_a_terminal_and_in_a_pipe(self, name: str, tmp_path: Path) -> None:
         unpacked(tmp_path / "monitoring.db", name)
         piped = run("status", "monitoring.db", cwd=tmp_path)
@@ -114,14 +112,14 @@ class TestOnce:
     def test_a_lock_is_waited_for(self, folder: Path) -> None:
         with closing(sqlite3.connect(folder / "runinfo" / "monitoring.db", isolation_level=None)) as writer:
             writer.execute("BEGIN EXCLUSIVE")
-            process = subprocess.Popen(
-                [*COMMAND, "status"], cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
-            )
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.communicate(timeout=3)
-            writer.execute("COMMIT")
-            assert "montage.py" in process.communicate(timeout=30)[0]
-            assert process.returncode == 0
+            with started(
+                *COMMAND, "status", cwd=folder, log=folder / "log", environment=environment()
+            ) as process:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    process.communicate(timeout=3)
+                writer.execute("COMMIT")
+                assert "montage.py" in process.communicate(timeout=30)[0]
+                assert process.returncode == 0
 
     def test_nothing_is_written_to_the_database_or_beside_it(self, folder: Path) -> None:
         database = folder / "runinfo" / "monitoring.db"

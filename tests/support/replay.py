@@ -17,9 +17,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from support.oracle import Series, differences, expected
+from support.oracle import Series, differences
 from support.oracle.rows import load
-from support.source_harness import DATA, NOT_HISTOGRAMS, PARSL_TABLES, REASONS, SOURCE, emptied, unpacked
+from support.source_harness import CORPUS, NOT_HISTOGRAMS, PARSL_TABLES, emptied, truth, unpacked
 
 FAILURES = "parsl_task_failures_total"
 WORKER_STATES = ("running", "running_ended")
@@ -42,7 +42,7 @@ CLOCKS = {
 }
 
 
-NAMES = [*sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz")), *CLOCKS]
+NAMES = [*CORPUS, *CLOCKS]
 
 
 class Row(dict[str, Any]):
@@ -79,17 +79,6 @@ class Replay:
                 connection.execute(sql, values)
 
 
-def truth(database: Path, clocks: Clocks = Clocks()) -> Series:  # noqa: B008  # Clocks is frozen
-    """What the oracle says of it."""
-    return expected(
-        database,
-        source=SOURCE,
-        timezone=clocks.zone,
-        failure_reasons=REASONS,
-        worker_timezone=clocks.worker_zones,
-    )
-
-
 def wrong(
     database: Path,
     found: Series,
@@ -97,7 +86,7 @@ def wrong(
     clocks: Clocks = Clocks(),  # noqa: B008  # Clocks is frozen
 ) -> list[str]:
     """How a page differs from the database, but for failures that wait for their reason: these are held."""
-    wanted = truth(database, clocks)
+    wanted = truth(database, zone=clocks.zone, worker_zones=clocks.worker_zones)
     failures, counted = wanted.get(FAILURES, {}), found.get(FAILURES, {})
     for key in [key for key in failures if dict(key)["reason"] == "unknown"]:
         if key not in counted:

@@ -31,6 +31,8 @@ from support.oracle import BYTES, SECONDS, Series, differences, expected, parse
 from support.oracle.page import LAST_ROW
 
 DATA = Path(__file__).parents[1] / "data"
+CORPUS = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))
+"""Names of databases that real runs wrote, for `unpacked`."""
 NOBODY = 65534
 FOREVER = 1e15
 CLOSE_AFTER = 30.0
@@ -62,6 +64,24 @@ def unpacked(database: Path, name: str = "managerlost-2026.10.26") -> Path:
     """Write a database of the corpus to `database`, in place if that is there, and give its path."""
     database.write_bytes(gzip.decompress((DATA / f"{name}.db.gz").read_bytes()))
     return database
+
+
+def truth(
+    database: Path,
+    *,
+    zone: str = "UTC",
+    worker_zones: Mapping[str, str] = MappingProxyType({}),
+    now: float | None = None,
+) -> Series:
+    """What the oracle says of a database."""
+    return expected(
+        database,
+        source=SOURCE,
+        timezone=zone,
+        failure_reasons=REASONS,
+        worker_timezone=worker_zones,
+        now=now,
+    )
 
 
 def with_runinfo(folder: Path) -> Path:
@@ -260,13 +280,7 @@ class SourceHarness:
 
         `but`: families to leave out. When a row was last read is left out, as the clock decides it.
         """
-        wanted = expected(
-            database or self.path,
-            source=SOURCE,
-            timezone=self.zone,
-            failure_reasons=REASONS,
-            worker_timezone=self.worker_zones,
-        )
+        wanted = truth(database or self.path, zone=self.zone, worker_zones=self.worker_zones)
         found = self.rest().runs()
         return differences(wanted, found, families=(wanted.keys() | found.keys()) - {LAST_ROW, *but})
 

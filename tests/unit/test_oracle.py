@@ -1,6 +1,5 @@
 """Holds the oracle to facts of the corpus that were worked out by hand or by SQL of another form."""
 
-import gzip
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -9,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from support.oracle import Histogram, Series, Value, differences, expected
+from support.source_harness import unpacked
 
-DATA = Path(__file__).parent.parent / "data"
 OLD_RUN = "5685a0be-898e-4e60-883d-34b8c964b4a2"  # of std-1.2.0
 Corpus = Callable[..., Path]
 
@@ -20,8 +19,7 @@ def corpus(tmp_path: Path) -> Corpus:
     """Unpack a database of the corpus and apply changes to it."""
 
     def unpack(name: str, *changes: str) -> Path:
-        database = tmp_path / f"{name}.db"
-        database.write_bytes(gzip.decompress((DATA / f"{name}.db.gz").read_bytes()))
+        database = unpacked(tmp_path / f"{name}.db", name)
         with closing(sqlite3.connect(database)) as connection, connection:
             for change in changes:
                 connection.execute(change)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support.pg import history
 from support.pg.server import Server, running
-from support.pg.watching import watching
+from support.pg.watching import Watch
 
 SWEEP = 15.0  # the default
 LITTLE, MUCH, NEW = 30_000, 300_000, 1_000
@@ -17,7 +17,7 @@ _BUFFERS = re.compile(r"Buffers: shared hit=(\d+)")
 def plans_of_a_poll(server: Server, database: str) -> list[str]:
     """The plans, with what they touched, of the statements of one poll that finds `NEW` status rows."""
     log = server.folder / "log"
-    with watching(server.url(database, "reader"), sweep=SWEEP, retention=900.0) as watch:
+    with Watch(server.url(database, "reader"), sweep=SWEEP, retention=900.0) as watch:
         for first in range(0, 5 * NEW, NEW):
             history.add(server, database, first, NEW)
             before = log.stat().st_size

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from support.pg import tables
 from support.pg.server import Server, running
-from support.pg.watching import SWEEP, settle, watching
+from support.pg.watching import SWEEP, Watch, settle
 from support.pg.writers import Writer
 
 from parsl_exporter.readers.postgresql import heap
@@ -66,7 +66,7 @@ def test_eight_writers_that_roll_back_at_random_are_counted_as_the_oracle_does(
         chance = random.Random(seed)
         for writer in writers:
             writer.start()
-        with watching(server.url("runs", "reader"), close_after=20.0) as watch:
+        with Watch(server.url("runs", "reader"), close_after=20.0) as watch:
             disturber = threading.Thread(
                 target=disturb, args=(server, disturbances, chance, stop), daemon=True
             )
@@ -110,7 +110,7 @@ def test_a_row_in_an_old_page_is_found_although_nothing_is_written_after_it(
             writer.execute(end)
     server.execute("holes", "VACUUM status")
     now = 0.0
-    with watching(server.url("holes", "reader"), sweep=SWEEP, monotonic=lambda: now) as watch:
+    with Watch(server.url("holes", "reader"), sweep=SWEEP, monotonic=lambda: now) as watch:
         for _ in range(10):
             now += SWEEP / 2
             watch.poll()
@@ -132,7 +132,7 @@ def test_a_quiet_server_is_left_alone_soon_after_it_was_read_anew(server: Server
         "INSERT INTO workflow VALUES ('run', 'w', '1', '2026-11-22 09:00:00', NULL, 'h', 'u', '/r', 0, 0)",
     )
     now = 0.0
-    with watching(server.url("quiet", "reader"), monotonic=lambda: now) as watch:
+    with Watch(server.url("quiet", "reader"), monotonic=lambda: now) as watch:
         for task in range(20):
             server.execute("quiet", f"INSERT INTO status VALUES ({task}, 'pending', '2026-11-22', 'run', 0)")
             now += SWEEP
@@ -154,7 +154,7 @@ def test_what_parsl_commits_after_the_end_of_a_run_in_its_last_batch_is_not_take
         "ending",
         "INSERT INTO workflow VALUES ('run', 'w', '1', '2026-11-22 09:00:00', NULL, 'h', 'u', '/r', 0, 0)",
     )
-    with watching(server.url("ending", "reader")) as watch:
+    with Watch(server.url("ending", "reader")) as watch:
         watch.poll()
         for statement in (
             "UPDATE workflow SET time_completed = '2026-11-22 09:00:05'",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import time
@@ -14,8 +13,10 @@ import pytest
 from support.oracle import parse
 from support.pg import tables
 from support.pg.proxy import Proxy
-from support.pg.server import PASSWORD, Server, folder, free_port, running
-from support.pg.watching import SWEEP, Watch, settle, watching
+from support.pg.server import PASSWORD, Server, folder, running
+from support.pg.watching import SWEEP, Watch, settle
+from support.processes import free_port
+from support.source_harness import DATA, unpacked
 
 from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.readers.sqlite.reader import SqliteReader
@@ -24,8 +25,6 @@ from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import options_of
 from parsl_exporter.source.source import Source
 
-DATA = Path(__file__).parents[2] / "data"
-WRITTEN = gzip.decompress((DATA / "pg-2026.10.26.dump.sql.gz").read_bytes()).decode()
 NEW_RUN = (
     "INSERT INTO workflow VALUES ('new', 'w', '1', '2026-11-22 09:00:00', NULL, 'h', 'u', '/r', 0, 0)",
     "INSERT INTO status SELECT n, 'pending', '2026-11-22 09:00:01', 'new', 0 FROM generate_series(0, 99) n",
@@ -36,7 +35,7 @@ NEW_RUN = (
 def server() -> Iterator[Server]:
     with running() as one:
         one.create("runs")
-        one.restore("runs", WRITTEN)
+        tables.restore(one, "runs")
         yield one
 
 
@@ -53,7 +52,7 @@ def healed(watch: Watch, server: Server, scratch: Path) -> None:
 
 def test_a_server_that_is_down_at_the_start_is_read_when_it_comes(server: Server, tmp_path: Path) -> None:
     server.stop()
-    with watching(server.url("runs", "reader")) as watch:
+    with Watch(server.url("runs", "reader")) as watch:
         assert reason_of(watch) == {"connection"}
         assert "Connection refused" in watch.condition
         assert not watch.source.published.ready
@@ -66,7 +65,7 @@ def test_a_server_that_is_down_at_the_start_is_read_when_it_comes(server: Server
 def test_a_server_that_stops_leaves_the_page_and_is_read_anew_when_it_is_back(
     server: Server, tmp_path: Path, mode: str
 ) -> None:
-    with watching(server.url("runs", "reader")) as watch:
+    with Watch(server.url("runs", "reader")) as watch:
         healed(watch, server, tmp_path)
         server.stop(mode)
         assert reason_of(watch) == {"connection"}
@@ -83,7 +82,7 @@ def test_a_login_that_is_refused_is_named_without_the_password(
     server.trust(everyone=False)
     server.reload()
     wrong = server.url("runs", "reader:wr0ng-pw")
-    with watching(wrong) as watch:
+    with Watch(wrong) as watch:
         watch.wait(lambda: not watch.up)
         assert reason_of(watch) == {"login"}
         assert "password authentication failed" in watch.condition
@@ -92,7 +91,7 @@ def test_a_login_that_is_refused_is_named_without_the_password(
     passfile = tmp_path / "pgpass"
     passfile.write_text(f"127.0.0.1:*:*:reader:{PASSWORD}\n")
     passfile.chmod(0o600)
-    with watching(f"{server.url('runs', 'reader')}?passfile={passfile}") as watch:
+    with Watch(f"{server.url('runs', 'reader')}?passfile={passfile}") as watch:
         healed(watch, server, tmp_path)
         assert PASSWORD not in watch.poll()
 
@@ -103,12 +102,12 @@ def test_a_password_in_the_environment_is_used(
     server.trust(everyone=False)
     server.reload()
     monkeypatch.setitem(os.environ, "PGPASSWORD", PASSWORD)
-    with watching(server.url("runs", "reader")) as watch:
+    with Watch(server.url("runs", "reader")) as watch:
         healed(watch, server, tmp_path)
 
 
 def test_a_server_without_free_connections_is_waited_for(server: Server, tmp_path: Path) -> None:
-    with watching(server.url("runs", "reader")) as watch, ExitStack() as held:
+    with Watch(server.url("runs", "reader")) as watch, ExitStack() as held:
         healed(watch, server, tmp_path)
         server.execute("postgres", "ALTER ROLE reader CONNECTION LIMIT 0")
         for _ in range(30):
@@ -125,14 +124,14 @@ def test_a_server_without_free_connections_is_waited_for(server: Server, tmp_pat
 
 def test_a_database_that_takes_no_connections_is_waited_for(server: Server, tmp_path: Path) -> None:
     server.execute("postgres", "ALTER DATABASE runs ALLOW_CONNECTIONS false")
-    with watching(server.url("runs", "reader")) as watch:
+    with Watch(server.url("runs", "reader")) as watch:
         watch.wait(lambda: "not currently accepting connections" in watch.condition)
         server.execute("postgres", "ALTER DATABASE runs ALLOW_CONNECTIONS true")
         healed(watch, server, tmp_path)
 
 
 def test_a_table_that_is_locked_is_waited_for(server: Server, tmp_path: Path) -> None:
-    with watching(server.url("runs", "reader")) as watch:
+    with Watch(server.url("runs", "reader")) as watch:
         healed(watch, server, tmp_path)
         with server.connect("runs") as writer:
             writer.execute("BEGIN")
@@ -148,7 +147,7 @@ def test_a_table_that_is_locked_is_waited_for(server: Server, tmp_path: Path) ->
 def test_a_server_that_answers_slowly_is_read_all_the_same(server: Server, tmp_path: Path) -> None:
     with closing(Proxy(server.port)) as proxy:
         proxy.delay = 0.05
-        with watching(server.url("runs", "reader", proxy.port)) as watch:
+        with Watch(server.url("runs", "reader", proxy.port)) as watch:
             healed(watch, server, tmp_path)
 
 
@@ -159,7 +158,7 @@ def test_a_network_that_is_cut_without_a_reset_is_given_up_in_time_and_stops_no_
     other = sqlite_source(tmp_path, baton)
     with (
         closing(Proxy(server.port)) as proxy,
-        watching(server.url("runs", "reader", proxy.port), baton=baton) as watch,
+        Watch(server.url("runs", "reader", proxy.port), baton=baton) as watch,
     ):
         healed(watch, server, tmp_path)
         proxy.cut = True
@@ -181,8 +180,7 @@ def test_a_network_that_is_cut_without_a_reset_is_given_up_in_time_and_stops_no_
 
 
 def sqlite_source(tmp_path: Path, baton: Baton) -> Source:
-    path = tmp_path / "other.db"
-    path.write_bytes(gzip.decompress((DATA / "multi-2026.10.26.db.gz").read_bytes()))
+    path = unpacked(tmp_path / "other.db", "multi-2026.10.26")
     return Source(
         SqliteReader(path),
         options_of(Settings(), SourceSettings(str(path)), "other"),
@@ -199,7 +197,7 @@ def test_a_failover_to_another_server_with_the_same_data_changes_nothing(
     with (
         folder() as path,
         closing(Proxy(server.port)) as proxy,
-        watching(server.url("runs", "reader", proxy.port)) as watch,
+        Watch(server.url("runs", "reader", proxy.port)) as watch,
     ):
         healed(watch, server, tmp_path)
         other = server.copy_to(path, free_port())
@@ -219,7 +217,7 @@ def test_a_failover_to_a_server_that_lacks_the_last_commits_is_read_as_that_serv
     with (
         folder() as path,
         closing(Proxy(server.port)) as proxy,
-        watching(server.url("runs", "reader", proxy.port)) as watch,
+        Watch(server.url("runs", "reader", proxy.port)) as watch,
     ):
         other = server.copy_to(path, free_port())
         server.execute("runs", *NEW_RUN)
@@ -236,7 +234,7 @@ def test_a_failover_to_a_server_that_lacks_the_last_commits_is_read_as_that_serv
 
 
 def test_a_database_that_is_made_anew_is_read_anew(server: Server, tmp_path: Path) -> None:
-    with watching(server.url("runs", "reader")) as watch:
+    with Watch(server.url("runs", "reader")) as watch:
         healed(watch, server, tmp_path)
         server.execute("postgres", "DROP DATABASE runs WITH (FORCE)")
         watch.wait(lambda: not watch.up)
@@ -251,10 +249,10 @@ def test_a_database_that_is_made_anew_is_read_anew(server: Server, tmp_path: Pat
 
 def test_a_database_without_tables_is_read_when_parsl_has_made_them(server: Server, tmp_path: Path) -> None:
     server.create("empty")
-    with watching(server.url("empty", "reader")) as watch:
+    with Watch(server.url("empty", "reader")) as watch:
         assert reason_of(watch) == {"schema"}
         assert "has none of Parsl's tables yet" in watch.condition
-        server.restore("empty", WRITTEN)
+        tables.restore(server, "empty")
         watch.wait(lambda: watch.up)
         assert settle(watch, server, "empty", tmp_path / "twin.db", 20) == []
 
@@ -267,19 +265,19 @@ def test_tables_that_parsl_visualize_made_are_called_that_and_put_away(
     for table, columns in schemas["parsl-visualize 2026.10.26"].items():
         named = ", ".join(f'"{column}" text' for column in columns.split())
         server.execute("early", f'CREATE TABLE "{table}" ({named})', f'GRANT SELECT ON "{table}" TO reader')
-    with watching(server.url("early", "reader")) as watch:
+    with Watch(server.url("early", "reader")) as watch:
         assert reason_of(watch) == {"schema"}
         assert "its tables were made by parsl-visualize before the first run" in watch.condition
         assert "have runs write to a new database (logging_endpoint of MonitoringHub)" in watch.condition
         server.execute("early", *(f'DROP TABLE "{table}"' for table in schemas["parsl-visualize 2026.10.26"]))
-        server.restore("early", WRITTEN)
+        tables.restore(server, "early")
         watch.wait(lambda: watch.up)
         assert settle(watch, server, "early", tmp_path / "twin.db", 20) == []
 
 
 def test_a_role_that_may_not_read_is_told_what_to_grant(server: Server) -> None:
     server.execute("runs", "REVOKE SELECT ON status, node FROM reader")
-    with watching(server.url("runs", "reader")) as watch:
+    with Watch(server.url("runs", "reader")) as watch:
         assert reason_of(watch) == {"unreadable"}
         assert "grant this role SELECT on node, status" in watch.condition
         server.execute("runs", "GRANT SELECT ON status, node TO reader")
@@ -292,7 +290,7 @@ def test_a_standby_is_refused(server: Server) -> None:
         (standby.data / "standby.signal").touch()
         standby.start()
         try:
-            with watching(standby.url("runs", "reader")) as watch:
+            with Watch(standby.url("runs", "reader")) as watch:
                 assert reason_of(watch) == {"unsupported"}
                 assert "is a standby" in watch.condition
         finally:
@@ -308,7 +306,7 @@ def test_a_standby_is_refused(server: Server) -> None:
 def test_rows_that_are_deleted_changed_or_moved_are_read_anew(
     server: Server, tmp_path: Path, statement: str
 ) -> None:
-    with watching(server.url("runs", "reader")) as watch:
+    with Watch(server.url("runs", "reader")) as watch:
         healed(watch, server, tmp_path)
         server.execute("runs", statement)
         server.execute("runs", "VACUUM", *NEW_RUN)
@@ -324,7 +322,7 @@ def test_rows_that_vacuum_full_moves_into_the_gaps_of_a_rollback_are_not_counted
         writer.execute(NEW_RUN[1])
         writer.execute("ROLLBACK")
     server.execute("runs", *NEW_RUN)
-    with watching(server.url("runs", "reader")) as watch:
+    with Watch(server.url("runs", "reader")) as watch:
         healed(watch, server, tmp_path)
         server.execute("runs", "VACUUM FULL status")
         healed(watch, server, tmp_path)

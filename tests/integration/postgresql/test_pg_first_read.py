@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.engine import make_url
 from support.pg import history, tables
 from support.pg.server import Server
-from support.pg.watching import settle, watching
+from support.pg.watching import Watch, settle
 
 from parsl_exporter.base.errors import SourceBusy, SourceFault, SourceReplaced
 from parsl_exporter.base.tables import Table
@@ -88,7 +88,7 @@ def test_a_first_read_asks_for_no_task_and_try_by_key(
 ) -> None:
     monkeypatch.setattr(postgresql, "_PAGES", 3)
     fill(server, "bulk", 2)
-    with watching(server.url("bulk", "reader")) as watch:
+    with Watch(server.url("bulk", "reader")) as watch:
         watch.poll()
         assert (asked["tasks"], asked["tries"]) == (0, 0)
         assert settle(watch, server, "bulk", tmp_path / "twin.db", 20) == []
@@ -112,7 +112,7 @@ def test_task_and_try_rows_that_move_while_they_are_read_are_found_by_key(
             server.execute("moving", "UPDATE try SET hostname = 'moved' WHERE task_id % 3 = 0")
 
     reads = before_reads(monkeypatch, move)
-    with watching(server.url("moving", "reader")) as watch:
+    with Watch(server.url("moving", "reader")) as watch:
         watch.poll()
         assert reads["try"] > 5
         assert 0 < asked["tries"] < TASKS
@@ -140,7 +140,7 @@ def test_a_first_read_that_is_interrupted_goes_on_or_begins_anew(
             raise fault
 
     reads = before_reads(monkeypatch, interrupt)
-    with watching(server.url(database, "reader")) as watch:
+    with Watch(server.url(database, "reader")) as watch:
         watch.poll()
         assert not watch.source.published.ready
         watch.poll()
@@ -164,7 +164,7 @@ def test_finished_tasks_that_were_forgotten_too_early_come_back_many_at_once(
         " INSERT INTO status SELECT * FROM moved WHERE NOT (task_status_name = 'running' AND task_id < 500);"
         " INSERT INTO status SELECT * FROM moved WHERE task_status_name = 'running' AND task_id < 500",
     )
-    with watching(server.url("late", "reader"), close_after=0.1) as watch:
+    with Watch(server.url("late", "reader"), close_after=0.1) as watch:
         watch.poll()
         assert asked["history"] > 100
         assert asked["history calls"] < asked["history"] / 20
@@ -177,7 +177,7 @@ def test_a_server_that_is_too_slow_for_so_many_pages_is_asked_for_fewer(
     monkeypatch.setattr(postgresql, "_PAGES", 100_000)
     monkeypatch.setitem(pg_session._SESSION, "statement_timeout", "100ms")
     history.make(server, "slow", 300_000)
-    with watching(server.url("slow", "reader")) as watch:
+    with Watch(server.url("slow", "reader")) as watch:
         watch.poll()
         assert "timeout" in watch.condition
         watch.wait(lambda: watch.source.published.ready, 60)

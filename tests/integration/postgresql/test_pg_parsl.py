@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.pg import tables, workflow
 from support.pg.server import Server
-from support.pg.watching import settle, watching
+from support.pg.watching import Watch, settle
 
 
 @pytest.mark.integration
@@ -20,7 +20,7 @@ def test_runs_are_read_while_they_go_on_and_end_as_the_oracle_has_them(
     tables.create(server, "parsl")
     runs = [start(server, tmp_path / name) for name in ("one", "two")]
     try:
-        with watching(server.url("parsl", "reader")) as watch:
+        with Watch(server.url("parsl", "reader")) as watch:
             watch.wait(lambda: all(run.poll() is not None for run in runs), 120)
             assert [run.returncode for run in runs] == [0, 0]
             assert settle(watch, server, "parsl", tmp_path / "twin.db", 30) == []

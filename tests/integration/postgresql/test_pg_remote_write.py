@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import time
@@ -15,13 +14,13 @@ import yaml
 from grafana import inventory
 from support.exporter_process import serving
 from support.loopback import query
+from support.pg import tables
 from support.pg.server import Server
 from support.processes import INSTALLED_AND_TODAYS, eventually, free_port, required, started
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
 ROOT = Path(__file__).parents[3]
-DATA = ROOT / "tests/data"
 RUN = "a409e094-0cff-459f-af5c-f1c27ddb50ed"
 ASKS = [ask for ask in inventory.all_asks() if not ask.label]
 EXTERNAL = {"cluster": "here", "replica": "1"}
@@ -111,7 +110,7 @@ def exporter(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The address of an exporter on a database with finished runs."""
     folder = tmp_path_factory.mktemp("exporter")
     server.create("stored")
-    server.restore("stored", gzip.decompress((DATA / "pg-2026.10.26.dump.sql.gz").read_bytes()).decode())
+    tables.restore(server, "stored")
     config = folder / "exporter.yml"
     config.write_text(
         f"retention: 1000w\ntimezone: UTC\nsources: [{{url: '{server.url('stored', 'reader')}', name: stored}}]\n"

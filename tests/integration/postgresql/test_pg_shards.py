@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 import uuid
 from pathlib import Path
 
-from support.oracle import differences, expected, parse
+from support.oracle import differences, parse
 from support.pg import tables
 from support.pg.server import Server
-from support.pg.watching import watching
+from support.pg.watching import Watch
+from support.source_harness import truth, unpacked
 
 from parsl_exporter.base.shard import Shard
 from parsl_exporter.config.load import Overrides, load
-from parsl_exporter.config.settings import Settings
 
-DATA = Path(__file__).parents[2] / "data"
 PARTS = 3
 
 
 def test_three_exporters_publish_each_run_once_and_as_one_alone_does(server: Server, tmp_path: Path) -> None:
-    original = tmp_path / "original.db"
-    original.write_bytes(gzip.decompress((DATA / "multi-2026.10.26.db.gz").read_bytes()))
+    original = unpacked(tmp_path / "original.db", "multi-2026.10.26")
     tables.create(server, "shared")
     tables.fill(server, "shared", original)
     server.execute("shared", *(f"INSERT INTO workflow VALUES ('{uuid.UUID(int=n)}', 'w', '1', '2026-11-22 09:00:00',"
@@ -29,7 +26,7 @@ def test_three_exporters_publish_each_run_once_and_as_one_alone_does(server: Ser
 
     pages = []
     for part in range(1, PARTS + 1):
-        with watching(server.url("shared", "reader"), Shard(part, PARTS)) as watch:
+        with Watch(server.url("shared", "reader"), Shard(part, PARTS)) as watch:
             pages.append(parse(watch.poll()))
 
     runs = [{dict(labels)["run_id"] for labels in page["parsl_workflow_info"]} for page in pages]
@@ -40,11 +37,7 @@ def test_three_exporters_publish_each_run_once_and_as_one_alone_does(server: Ser
         for page in pages
         for family in page
     }
-    truth = expected(
-        tables.twin(server, "shared", tmp_path / "twin.db"),
-        source="s", timezone="UTC", failure_reasons=Settings().failure_reasons,
-    )  # fmt: skip
-    assert differences(truth, together) == []
+    assert differences(truth(tables.twin(server, "shared", tmp_path / "twin.db")), together) == []
 
 
 def test_a_part_that_joins_late_reads_rows_that_come_for_its_runs_alone(
@@ -53,8 +46,8 @@ def test_a_part_that_joins_late_reads_rows_that_come_for_its_runs_alone(
     tables.create(server, "later")
     whole, part = Shard(1, 1), Shard(2, 2)
     with (
-        watching(server.url("later", "reader"), whole) as all_of_it,
-        watching(server.url("later", "reader"), part) as half,
+        Watch(server.url("later", "reader"), whole) as all_of_it,
+        Watch(server.url("later", "reader"), part) as half,
     ):
         all_of_it.poll()
         half.poll()

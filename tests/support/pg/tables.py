@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +13,8 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from support.pg.server import Server
+from support.source_harness import DATA, PARSL_TABLES
 
-TABLES = ("workflow", "task", "try", "status", "resource", "block", "node")
 _ORDER = {"block": ' ORDER BY "timestamp"', "node": " ORDER BY id"}
 
 
@@ -26,11 +27,16 @@ def create(server: Server, database: str) -> None:
         engine.dispose()
 
 
+def restore(server: Server, database: str) -> None:
+    """Fill an empty database with tables and rows that Parsl wrote to a server."""
+    server.restore(database, gzip.decompress((DATA / "pg-2026.10.26.dump.sql.gz").read_bytes()).decode())
+
+
 def without_nul(database: Path) -> None:
     """Take NUL characters out of a SQLite database: PostgreSQL has none."""
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.create_function("clean", 1, lambda v: v.replace("\0", "~") if isinstance(v, str) else v)
-        for table in TABLES:
+        for table in PARSL_TABLES:
             for column in [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]:
                 connection.execute(f'UPDATE "{table}" SET "{column}" = clean("{column}")')
 
@@ -39,7 +45,7 @@ def fill(server: Server, database: str, source: Path) -> None:
     """Copy all rows of a SQLite database into Parsl's tables."""
     with closing(sqlite3.connect(source)) as given, server.connect(database) as connection:
         given.row_factory = sqlite3.Row
-        for table in TABLES:
+        for table in PARSL_TABLES:
             rows = [dict(row) for row in given.execute(f'SELECT * FROM "{table}" ORDER BY rowid')]
             if not rows:
                 continue
@@ -66,7 +72,7 @@ def twin(server: Server, database: str, target: Path) -> Path:
     """Copy the whole database into a new SQLite file, blocks in the order of their stamps, nodes of their ids."""
     target.unlink(missing_ok=True)
     with closing(sqlite3.connect(target)) as copy, copy, server.connect(database) as connection:
-        for table in TABLES:
+        for table in PARSL_TABLES:
             cursor = connection.execute(f'SELECT * FROM "{table}"{_ORDER.get(table, "")}')
             names = [column.name for column in cursor.description or ()]
             listed = ", ".join(f'"{name}"' for name in names)

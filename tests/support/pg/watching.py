@@ -20,9 +20,10 @@ from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import options_of
 from parsl_exporter.source.source import Source
-from support.oracle import differences, expected, parse
+from support.oracle import differences, parse
 from support.pg import tables
 from support.pg.server import Server
+from support.source_harness import truth
 
 SWEEP = 1.0
 FOREVER = 10.0**9
@@ -30,7 +31,7 @@ _COUNTER = re.compile(r"^(parsl_(?!exporter_)\w+_total{.*}) (\S+)$", re.MULTILIN
 
 
 class Watch:
-    """One source on one database, and what its page said so far."""
+    """One source on one database, and what its page said so far. As a context it lets its connection go at the end."""
 
     def __init__(
         self,
@@ -58,6 +59,12 @@ class Watch:
         )
         self.falls: list[str] = []
         self._counters: dict[str, float] = {}
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.source.close()
 
     def poll(self) -> str:
         """Poll once; note every counter that fell or went."""
@@ -106,31 +113,13 @@ class Watch:
         return self.source.published.outcome.state == "up"
 
 
-@contextmanager
-def watching(
-    url: str,
-    shard: Shard = WHOLE,
-    sweep: float = SWEEP,
-    baton: Baton | None = None,
-    retention: float = FOREVER,
-    close_after: float = 6.0,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> Iterator[Watch]:
-    """A watch that lets its connection go at the end."""
-    watch = Watch(url, shard, sweep, baton, retention, close_after, monotonic)
-    try:
-        yield watch
-    finally:
-        watch.source.close()
-
-
 def settle(watch: Watch, server: Server, database: str, scratch: Path, seconds: float) -> list[str]:
     """Poll until the page equals the oracle's, for some seconds at most; give what still differs."""
     tables.twin(server, database, scratch)
-    truth = expected(scratch, source="s", timezone="UTC", failure_reasons=Settings().failure_reasons)
+    wanted = truth(scratch)
     end = time.monotonic() + seconds
     while True:
-        left = differences(truth, parse(watch.poll()))
+        left = differences(wanted, parse(watch.poll()))
         if not left or time.monotonic() > end:
             return left
         time.sleep(0.05)

@@ -13,7 +13,7 @@ import pytest
 from support.oracle import BYTES, SECONDS, differences, expected, parse
 from support.rows import EPOCH, Told, attempt, block, lifecycle, node, status, task, workflow
 from support.rows import write as write_database
-from support.source_harness import DATA, execute, unpacked
+from support.source_harness import CORPUS, execute, unpacked
 
 from parsl_exporter.base.errors import NoSuchRun
 from parsl_exporter.base.formats import Format
@@ -26,7 +26,6 @@ from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.options import SourceOptions
 
-NAMES = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))
 CONTRACT = Path(__file__).parents[2] / "contract.json"
 REASONS = ("ValueError", "ManagerLost", "JoinError")
 OPTIONS = SourceOptions(
@@ -46,7 +45,7 @@ def page(name: str, folder: Path, format: Format = Format.TEXT) -> str:
 
 
 @pytest.mark.parametrize("format", [Format.TEXT, Format.OPENMETRICS])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CORPUS)
 def test_a_dump_says_what_the_database_says(name: str, folder: Path, format: Format) -> None:
     found = parse(page(name, folder, format))
     truth = expected(

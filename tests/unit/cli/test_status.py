@@ -16,7 +16,7 @@ from rich.console import Console
 from support.oracle import Series, parse
 from support.rows import EPOCH, Told, attempt, block, lifecycle, node, stamp, status, task, workflow
 from support.rows import write as write_database
-from support.source_harness import DATA, execute, unpacked
+from support.source_harness import CORPUS, execute, unpacked
 
 from parsl_exporter.base.errors import ConfigurationError, NoSuchRun
 from parsl_exporter.base.formats import Format
@@ -31,7 +31,6 @@ from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.options import options_of
 
-NAMES = sorted(path.name.removesuffix(".db.gz") for path in DATA.glob("*.db.gz"))
 NOW = EPOCH + 100
 AT = Clock(wall=lambda: NOW)
 SETTINGS = Settings(timezone="UTC")
@@ -97,7 +96,7 @@ def told(run: dict[str, Any], of: str, number: str, *labels: str) -> Iterator[tu
                 yield (*begin, *([state] if state is not None else [])), count
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CORPUS)
 def test_the_numbers_are_those_of_the_page(name: str, folder: Path, say: Callable[..., Said]) -> None:
     path = unpacked(folder / "monitoring.db", name)
     said = say(path, as_json=True, clock=Clock())
