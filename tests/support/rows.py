@@ -162,6 +162,11 @@ def as_rows(story: Iterable[Told]) -> list[tuple[Table, Row]]:
     return rows
 
 
+def later(number: int, *story: Told) -> list[tuple[Table, Row]]:
+    """Rows as a reader brings them, numbered from there on."""
+    return [(table, (number + row[0], *row[1:])) for table, row in as_rows(story)]
+
+
 def create(database: Path) -> None:
     """Make the seven tables, without the keys that would refuse rows told twice."""
     with closing(sqlite3.connect(database)) as connection, connection:

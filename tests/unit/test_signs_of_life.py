@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.model_harness import ModelHarness, Options
-from support.oracle import Series, differences, expected
+from support.oracle import Series, differences
 from support.oracle.page import LAST_ROW
 from support.replay import CLOCKS
 from support.rows import (
@@ -19,6 +19,7 @@ from support.rows import (
     attempt,
     block,
     insert,
+    later,
     node,
     sample,
     status,
@@ -26,9 +27,8 @@ from support.rows import (
     workflow,
     write,
 )
-from support.source_harness import REASONS, SOURCE, FakeClock, Log, SourceHarness, execute, unpacked
+from support.source_harness import SOURCE, FakeClock, Log, SourceHarness, execute, truth, unpacked
 
-from parsl_exporter.base.tables import Row, Table
 from parsl_exporter.cli.main import main
 
 LAST_EVENT = "parsl_workflow_last_event_timestamp_seconds"
@@ -54,10 +54,6 @@ def watching(story: list[Told], wall: float) -> ModelHarness:
     reading = ModelHarness(Options(ahead=0.0))
     reading.clock = wall
     return reading.poll(as_rows(story), first=True)
-
-
-def further(*story: Told) -> list[tuple[Table, Row]]:
-    return [(table, (100 + row[0], *row[1:])) for table, row in as_rows(story)]
 
 
 # --- the last row -------------------------------------------------------------------------------------------
@@ -93,7 +89,7 @@ def test_afterwards_it_is_when_a_row_came_whatever_its_stamp(row: Told) -> None:
     reading = watching(RUNS, wall=60)
     reading.clock = 1000
     assert heard(reading.poll()) == 3
-    assert heard(reading.poll(further(row))) == 1000
+    assert heard(reading.poll(later(100, row))) == 1000
     reading.clock = 2000
     assert heard(reading.poll()) == 1000
 
@@ -156,21 +152,21 @@ def test_in_a_first_read_no_block_shows_life_later_than_now(by_tables: bool) -> 
 def test_a_stamp_ahead_of_the_clock_counts_as_the_moment_its_row_was_taken() -> None:
     reading = watching(RUNS, wall=60)
     reading.clock = 100
-    reading.poll(further(sample(0, HOUR)))
+    reading.poll(later(100, sample(0, HOUR)))
     assert activity(reading) == 100
     reading.clock = 200
     reading.poll(as_rows([attempt(0, block="0", host="node1")]))
     assert activity(reading.poll()) == 100
-    reading.poll([(t, (200 + r[0], *r[1:])) for t, r in as_rows([sample(0, HOUR + 100)])])
+    reading.poll(later(200, sample(0, HOUR + 100)))
     assert activity(reading) == 200
 
 
 def test_once_such_a_clock_is_set_right_its_rows_count_as_they_are_stamped() -> None:
     reading = watching(RUNS, wall=60)
     reading.clock = 100
-    reading.poll(further(sample(0, HOUR)))
+    reading.poll(later(100, sample(0, HOUR)))
     reading.clock = 300
-    reading.poll([(t, (200 + r[0], *r[1:])) for t, r in as_rows([sample(0, 290)])])
+    reading.poll(later(200, sample(0, 290)))
     assert activity(reading) == 290
 
 
@@ -189,7 +185,7 @@ def test_a_late_row_of_a_finished_task_shows_no_life_that_its_earlier_rows_showe
     reading.clock = 100
     reading.poll()
     assert reading.runs.live_tasks() == 0
-    reading.poll(further(sample(0, 5)))
+    reading.poll(later(100, sample(0, 5)))
     assert activity(reading) == 5
 
 
@@ -312,12 +308,5 @@ def test_a_dump_of_them_says_what_sql_says(name: str, folder: Path, set_tz: Call
     database = unpacked(folder / "monitoring.db", name)
     watched = SourceHarness(database, zone=clocks.zone, worker_zones=clocks.worker_zones)
     assert watched.wrong() == []
-    wanted = expected(
-        database,
-        source=SOURCE,
-        timezone=clocks.zone,
-        failure_reasons=REASONS,
-        worker_timezone=clocks.worker_zones,
-        now=watched.fake_clock.wall,
-    )
+    wanted = truth(database, zone=clocks.zone, worker_zones=clocks.worker_zones, now=watched.fake_clock.wall)
     assert differences(wanted, watched.series()) == []

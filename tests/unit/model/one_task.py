@@ -5,8 +5,8 @@ from __future__ import annotations
 from support.model_harness import ModelHarness
 from support.rows import (
     Told,
-    as_rows,
     attempt,
+    later,
     lifecycle,
     sample,
     task,
@@ -37,4 +37,4 @@ def at_rest(reading: ModelHarness) -> ModelHarness:
 
 def late(*story: Told) -> list[tuple[Table, Row]]:
     """Rows with numbers of their own, after all those of `ONE_TASK`."""
-    return [(table, (100 + row[0], *row[1:])) for table, row in as_rows(story)]
+    return later(100, *story)

@@ -7,9 +7,9 @@ from datetime import timezone
 import pytest
 from support.model_harness import FOREVER, ModelHarness, Options
 from support.oracle import BYTES, SECONDS
-from support.rows import EPOCH, RUN, Told, as_rows, attempt, lifecycle, sample, status, task, workflow
+from support.rows import EPOCH, RUN, Told, as_rows, attempt, later, lifecycle, sample, status, task, workflow
 
-from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW, Row, Table
+from parsl_exporter.base.tables import RESOURCE, STATUS, TASK, TRY, WORKFLOW
 from parsl_exporter.model import run
 from parsl_exporter.model.groups import groups_of
 from parsl_exporter.model.observations import Buckets
@@ -24,11 +24,6 @@ MANY = 5_000
 
 def done(task_id: int, at: float) -> list[Told]:
     return [task(task_id), attempt(task_id, host="h"), *lifecycle(task_id, ("pending", 0), ("exec_done", at))]
-
-
-def later(number: int, *story: Told) -> list[tuple[Table, Row]]:
-    """Rows numbered from there on."""
-    return [(table, (number + row[0], *row[1:])) for table, row in as_rows(story)]
 
 
 def on_a_server() -> Runs:
