@@ -1,0 +1,148 @@
+"""What the command line takes: commands, flags, and the checks of a value that need no database."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+from parsl_exporter.base import logs
+from parsl_exporter.base.redaction import hide_passwords
+from parsl_exporter.base.release import VERSION
+
+_COMMANDS = ("serve", "check", "dump", "status", "demo")
+_RESERVED = "backfill"
+_WITHOUT_VALUE = ("--help", "--version", "--watch", "--with-prometheus")
+_ALIKE = 0.75
+_DATABASE = "a database file, a runinfo folder, a glob, or a SQLAlchemy URL"
+
+
+def command_first(arguments: list[str]) -> list[str]:
+    """Give the arguments with their command, `serve` where there is none, before its flags."""
+    if not arguments or arguments[0] in ("-h", "--help", "--version"):
+        return arguments or ["serve"]
+    first = 0
+    while first < len(arguments) and arguments[first].startswith("--") and arguments[first] != "--":
+        first += 1 if "=" in arguments[first] or arguments[first] in _WITHOUT_VALUE else 2
+    if first < len(arguments) and arguments[first] in _COMMANDS:
+        return [arguments[first], *arguments[:first], *arguments[first + 1 :]]
+    return ["serve", *arguments]
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that shows no passwords, and its version whatever the command."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_argument("--version", action="version", version=f"parsl-exporter {VERSION}")
+
+    def error(self, message: str) -> NoReturn:
+        """End with how it goes."""
+        super().error(hide_passwords(message))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the parser of all commands: their names are in `command`, their options as the commands take them."""
+    whole = _Parser(
+        prog="parsl-exporter",
+        description="Publishes Parsl's monitoring databases for Prometheus.",
+        epilog="Without a command it serves: parsl-exporter [DATABASE ...] is parsl-exporter serve [DATABASE ...].",
+    )
+    commands = whole.add_subparsers(metavar="COMMAND", dest="command", required=True)
+
+    serve = commands.add_parser("serve", help="serve metrics over HTTP until SIGTERM or SIGINT")
+    _add_databases(serve)
+    _add_config_file(serve)
+    serve.add_argument("--web.listen-address", dest="listen_address", action="append", default=[], metavar="ADDRESS",
+                       help="host:port to listen on; may be given again (default 127.0.0.1:9678)")  # fmt: skip
+    serve.add_argument("--web.telemetry-path", dest="telemetry_path", metavar="PATH", help="default /metrics")
+    _add_web_config_file(serve)
+    serve.add_argument("--poll.interval", dest="poll_interval", metavar="DURATION",
+                       help="how often the databases are looked at, such as 250ms or 15s (default 1s)")  # fmt: skip
+    serve.add_argument("--shard", metavar="I/N",
+                       help="read the I-th of N parts of a server's runs and of the files, such as 1/3")  # fmt: skip
+    serve.add_argument("--log.level", dest="log_level", choices=list(logs.LEVELS), default="info",
+                       help="the least of what is logged (default info)")  # fmt: skip
+    serve.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt",
+                       help="how a line of the log is written (default logfmt)")  # fmt: skip
+
+    checking = commands.add_parser("check", help="check the configuration and each database, and report")
+    _add_databases(checking)
+    _add_config_file(checking)
+    _add_web_config_file(checking)
+
+    dumping = commands.add_parser("dump", help="read a database whole and write its metrics once")
+    dumping.add_argument("database", metavar="DATABASE", type=_database, help=_DATABASE)
+    _add_config_file(dumping)
+    dumping.add_argument(
+        "--output", type=_file, metavar="FILE", help="replace FILE atomically (default: standard output)"
+    )
+    dumping.add_argument("--format", choices=["text", "openmetrics"], default="text", help="default text")
+    dumping.add_argument("--run", dest="runs", action="append", default=[], metavar="ID", type=_run_id,
+                         help="this run alone, by its run_id; may be given again (default: all)")  # fmt: skip
+
+    status = commands.add_parser(
+        "status", help="say what the runs do and what holds them up, without a Prometheus"
+    )
+    _add_databases(status)
+    _add_config_file(status)
+    status.add_argument("--watch", action="store_true", help="until Ctrl-C, on a terminal in place")
+    status.add_argument("--run", dest="runs", action="append", default=[], metavar="ID", type=_run_id,
+                        help="this run, by how its run_id begins; may be given again (default: those that live and"
+                             " the newest)")  # fmt: skip
+    status.add_argument("--format", choices=["text", "json"], default="text", help="default text")
+
+    demo = commands.add_parser("demo", help="run a real Parsl workflow and an exporter on it, until Ctrl-C")
+    demo.add_argument("--duration", metavar="DURATION", help="end by itself after so long, such as 60s")
+    demo.add_argument("--web.listen-address", dest="listen_address", metavar="ADDRESS",
+                      help="default 127.0.0.1:9678, or any free port where that is taken")  # fmt: skip
+    demo.add_argument(
+        "--with-prometheus", action="store_true", help="with Prometheus and Alertmanager, where installed"
+    )
+    return whole
+
+
+def _add_databases(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "databases",
+        nargs="*",
+        type=_database,
+        metavar="DATABASE",
+        help=f"{_DATABASE}; replaces the configured sources (default runinfo/monitoring.db)",
+    )
+
+
+def _add_config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config.file", dest="config_file", type=_file, metavar="FILE", help="YAML configuration"
+    )
+
+
+def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--web.config.file", dest="web_config_file", metavar="FILE",
+                        help="TLS and basic authentication, as Prometheus' exporter-toolkit has them")  # fmt: skip
+
+
+def _database(text: str) -> str:
+    """A DATABASE, but for what is likelier to be a command: a daemon would wait for such a folder for ever."""
+    alike = difflib.get_close_matches(text, (*_COMMANDS, _RESERVED), 1, _ALIKE)
+    if not alike or not text.isalpha() or os.path.lexists(text):
+        return text
+    command = f"for the command write {alike[0]} first"
+    if alike[0] == _RESERVED:
+        command = f"the command {_RESERVED} is not in this version"
+    raise argparse.ArgumentTypeError(f"there is no {text}; {command}, for a folder that is to come ./{text}")
+
+
+def _file(text: str) -> Path:
+    if not text:  # a path would take it for the working folder
+        raise argparse.ArgumentTypeError("is empty; give the name of a file")
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # no shell does in --config.file=~/exporter.yml
+
+
+def _run_id(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give the run_id of a run")
+    return text
