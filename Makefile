@@ -24,7 +24,8 @@ SHARED_OUT := --dist loadgroup --no-loadscope-reorder
 READY := $(VENV)/.installed
 DEMO_PACKAGES := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager
 PACKAGES := $(DEMO_PACKAGES) promtool:prometheus \
-            pg_ctlcluster:postgresql victoria-metrics:victoria-metrics npm:npm ps:procps curl:curl chromium:chromium
+            pg_ctlcluster:postgresql victoria-metrics:victoria-metrics npm:npm ps:procps curl:curl chromium:chromium \
+            systemd-analyze:systemd
 # Beside what the machine has, tests try these of a later Debian: what people run who do not take Debian's.
 PROGRAMS := .programs
 MUTATION := .mutation

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 from parsl_exporter.base import logs
 from parsl_exporter.base.errors import ConfigurationError, ExporterError, ReaderGone, UsageError
 from parsl_exporter.base.formats import Format
+from parsl_exporter.base.notify import Notifier
 from parsl_exporter.base.output import write_out
 from parsl_exporter.base.process import suit_process
 from parsl_exporter.base.release import VERSION
@@ -22,6 +25,7 @@ from parsl_exporter.config.settings import SourceSettings
 from parsl_exporter.readers.targets import discover, distinct
 
 OK, FAULT, USAGE = 0, 1, 2
+_STATUS_EVERY = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -80,11 +84,13 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
     from parsl_exporter.daemon.daemon import Daemon
+    from parsl_exporter.web.listen import passed_on
     from parsl_exporter.web.server import Server
 
     logs.configure(options.log_level, options.log_format, sys.stderr)
     settings = _settings(options)
     signals = signals or Signals()
+    manager = Notifier(os.environ)
     daemon = Daemon(settings)
     server = Server(
         daemon,
@@ -92,11 +98,20 @@ def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
         telemetry_path=settings.web.telemetry_path,
         version=VERSION,
         config_file=_web_config_file(settings),
+        listeners=passed_on(os.environ) if options.systemd_socket else None,
     )
     for url in server.start():
         logs.event(_log, logging.INFO, "listening", url=url, version=VERSION)
     daemon.start()
-    while (received := signals.wait()) == {signal.SIGHUP}:
+    if manager.watchdog is not None:
+        faulthandler.enable()  # a watchdog ends what hangs by SIGABRT: then say where each thread was
+        server.every(manager.watchdog / 2, manager.alive)
+    manager.ready(daemon.summary())
+    while (received := signals.wait(_STATUS_EVERY if manager.there else None)) <= {signal.SIGHUP}:
+        if not received:
+            manager.status(daemon.summary())
+            continue
+        manager.reloading()
         try:
             daemon.reload(lambda: _settings(options))
         except ConfigurationError as error:
@@ -104,6 +119,8 @@ def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
                 logs.event(_log, logging.ERROR, "configuration not taken; the old one stays", fault=fault)
         else:
             logs.event(_log, logging.INFO, "configuration read again")
+        manager.ready(daemon.summary())
+    manager.stopping()
     logs.event(_log, logging.INFO, "ending", signal=max(received - {signal.SIGHUP}).name)
     server.stop()
     daemon.stop()

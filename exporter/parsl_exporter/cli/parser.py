@@ -14,7 +14,7 @@ from parsl_exporter.base.release import VERSION
 
 _COMMANDS = ("serve", "check", "dump", "status", "demo")
 _RESERVED = "backfill"
-_WITHOUT_VALUE = ("--help", "--version", "--watch", "--with-prometheus")
+_WITHOUT_VALUE = ("--help", "--version", "--watch", "--with-prometheus", "--web.systemd-socket")
 _ALIKE = 0.75
 _DATABASE = "a database file, a runinfo folder, a glob, or a SQLAlchemy URL"
 
@@ -57,6 +57,8 @@ def parser() -> argparse.ArgumentParser:
     _add_config_file(serve)
     serve.add_argument("--web.listen-address", dest="listen_address", action="append", default=[], metavar="ADDRESS",
                        help="host:port to listen on; may be given again (default 127.0.0.1:9678)")  # fmt: skip
+    serve.add_argument("--web.systemd-socket", dest="systemd_socket", action="store_true",
+                       help="serve on the sockets that systemd passes on, instead of addresses")  # fmt: skip
     serve.add_argument("--web.telemetry-path", dest="telemetry_path", metavar="PATH", help="default /metrics")
     _add_web_config_file(serve)
     serve.add_argument("--poll.interval", dest="poll_interval", metavar="DURATION",

@@ -1,17 +1,22 @@
-"""What the web side shows of sources and runs: their reports as texts."""
+"""What the web side shows of sources and runs, and a service manager of all sources: texts for people."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from parsl_exporter.model.report import RunReport, SourceReport
 from parsl_exporter.model.timestamps import MICROSECONDS
 from parsl_exporter.model.verdict import Verdict, ranked, verdict
 from parsl_exporter.model.wording import age, counted, facts, moment, number, tasks_by_app
+from parsl_exporter.source.health import Outcome
 from parsl_exporter.web.landing import Condition, Run, RunDetails
 
 _RUNS_OF_A_SOURCE, _RUNS = 20, 300
 """Runs on the landing page at most: of one source, and of all."""
+
+_STATES = ("up", "reading", "down")
+"""Of a source, the worst last."""
 
 
 def conditions_of(reports: Sequence[SourceReport]) -> list[Condition]:
@@ -36,6 +41,17 @@ def conditions_of(reports: Sequence[SourceReport]) -> list[Condition]:
             )
         )
     return conditions
+
+
+def summary_of(sources: Sequence[tuple[str, Outcome]]) -> str:
+    """Give in one line how many sources there are by state, and of one that is not up what is wrong with it."""
+    if not sources:
+        return "looking for databases"
+    numbers = Counter(outcome.state for _, outcome in sources)
+    text = ", ".join(f"{numbers[state]} {state}" for state in _STATES if numbers[state])
+    name, worst = max(sources, key=lambda one: _STATES.index(one[1].state))
+    about = "" if worst.state == "up" else f"; {name}: {worst.message.removeprefix(f'{name}: ')}"
+    return f"{number(len(sources), 'source')}: {text}{about}"
 
 
 def details_of(report: SourceReport, run_id: str) -> RunDetails | None:

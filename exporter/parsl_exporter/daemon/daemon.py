@@ -10,6 +10,7 @@ from collections.abc import Callable
 from parsl_exporter.base.logs import event
 from parsl_exporter.base.release import REVISION, VERSION
 from parsl_exporter.config.settings import Settings
+from parsl_exporter.daemon.conditions import summary_of
 from parsl_exporter.daemon.publisher import Publisher
 from parsl_exporter.daemon.supervisor import Supervisor
 from parsl_exporter.metrics.source_families import ProcessFacts
@@ -68,6 +69,16 @@ class Daemon:
         until = self._clock.steady() + _PATIENCE_AT_END
         for thread in [*self._supervisor.stop(), self._publisher.thread]:
             thread.join(max(0.0, until - self._clock.steady()))
+
+    def summary(self) -> str:
+        """Give in one line how the sources fare, and whether the configuration is the one that was last read."""
+        taken = self._publisher.facts.reload_successful
+        sources = [(source.name, source.published.outcome) for source in self._supervisor.sources()]
+        return (
+            summary_of(sources)
+            if taken
+            else f"configuration not taken, the old one stays; {summary_of(sources)}"
+        )
 
     def reload(self, read: Callable[[], Settings]) -> None:
         """Take new settings, in a moment; sources that they do not change are read on.

@@ -1,12 +1,14 @@
-"""Sockets for the addresses to listen on."""
+"""Sockets to listen on: for addresses, or as a service manager passes them on."""
 
 from __future__ import annotations
 
 import errno
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from parsl_exporter.base.errors import ConfigurationError
+from parsl_exporter.base.redaction import shown
 from parsl_exporter.config.address import split_address
 
 _ADVICE = {
@@ -14,6 +16,8 @@ _ADVICE = {
     errno.EACCES: "no permission; choose a port from 1024 on",
     errno.EADDRNOTAVAIL: "this machine does not have that address; choose one it has, or :PORT for all",
 }
+
+_FIRST_PASSED = 3
 
 
 def listen(addresses: Sequence[str]) -> list[socket.socket]:
@@ -43,12 +47,62 @@ def listen(addresses: Sequence[str]) -> list[socket.socket]:
     return sockets
 
 
+def passed_on(environment: Mapping[str, str]) -> list[socket.socket]:
+    """The listening sockets that a service manager has opened for this process, as sd_listen_fds(3) has it.
+
+    They are TCP (IPv4 and IPv6) and unix sockets, any number of them.
+
+    Raises:
+        ConfigurationError: there are none, or with one line for each that is something else.
+    """
+    count = environment.get("LISTEN_FDS", "")
+    if environment.get("LISTEN_PID") != str(os.getpid()) or not (
+        count.isascii() and count.isdigit() and int(count)
+    ):
+        raise ConfigurationError(
+            [
+                "no socket was passed on; leave out --web.systemd-socket, or have systemd start its .socket unit"
+            ]
+        )
+    names = dict(enumerate(environment.get("LISTEN_FDNAMES", "").split(":")))
+    sockets: list[socket.socket] = []
+    faults: list[str] = []
+    for number in range(int(count)):
+        try:
+            sockets.append(_passed_on(_FIRST_PASSED + number))
+        except OSError:
+            name = f" ({shown(names[number])})" if names.get(number) else ""
+            faults.append(
+                f"descriptor {_FIRST_PASSED + number} that was passed on{name} is no stream socket that listens; "
+                "name it with ListenStream= and without Accept=yes"
+            )
+    if faults:
+        raise ConfigurationError(faults)
+    return sockets
+
+
 def url_of(listener: socket.socket, scheme: str) -> str:
-    """Where a person on this machine reaches the listener."""
+    """Where a person on this machine reaches the listener; of a unix socket its path, or `@` and an abstract name."""
+    if listener.family == socket.AF_UNIX:
+        name = os.fsdecode(listener.getsockname())
+        return f"{scheme}+unix:{'@' + name[1:] if name.startswith(chr(0)) else name}"
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "localhost"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _passed_on(descriptor: int) -> socket.socket:
+    os.set_inheritable(descriptor, False)
+    found = socket.socket(fileno=descriptor)
+    if (
+        found.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+        or found.type != socket.SOCK_STREAM
+        or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    ):
+        found.close()
+        raise OSError(errno.EINVAL, "not a stream socket that listens")
+    return found
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -8,7 +8,7 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Server:
     Args:
         site: what to serve.
         addresses: where to listen, each `host:port`, `[IPv6]:port` or `:port`; port 0 is any free one.
+        listeners: sockets that listen already, TCP or unix, instead of the addresses.
         telemetry_path: where the metrics are.
         version: of the exporter, shown on the landing page.
         config_file: who is served and how, in the format of Prometheus' exporters; see `configuration`.
@@ -60,6 +61,7 @@ class Server:
         addresses: Sequence[str],
         telemetry_path: str,
         version: str,
+        listeners: Sequence[socket.socket] | None = None,
         config_file: Path | None = None,
         patience: Patience = _PATIENCE,
         most_connections: int | None = None,
@@ -69,6 +71,7 @@ class Server:
                 [f"telemetry path {telemetry_path!r}: expected a path such as /metrics that is not in use"]
             )
         self._addresses = addresses
+        self._listeners = listeners
         self._patience = patience
         self._clients = Clients(most_connections or _most_connections())
         self._security = Security(config_file) if config_file else None
@@ -97,7 +100,7 @@ class Server:
         Raises:
             ConfigurationError: with one line for each address that cannot be listened on.
         """
-        listeners = listen(self._addresses)
+        listeners = listen(self._addresses) if self._listeners is None else self._listeners
         scheme = "https" if self._configuration().tls else "http"
         urls = tuple(url_of(listener, scheme) for listener in listeners)
         started: Future[None] = Future()
@@ -107,6 +110,14 @@ class Server:
         if self._security:
             self._security.start()
         return urls
+
+    def every(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have the thread that answers requests make a quick call, now and so often, until `stop`. After `start`.
+
+        While the calls come, requests are answered.
+        """
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._repeat, self._loop, seconds, call)
 
     def stop(self) -> None:
         """Stop listening, give answers a moment to end, then drop whoever is left."""
@@ -119,6 +130,10 @@ class Server:
             self._security.stop()
         for worker in (self._worker, self._login_worker):
             worker.shutdown(wait=False, cancel_futures=True)
+
+    def _repeat(self, loop: asyncio.AbstractEventLoop, seconds: float, call: Callable[[], None]) -> None:
+        loop.call_later(seconds, self._repeat, loop, seconds, call)
+        call()
 
     def _configuration(self) -> WebConfiguration:
         return self._security.current if self._security else _NO_DEMANDS

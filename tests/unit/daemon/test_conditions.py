@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from support.model_harness import Options, finished
 from support.rows import EPOCH, Told, attempt, block, lifecycle, status, task, workflow
 
-from parsl_exporter.daemon.conditions import conditions_of, details_of
+from parsl_exporter.daemon.conditions import conditions_of, details_of, summary_of
 from parsl_exporter.model.report import SourceReport, report_of
+from parsl_exporter.source.health import Outcome
 
 HIDDEN = frozenset({"user", "host", "rundir"})
 
@@ -114,3 +116,25 @@ def test_a_page_has_so_many_runs_of_all_sources() -> None:
     conditions = conditions_of([report(*ended_runs(50))] * 20)
     assert [len(condition.runs) for condition in conditions] == [20] * 15 + [0] * 5
     assert conditions[-1].others == "and 50 more runs"
+
+
+UP, READING, DOWN = (
+    Outcome("up", "up to date"),
+    Outcome("reading", "41 % read"),
+    Outcome("down", "b: no such file"),
+)
+
+
+@pytest.mark.parametrize(
+    ("sources", "line"),
+    [
+        ([], "looking for databases"),
+        ([("a", UP)], "1 source: 1 up"),
+        ([("a", READING), ("b", UP)], "2 sources: 1 up, 1 reading; a: 41 % read"),
+        ([("a", READING), ("b", DOWN), ("c", UP)], "3 sources: 1 up, 1 reading, 1 down; b: no such file"),
+    ],
+)
+def test_all_sources_are_a_line_that_names_one_in_trouble(
+    sources: list[tuple[str, Outcome]], line: str
+) -> None:
+    assert summary_of(sources) == line

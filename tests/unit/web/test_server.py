@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -77,6 +78,34 @@ def test_after_stopping_the_port_is_free() -> None:
     server.stop()
     with socket.create_server(("127.0.0.1", port)):
         pass
+
+
+def test_calls_come_while_requests_are_answered_and_only_then() -> None:
+    stuck, go_on, called = threading.Event(), threading.Event(), threading.Event()
+
+    class StuckSite(TellingSite):
+        def ready(self) -> tuple[bool, str]:  # in the thread that answers
+            stuck.set()
+            return go_on.wait(30), "ready"
+
+    server = Server(StuckSite(), addresses=["127.0.0.1:0"], telemetry_path="/metrics", version="1")
+    port = urlsplit(server.start()[0]).port or 0
+    client = threading.Thread(target=lambda: Client(port).get("/-/ready"))
+    try:
+        server.every(0.02, called.set)
+        for _ in range(3):
+            called.clear()
+            assert called.wait(10)
+        client.start()
+        assert stuck.wait(10)
+        called.clear()
+        assert not called.wait(0.2)
+        go_on.set()
+        assert called.wait(10)
+        client.join()
+    finally:
+        go_on.set()
+        server.stop()
 
 
 def test_stopping_what_was_never_started_does_nothing() -> None:
