@@ -9,7 +9,7 @@ import pytest
 import yaml
 from support.exporter_process import ROOT, serving, until
 from support.loopback import query
-from support.processes import each_programs, required, started_prometheus
+from support.processes import required, started_prometheus
 from support.source_harness import unpacked
 
 from parsl_exporter.metrics.families import FAMILIES
@@ -39,11 +39,8 @@ def list_of(folder: Path, *urls: str) -> None:
     (folder / "new").replace(folder / TARGETS.name)
 
 
-@each_programs
-def test_prometheus_finds_the_exporters_of_the_list_and_of_the_list_when_it_changes(
-    tmp_path: Path, today: bool
-) -> None:
-    program = required("prometheus", today=today)
+def test_prometheus_finds_the_exporters_of_the_list_and_of_the_list_when_it_changes(tmp_path: Path) -> None:
+    program = required("prometheus")
     for name in ("one", "two", "targets"):
         (tmp_path / name).mkdir()
     unpacked(tmp_path / "one" / "monitoring.db")
