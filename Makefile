@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint hooks coverage unit integration nightly mutation any-input foreign-clocks newest fresh-machines bench bench-memory \
-        bench-growth bench-postgresql dashboards docs lock packages programs clean
+        bench-growth bench-postgresql dashboards manifests docs lock packages programs clean
 
 export PYTHON ?= python3
 VENV := .venv
@@ -51,6 +51,7 @@ lint: $(READY) ## style, types, and whether what is generated is up to date
 	$(VENV)/bin/mypy
 	$(PY) docs/build.py --check
 	$(PY) -m grafana.build --check
+	$(PY) config/build.py --check
 	.ci/if-there promtool check rules config/rules/*.yml
 	.ci/if-there shellcheck $(SCRIPTS)
 
@@ -92,7 +93,7 @@ any-input: $(READY)
 
 newest: ## the tests but for style, with the newest that pyproject.toml allows of everything
 	@echo "Preparing $(NEWEST)"
-	@.ci/environment $(NEWEST) --editable '.[test,demo,dashboards]'
+	@.ci/environment $(NEWEST) --editable '.[test,demo,dashboards,kubernetes]'
 	$(NEWEST)/bin/mypy --python-version $$($(NEWEST)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 	$(NEWEST)/bin/python -m pytest --quiet tests/unit
 	@touch $(NEWEST)/.installed
@@ -124,6 +125,9 @@ bench-postgresql: $(READY) packages ## first reads of PostgreSQL, and a poll bes
 dashboards: $(READY) ## write grafana/dashboards/ anew
 	$(PY) -m grafana.build
 
+manifests: $(READY) ## write config/kubernetes/ anew
+	$(PY) config/build.py
+
 docs: $(READY) ## write docs/metrics.md and docs/configuration.md anew
 	$(PY) docs/build.py
 
@@ -131,7 +135,7 @@ lock: ## pin anew what tests run with: the newest of everything that all support
 	@.ci/environment .venv-lock uv
 	@compile() { .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	    --no-header --no-annotate --extra test pyproject.toml "$$@"; }; \
-	compile --extra demo --extra dashboards --extra measure --output-file $(LOCK); \
+	compile --extra demo --extra dashboards --extra kubernetes --extra measure --output-file $(LOCK); \
 	compile --output-file $(LOCK21) - <<<'$(NEXT)'
 	@git diff --stat -- $(LOCK) $(LOCK21)
 
@@ -142,8 +146,8 @@ programs:
 	@.ci/programs $(PROGRAMS) forky $(TODAY)
 
 $(READY): pyproject.toml $(LOCK)
-	@echo "Preparing $(@D), 420 MB"
-	@.ci/environment $(@D) --constraint $(LOCK) --editable '.[test,demo,dashboards,measure]'
+	@echo "Preparing $(@D), 530 MB"
+	@.ci/environment $(@D) --constraint $(LOCK) --editable '.[test,demo,dashboards,kubernetes,measure]'
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml $(LOCK)

@@ -38,6 +38,7 @@ NOT_RUN = {
     "--watch": "goes on until Ctrl-C",
     "systemctl --user ": "needs a systemd of the user's",
     "curl --unix-socket ": "needs what that has started",
+    "kubectl ": "needs a cluster",
 }
 """What is in commands that are only checked for syntax, and why."""
 

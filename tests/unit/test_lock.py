@@ -10,7 +10,10 @@ from packaging.utils import canonicalize_name
 from support.exporter_process import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-ENVIRONMENTS = {"lock.txt": ("test", "demo", "dashboards", "measure"), "lock-sqlalchemy21.txt": ("test",)}
+ENVIRONMENTS = {
+    "lock.txt": ("test", "demo", "dashboards", "kubernetes", "measure"),
+    "lock-sqlalchemy21.txt": ("test",),
+}
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
