@@ -60,7 +60,10 @@ def undisturbed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     before = file_descriptors()
     yield
     logged = [r for r in caplog.get_records("call") if r.levelno >= logging.WARNING]
-    assert {r.getMessage() for r in logged if not r.name.startswith("uvicorn")} <= {"turning clients away"}
+    assert {r.getMessage() for r in logged if not r.name.startswith("uvicorn")} <= {
+        "turning clients away",
+        "wrong password",
+    }
     assert file_descriptors() <= before
 
 
@@ -93,9 +96,9 @@ def serving(
         server.stop()
 
 
-def connect(port: int) -> socket.socket:
-    """A client that would notice a server that hangs, and waits for one that is only busy."""
-    return socket.create_connection(("127.0.0.1", port), timeout=60)
+def connect(port: int, of: str = "127.0.0.1") -> socket.socket:
+    """A client, of this address, that would notice a server that hangs, and waits for one that is only busy."""
+    return socket.create_connection(("127.0.0.1", port), timeout=60, source_address=(of, 0))
 
 
 def scrape(port: int) -> float:

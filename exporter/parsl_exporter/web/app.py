@@ -126,7 +126,10 @@ class Application:
     async def _refusal(self, configuration: WebConfiguration, scope: Scope) -> _Answer | None:
         if not configuration.users:
             return None
-        status = await self._authenticator.refusal(configuration.users, _header(scope, b"authorization"))
+        client = scope["client"][0] if scope["client"] else ""
+        status = await self._authenticator.refusal(
+            configuration.users, _header(scope, b"authorization"), client
+        )
         if status is HTTPStatus.UNAUTHORIZED:
             challenge = ("www-authenticate", 'Basic realm="Parsl exporter", charset="UTF-8"')
             return _plain(status, "unauthorized")._replace(headers=(challenge,))

@@ -1,16 +1,18 @@
 """The web configuration file: the format that the exporters of the Prometheus project share.
 
 The format is that of exporter-toolkit's docs/web-configuration.md. What it can say and this server cannot do
-(certificates within the file, curves, a rate limit, client certificates that nobody checks) is refused.
+(curves, a rate limit, client certificates that nobody checks) is refused.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import ssl
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,9 +68,12 @@ class WebConfiguration(NamedTuple):
     files: tuple[Path, ...] = ()
 
 
-class _File(NamedTuple):
-    path: Path
+class _Pem(NamedTuple):
+    """PEM text: the file that it is in, or itself."""
+
     node: Node
+    path: Path | None
+    text: str = ""
 
 
 class _Tls(NamedTuple):
@@ -92,6 +97,7 @@ def read_web_configuration(path: Path) -> WebConfiguration:
             "tls_server_config": partial(_read_tls, path.parent),
             "http_server_config": _read_http,
             "basic_auth_users": _read_users,
+            "rate_limit": partial(_refuse, "requests are not limited here; leave it out"),
         },
     )
     tls: _Tls | None = values.get("tls_server_config")
@@ -131,23 +137,27 @@ def _read_tls(folder: Path, node: Node) -> _Tls:
     values = read_mapping(
         node,
         {
+            "cert": _read_pem,
             "cert_file": file,
+            "key": _read_pem,
             "key_file": file,
             "client_auth_type": _one_of(_CLIENT_AUTH).read,
+            "client_ca": _read_pem,
             "client_ca_file": file,
             "client_allowed_sans": _NAMES.read,
             "min_version": _one_of(_VERSIONS).read,
             "max_version": _one_of(_VERSIONS).read,
             "cipher_suites": _SUITE_LIST.read,
             "prefer_server_cipher_suites": _BOOLEAN.read,
+            "curve_preferences": partial(_refuse, "curves are OpenSSL's choice here; leave it out"),
         },
     )
-    certificate, key, authority = (values.get(name) for name in ("cert_file", "key_file", "client_ca_file"))
+    certificate, key, authority = (_one_pem(node, values, name) for name in ("cert", "key", "client_ca"))
     if certificate is None or key is None:
-        raise node.fault("needs both cert_file and key_file")
+        raise node.fault("needs both cert_file and key_file (or cert and key)")
     client_auth = values.get("client_auth_type", "NoClientCert")
     if (authority is None) != (client_auth == "NoClientCert"):
-        raise node.fault("client_ca_file and a client_auth_type that verifies need each other")
+        raise node.fault("client_ca_file (or client_ca) and a client_auth_type that verifies need each other")
     names = frozenset(values.get("client_allowed_sans", ()))
     if names and client_auth != "RequireAndVerifyClientCert":
         raise node.fault("client_allowed_sans needs the client_auth_type RequireAndVerifyClientCert")
@@ -173,16 +183,39 @@ def _read_tls(folder: Path, node: Node) -> _Tls:
     if authority is not None:
         _load_authority(context, authority)
         context.verify_mode = _CLIENT_AUTH[client_auth]
-    files = tuple(one.path for one in (certificate, key, authority) if one is not None)
+    files = tuple(
+        one.path for one in (certificate, key, authority) if one is not None and one.path is not None
+    )
     return _Tls(context, names, files)
 
 
-def _load_certificate(context: ssl.SSLContext, certificate: _File, key: _File) -> None:
+def _one_pem(node: Node, values: Mapping[str, Any], name: str) -> _Pem | None:
+    """What is given in the file itself, or in one of its own."""
+    within, beside = values.get(name), values.get(f"{name}_file")
+    if within is not None and beside is not None:
+        raise node.fault(f"give {name} or {name}_file, not both")
+    found: _Pem | None = within or beside
+    return found
+
+
+@contextmanager
+def _as_file(pem: _Pem) -> Iterator[Path]:
+    """Its file, or one in memory that no other process finds: Python's ssl reads certificates from files alone."""
+    if pem.path is not None:
+        yield pem.path
+        return
+    with open(os.memfd_create("pem"), "wb", buffering=0) as file:  # noqa: PTH123 # it has no path
+        file.write(pem.text.encode())
+        yield Path(f"/proc/self/fd/{file.fileno()}")
+
+
+def _load_certificate(context: ssl.SSLContext, certificate: _Pem, key: _Pem) -> None:
     def passphrase() -> str:
         raise key.node.fault("the key is encrypted; give one without a passphrase")
 
     try:
-        context.load_cert_chain(certificate.path, key.path, passphrase)
+        with _as_file(certificate) as certificate_file, _as_file(key) as key_file:
+            context.load_cert_chain(certificate_file, key_file, passphrase)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise key.node.fault("the key is not the certificate's") from None
@@ -191,20 +224,29 @@ def _load_certificate(context: ssl.SSLContext, certificate: _File, key: _File) -
         ) from None
 
 
-def _load_authority(context: ssl.SSLContext, authority: _File) -> None:
+def _load_authority(context: ssl.SSLContext, authority: _Pem) -> None:
     try:
-        context.load_verify_locations(authority.path)
+        with _as_file(authority) as file:
+            context.load_verify_locations(file)
     except ssl.SSLError as error:
         raise authority.node.fault(f"no PEM certificate could be read: {error.reason or error}") from None
 
 
-def _read_file_name(folder: Path, node: Node) -> _File:
+def _refuse(reason: str, node: Node) -> None:
+    raise node.fault(reason)
+
+
+def _read_pem(node: Node) -> _Pem:
+    return _Pem(node, None, scalar("PEM", "PEM text", plain_text).read(node))
+
+
+def _read_file_name(folder: Path, node: Node) -> _Pem:
     path = folder / scalar("path", "a path", plain_text).read(node)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise node.fault(f"{shown(str(path))} is no regular file")
         with path.open("rb"):
-            return _File(path, node)
+            return _Pem(node, path)
     except OSError as error:
         raise node.fault(f"{shown(str(path))} cannot be read: {error.strerror}") from None
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import bcrypt
 import pytest
-import trustme
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,30 +24,9 @@ TLS = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
 Read = Callable[[str], WebConfiguration]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("web")
-    authority = trustme.CA()
-    server, other = authority.issue_cert("127.0.0.1"), authority.issue_cert("127.0.0.1")
-    server.private_key_and_cert_chain_pem.write_to_path(folder / "both.pem")
-    server.cert_chain_pems[0].write_to_path(folder / "server.pem")
-    server.private_key_pem.write_to_path(folder / "server.key")
-    other.private_key_pem.write_to_path(folder / "other.key")
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    key = load_pem_private_key(server.private_key_pem.bytes(), None)
-    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase"))
-    (folder / "locked.key").write_bytes(locked)
-    (folder / "junk.pem").write_text("-----BEGIN CERTIFICATE-----\njunk\n")
-    return folder
-
-
-@pytest.fixture
-def read(folder: Path) -> Read:
-    def read(text: str) -> WebConfiguration:
-        (folder / "web.yml").write_text(text)
-        return read_web_configuration(folder / "web.yml")
-
-    return read
+def quoted(file: Path) -> str:
+    """A file's text as YAML's, on one line."""
+    return json.dumps(file.read_text())
 
 
 def context(read: Read, extra: str = "") -> ssl.SSLContext:
@@ -75,6 +49,33 @@ def test_files_are_looked_for_beside_the_configuration_file(
 
 def test_one_file_may_hold_certificate_and_key(read: Read) -> None:
     assert read("tls_server_config: {cert_file: both.pem, key_file: both.pem}").tls
+
+
+def test_certificate_and_key_may_stand_in_the_file_itself(read: Read, folder: Path) -> None:
+    files = read(f"tls_server_config: {{cert: {quoted(folder / 'server.pem')}, key_file: server.key}}").files
+    assert files == (folder / "web.yml", folder / "server.key")
+    tls = read(
+        f"tls_server_config:\n  cert: {quoted(folder / 'server.pem')}\n  key: {quoted(folder / 'server.key')}\n"
+        f"  client_auth_type: RequireAndVerifyClientCert\n  client_ca: {quoted(folder / 'ca.pem')}\n"
+    ).tls
+    assert tls
+    assert len(tls.get_ca_certs()) == 1
+
+
+def test_no_fault_shows_a_key_that_stands_in_the_file(read: Read, folder: Path) -> None:
+    for key in ("other.key", "locked.key"):
+        with pytest.raises(ConfigurationError) as caught:
+            read(f"tls_server_config: {{cert_file: server.pem, key: {quoted(folder / key)}}}")
+        assert "PRIVATE" not in str(caught.value)
+        assert (folder / key).read_text().splitlines()[1] not in str(caught.value)
+
+
+def test_what_stands_in_the_file_leaves_no_descriptor_behind(read: Read, folder: Path) -> None:
+    before = set(Path("/proc/self/fd").iterdir())
+    for certificate in ("server.pem", "junk.pem"):
+        with suppress(ConfigurationError):
+            read(f"tls_server_config: {{cert: {quoted(folder / certificate)}, key_file: server.key}}")
+    assert set(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_by_default_tls_is_at_least_1_2_and_asks_clients_for_nothing(read: Read) -> None:
@@ -145,7 +146,7 @@ def test_users(read: Read) -> None:
     assert read(f"basic_auth_users:\n  alice: {HASH}\n  1: {HASH}").users == {"alice": HASH, "1": HASH}
 
 
-CLIENT_AUTH = "client_ca_file and a client_auth_type that verifies need each other"
+CLIENT_AUTH = "client_ca_file (or client_ca) and a client_auth_type that verifies need each other"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ CLIENT_AUTH = "client_ca_file and a client_auth_type that verifies need each oth
     [
         ("a: 1", "1: unknown key 'a'"),
         ("tls_config: {}", "1: unknown key 'tls_config'; did you mean tls_server_config?"),
-        ("rate_limit: {}", "1: unknown key 'rate_limit'"),
+        ("rate_limit: {}", "1: rate_limit: requests are not limited here; leave it out"),
         ("[]", "1: expected a mapping"),
         ("a: [", "1: not valid YAML"),
         ("tls_server_config: {}", "1: tls_server_config: needs both cert_file and key_file"),
@@ -171,7 +172,7 @@ CLIENT_AUTH = "client_ca_file and a client_auth_type that verifies need each oth
         ("tls_server_config: {cert_file: junk.pem, key_file: server.key}", "no PEM certificate"),
         ("tls_server_config: {cert_file: server.pem, key_file: other.key}", "key is not the certificate's"),
         ("tls_server_config: {cert_file: server.pem, key_file: locked.key}", "the key is encrypted"),
-        (TLS + "  cert: x", "4: tls_server_config: unknown key 'cert'; did you mean"),
+        (TLS + "  certs: x", "4: tls_server_config: unknown key 'certs'; did you mean"),
         (TLS + "  client_ca_file: ca.pem", CLIENT_AUTH),
         (TLS + "  client_auth_type: RequireAndVerifyClientCert", CLIENT_AUTH),
         (
