@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint hooks coverage unit integration nightly mutation any-input foreign-clocks newest fresh-machines bench bench-memory \
+.PHONY: help demo test lint hooks coverage unit integration nightly mutation any-input foreign-clocks newest audit fresh-machines bench bench-memory \
         bench-growth bench-postgresql dashboards manifests docs lock packages programs clean
 
 export PYTHON ?= python3
@@ -10,6 +10,7 @@ VENV := .venv
 DEMO := .venv-demo
 SQLALCHEMY21 := .venv-sqlalchemy21
 NEWEST := .venv-newest
+AUDIT := .venv-audit
 LOCK := .ci/lock.txt
 LOCK21 := .ci/lock-sqlalchemy21.txt
 NEXT := sqlalchemy>=2.1,<2.2
@@ -70,8 +71,8 @@ integration: $(READY) packages programs ## tests with real programs (Parsl, Prom
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest --quiet $(SHARED_OUT) --numprocesses 4 \
 	    --durations 12 -m 'not nightly' --ignore tests/unit --ignore tests/bench
 
-nightly: ## what takes hours: any input TIMES times as often (default 100), newest dependencies, fresh machines, mutants
-	@$(MAKE) --no-print-directory --keep-going any-input foreign-clocks newest fresh-machines mutation
+nightly: ## what takes hours: any input TIMES times as often (default 100), newest dependencies, audit, fresh machines, mutants
+	@$(MAKE) --no-print-directory --keep-going any-input foreign-clocks newest audit fresh-machines mutation
 
 coverage: $(READY) ## which lines and branches of the package no test of the parts, and none with any input, takes
 	$(PY) -m coverage run -m pytest --quiet tests/unit tests/fuzz
@@ -98,6 +99,12 @@ newest: ## the tests but for style, with the newest that pyproject.toml allows o
 	$(NEWEST)/bin/python -m pytest --quiet tests/unit
 	@touch $(NEWEST)/.installed
 	@$(MAKE) --no-print-directory VENV=$(NEWEST) integration
+
+audit: ## known vulnerabilities in what tests run with, and in what a user gets today; asks PyPI
+	@.ci/environment $(AUDIT) pip-audit
+	@.ci/environment $(AUDIT)-runtime '.[postgresql,web]'
+	@$(AUDIT)-runtime/bin/pip freeze --exclude parsl-exporter >$(AUDIT)-runtime/requirements.txt
+	.ci/audit $(AUDIT)/bin/pip-audit $(LOCK) $(AUDIT)-runtime/requirements.txt
 
 fresh-machines: ## what README begins with, on new machines with the Debian SUITES (default bookworm trixie forky); needs root
 	@failed=0; for suite in $(SUITES); do .ci/fresh-machine $$suite || failed=1; done; exit $$failed
