@@ -27,7 +27,7 @@ from parsl_exporter.readers.sqlite.reader import LONGEST_READ
 
 pytestmark = pytest.mark.integration
 
-PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+PAGES = ("README.md", "SECURITY.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 
 NOT_RUN = {
     "make test": "would run this test",
