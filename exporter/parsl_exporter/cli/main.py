@@ -14,7 +14,6 @@ from pathlib import Path
 from parsl_exporter.base import logs
 from parsl_exporter.base.errors import ConfigurationError, ExporterError, ReaderGone, UsageError
 from parsl_exporter.base.formats import Format
-from parsl_exporter.base.notify import Notifier
 from parsl_exporter.base.output import write_out
 from parsl_exporter.base.process import suit_process
 from parsl_exporter.base.release import VERSION
@@ -83,6 +82,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
+    from parsl_exporter.base.notify import Notifier
     from parsl_exporter.daemon.daemon import Daemon
     from parsl_exporter.web.listen import passed_on
     from parsl_exporter.web.server import Server
