@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint hooks coverage unit integration nightly mutation any-input foreign-clocks newest audit fresh-machines bench bench-memory \
-        bench-growth bench-postgresql dashboards manifests docs lock packages programs clean
+        bench-growth bench-postgresql dashboards manifests docs site lock packages programs clean
 
 export PYTHON ?= python3
 VENV := .venv
@@ -94,7 +94,7 @@ any-input: $(READY)
 
 newest: ## the tests but for style, with the newest that pyproject.toml allows of everything
 	@echo "Preparing $(NEWEST)"
-	@.ci/environment $(NEWEST) --editable '.[test,demo,dashboards,kubernetes]'
+	@.ci/environment $(NEWEST) --editable '.[test,demo,dashboards,docs,kubernetes]'
 	$(NEWEST)/bin/mypy --python-version $$($(NEWEST)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 	$(NEWEST)/bin/python -m pytest --quiet tests/unit
 	@touch $(NEWEST)/.installed
@@ -138,11 +138,14 @@ manifests: $(READY) ## write config/kubernetes/ anew
 docs: $(READY) ## write docs/metrics.md and docs/configuration.md anew
 	$(PY) docs/build.py
 
+site: $(READY) ## the documentation as a site, in build/site/
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
+
 lock: ## pin anew what tests run with: the newest of everything that all supported Pythons can have
 	@.ci/environment .venv-lock uv
 	@compile() { .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	    --no-header --no-annotate --extra test pyproject.toml "$$@"; }; \
-	compile --extra demo --extra dashboards --extra kubernetes --extra measure --output-file $(LOCK); \
+	compile --extra demo --extra dashboards --extra docs --extra kubernetes --extra measure --output-file $(LOCK); \
 	compile --output-file $(LOCK21) - <<<'$(NEXT)'
 	@git diff --stat -- $(LOCK) $(LOCK21)
 
@@ -153,8 +156,8 @@ programs:
 	@.ci/programs $(PROGRAMS) forky $(TODAY)
 
 $(READY): pyproject.toml $(LOCK)
-	@echo "Preparing $(@D), 530 MB"
-	@.ci/environment $(@D) --constraint $(LOCK) --editable '.[test,demo,dashboards,kubernetes,measure]'
+	@echo "Preparing $(@D), 650 MB"
+	@.ci/environment $(@D) --constraint $(LOCK) --editable '.[test,demo,dashboards,docs,kubernetes,measure]'
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml $(LOCK)

@@ -11,7 +11,7 @@ from support.exporter_process import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENTS = {
-    "lock.txt": ("test", "demo", "dashboards", "kubernetes", "measure"),
+    "lock.txt": ("test", "demo", "dashboards", "docs", "kubernetes", "measure"),
     "lock-sqlalchemy21.txt": ("test",),
 }
 
