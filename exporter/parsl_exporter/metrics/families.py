@@ -9,19 +9,3 @@ from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.metrics.source_families import PROCESS_FAMILIES, SOURCE_FAMILIES
 
 FAMILIES: tuple[Family[Any], ...] = (*RUN_FAMILIES, *SOURCE_FAMILIES, *PROCESS_FAMILIES)
-
-
-def reference() -> str:
-    """The metrics reference (docs/metrics.md) as Markdown."""
-    lines = [
-        "# Metrics",
-        "",
-        "Generated from `parsl_exporter.metrics.families` by `make docs`; do not edit.",
-        "",
-        "| family | type | labels | meaning |",
-        "|---|---|---|---|",
-    ]
-    for family in FAMILIES:
-        labels = ", ".join(family.labels) or "none"
-        lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.help} |")
-    return "\n".join(lines) + "\n"
