@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint hooks coverage unit integration nightly mutation any-input foreign-clocks newest audit fresh-machines bench bench-memory \
-        bench-growth bench-postgresql dashboards manifests docs site lock packages programs clean
+        bench-growth bench-postgresql bench-sizing dashboards manifests docs site lock packages programs clean
 
 export PYTHON ?= python3
 VENV := .venv
@@ -128,6 +128,9 @@ bench-growth: $(READY) ## first reads of 10,000 to 3,000,000 tasks: 7 GB, half a
 bench-postgresql: $(READY) packages ## first reads of PostgreSQL, and a poll beside ROWS rows of history (default 5,000,000)
 	PYTHONPATH=.:tests $(PY) tests/bench/first_read_postgresql.py
 	PYTHONPATH=.:tests $(PY) tests/bench/postgresql.py $(ROWS)
+
+bench-sizing: $(READY) packages ## what a run, a campaign and a centre take: docs/sizing.md, a few minutes
+	PYTHONPATH=.:tests $(PY) tests/bench/sizing.py
 
 dashboards: $(READY) ## write grafana/dashboards/ anew
 	$(PY) -m grafana.build

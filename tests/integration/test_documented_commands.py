@@ -32,6 +32,7 @@ PAGES = ("README.md", "SECURITY.md", *sorted(f"docs/{path.name}" for path in (RO
 NOT_RUN = {
     "make test": "would run this test",
     "make demo": "has tests of its own",
+    "make bench": "takes minutes",
     "sudo ": "changes the machine",
     "docker ": "needs images from elsewhere",
     ".example.org": "needs another machine",
