@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,9 +90,7 @@ def built(checkout: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """What MkDocs says of a checkout."""
     return subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "mkdocs",
+            required("mkdocs"),
             "build",
             "--config-file",
             checkout / "mkdocs.yml",

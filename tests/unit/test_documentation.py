@@ -1,4 +1,4 @@
-"""The documentation and the code say the same: families and what is asked of them."""
+"""The documentation and the code say the same of families; links lead to headings that a forge knows."""
 
 from __future__ import annotations
 
@@ -20,6 +20,30 @@ METRICS = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", METRICS, re.MULTILINE | re.DOTALL))
 LEFT_OUT = {"source"}
 """Labels that samples in the documentation do not show, as its introduction says."""
+
+
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))
+}
+
+
+def anchors(text: str) -> set[str]:
+    """What forges call the headings of a page."""
+    without_blocks = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", without_blocks, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_within_pages_lead_to_headings(page: str) -> None:
+    """The site's own anchors are MkDocs's, and tests/integration/test_site.py looks at those."""
+    lost = []
+    for link, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", PAGES[page]):
+        target = (ROOT / page).parent.joinpath(link).resolve().relative_to(ROOT).as_posix() if link else page
+        if anchor not in anchors(PAGES[target]):
+            lost.append(f"{link}#{anchor}")
+    assert lost == []
 
 
 def test_each_family_is_explained_and_asked_something() -> None:
