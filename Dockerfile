@@ -1,24 +1,35 @@
 # The exporter, and with --target demo the same beside Parsl and a workflow to look at. Both run as nobody in
 # particular, on a read-only root file system, and write nothing outside /tmp (the exporter: nothing at all).
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" .
+# What is installed is pinned in .ci/lock-*.txt, with hashes: make lock.
 FROM python:3.13.15-slim-trixie AS wheel
 WORKDIR /src
+COPY .ci/lock-build.txt ./
+RUN pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes --requirement lock-build.txt
 COPY LICENSE README.md pyproject.toml ./
 COPY exporter exporter
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+COPY config config
+COPY docs/parsl-exporter.1 docs/runbooks.md docs/
+COPY grafana/dashboards grafana/dashboards
+COPY grafana/provisioning grafana/provisioning
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 # An environment without pip, at the path where it will live.
 FROM python:3.13.15-slim-trixie AS exporter-environment
+COPY .ci/lock-image.txt /locks/
 COPY --from=wheel /wheels /wheels
-# hadolint ignore=DL3013 # the wheel that was just built, whatever its version; pyproject.toml bounds the others
 RUN python3 -m venv --without-pip /opt/parsl-exporter \
-    && wheel=$(echo /wheels/parsl_exporter-*.whl) \
-    && pip --python /opt/parsl-exporter install --no-cache-dir "${wheel}[postgresql,web]"
+    && pip --python /opt/parsl-exporter install --no-cache-dir --no-deps --only-binary :all: \
+        --require-hashes --requirement /locks/lock-image.txt \
+    && pip --python /opt/parsl-exporter install --no-cache-dir --no-deps --no-index /wheels/*.whl
 
-FROM exporter-environment AS demo-environment
-# hadolint ignore=DL3013 # the wheel that was just built, whatever its version; pyproject.toml bounds the others
-RUN wheel=$(echo /wheels/parsl_exporter-*.whl) \
-    && pip --python /opt/parsl-exporter install --no-cache-dir "${wheel}[demo]"
+FROM python:3.13.15-slim-trixie AS demo-environment
+COPY .ci/lock-demo.txt /locks/
+COPY --from=wheel /wheels /wheels
+RUN python3 -m venv --without-pip /opt/parsl-exporter \
+    && pip --python /opt/parsl-exporter install --no-cache-dir --no-deps --only-binary :all: \
+        --require-hashes --requirement /locks/lock-demo.txt \
+    && pip --python /opt/parsl-exporter install --no-cache-dir --no-deps --no-index /wheels/*.whl
 
 FROM python:3.13.15-slim-trixie AS base
 ARG REVISION=

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint hooks coverage unit integration nightly mutation any-input foreign-clocks newest audit fresh-machines bench bench-memory \
-        bench-growth bench-postgresql bench-sizing dashboards manifests docs site lock packages programs clean
+        bench-growth bench-postgresql bench-sizing dashboards manifests docs site dist sbom lock packages programs clean
 
 export PYTHON ?= python3
 VENV := .venv
@@ -11,9 +11,14 @@ DEMO := .venv-demo
 SQLALCHEMY21 := .venv-sqlalchemy21
 NEWEST := .venv-newest
 AUDIT := .venv-audit
+SBOM := .venv-sbom
 LOCK := .ci/lock.txt
 LOCK21 := .ci/lock-sqlalchemy21.txt
 NEXT := sqlalchemy>=2.1,<2.2
+# What images are made of, each with the hashes of its files.
+LOCK_IMAGE := .ci/lock-image.txt
+LOCK_DEMO := .ci/lock-demo.txt
+LOCK_BUILD := .ci/lock-build.txt
 SCRIPTS := $(sort $(shell grep -lr '^#!.*bash' .ci findings))
 TASKS ?= 1000000
 RUNS ?= 1000
@@ -26,7 +31,7 @@ READY := $(VENV)/.installed
 DEMO_PACKAGES := prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager
 PACKAGES := $(DEMO_PACKAGES) promtool:prometheus \
             pg_ctlcluster:postgresql victoria-metrics:victoria-metrics npm:npm ps:procps curl:curl chromium:chromium \
-            systemd-analyze:systemd
+            systemd-analyze:systemd zsh:zsh fish:fish mandoc:mandoc groff:groff-base
 # Beside what the machine has, tests try these of a later Debian: what people run who do not take Debian's.
 PROGRAMS := .programs
 MUTATION := .mutation
@@ -50,7 +55,7 @@ lint: $(READY) ## style, types, and whether what is generated is up to date
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
-	$(PY) docs/build.py --check
+	$(PY) -m docs.build --check
 	$(PY) -m grafana.build --check
 	$(PY) config/build.py --check
 	.ci/if-there promtool check rules config/rules/*.yml
@@ -138,19 +143,35 @@ dashboards: $(READY) ## write grafana/dashboards/ anew
 manifests: $(READY) ## write config/kubernetes/ anew
 	$(PY) config/build.py
 
-docs: $(READY) ## write docs/metrics.md and docs/configuration.md anew
-	$(PY) docs/build.py
+docs: $(READY) ## write the generated pages, the manual page and the completions anew
+	$(PY) -m docs.build
 
 site: $(READY) ## the documentation as a site, in build/site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 
-lock: ## pin anew what tests run with: the newest of everything that all supported Pythons can have
+dist: $(READY) ## an sdist and a wheel in dist/, the same bytes from the same commit
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(PY) -m hatchling build
+
+# Of an environment as an image has it, for what a package needs and its licence are told by what is installed.
+sbom: dist ## what an image is made of, in CycloneDX, beside them
+	@.ci/environment $(SBOM) 'cyclonedx-bom>=7,<8'
+	@.ci/environment $(SBOM)/image --no-deps --only-binary :all: --require-hashes --requirement $(LOCK_IMAGE)
+	@$(SBOM)/image/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index dist/*.whl
+	@$(SBOM)/image/bin/pip uninstall --quiet --disable-pip-version-check --yes setuptools pip
+	$(SBOM)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+	    --output-file "$$(echo dist/*.whl | sed 's/-py3.*/.cdx.json/')" $(SBOM)/image
+
+lock: ## pin anew what tests run with and what images hold: the newest of everything that all supported Pythons can have
 	@.ci/environment .venv-lock uv
 	@compile() { .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
-	    --no-header --no-annotate --extra test pyproject.toml "$$@"; }; \
-	compile --extra demo --extra dashboards --extra docs --extra kubernetes --extra measure --output-file $(LOCK); \
-	compile --output-file $(LOCK21) - <<<'$(NEXT)'
-	@git diff --stat -- $(LOCK) $(LOCK21)
+	    --no-header --no-annotate "$$@"; }; \
+	compile --extra test --extra demo --extra dashboards --extra docs --extra kubernetes --extra measure --output-file $(LOCK) pyproject.toml; \
+	compile --extra test --output-file $(LOCK21) pyproject.toml - <<<'$(NEXT)'; \
+	compile --generate-hashes --extra postgresql --extra web --output-file $(LOCK_IMAGE) pyproject.toml; \
+	compile --generate-hashes --extra postgresql --extra web --extra demo --output-file $(LOCK_DEMO) pyproject.toml; \
+	sed -nE 's/^requires = \["([^"]*)"\].*/\1/p' pyproject.toml | compile --generate-hashes --output-file $(LOCK_BUILD) -
+	@git diff --stat -- .ci
 
 packages:
 	@.ci/packages $(PACKAGES)

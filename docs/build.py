@@ -1,6 +1,6 @@
-"""Write the generated pages of the documentation, or check that they are up to date.
+"""Write the generated pages of the documentation and what shells complete with, or check that they are up to date.
 
-python docs/build.py [--check]
+python -m docs.build [--check]
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from datetime import date
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from docs import completions, manual
+
+from parsl_exporter.assets.completions import FILES
 from parsl_exporter.base.formats import Format
 from parsl_exporter.base.tables import TABLES
 from parsl_exporter.config.settings import Settings, SourceSettings
@@ -31,6 +35,8 @@ from parsl_exporter.source.source import read_once
 
 FOLDER = Path(__file__).parent
 RUNS = FOLDER.parent / "tests" / "data"
+ROOT = FOLDER.parent
+MANUAL = FOLDER / "parsl-exporter.1"
 
 _CONFIGURATION = """\
 # Configuration
@@ -93,9 +99,25 @@ _PROCESS = ProcessFacts(
 """What an exporter would say of itself beside such a run: what it takes in truth is never twice the same."""
 
 
-def pages() -> dict[str, str]:
-    """The generated pages, by file name."""
-    return {"metrics.md": metrics(), "configuration.md": _CONFIGURATION + settings()}
+def pages() -> dict[Path, str]:
+    """What is generated, by file."""
+    return {
+        FOLDER / "metrics.md": metrics(),
+        FOLDER / "configuration.md": _CONFIGURATION + settings(),
+        MANUAL: _manual(MANUAL.read_text() if MANUAL.is_file() else ""),
+        **{
+            ROOT / "config" / "completions" / name: completions.completion(shell)
+            for shell, name in FILES.items()
+        },
+    }
+
+
+def _manual(there: str) -> str:
+    """The manual page, of today where it has changed."""
+    same = manual.date_of(there)
+    if same is not None and manual.page(same) == there:
+        return there
+    return manual.page(f"{date.today():%Y-%m-%d}")
 
 
 def questions() -> dict[str, dict[str, str]]:
@@ -180,13 +202,13 @@ def _shortened(line: str) -> str:
 def main(arguments: list[str]) -> int:
     """Write, or with `--check` give 1 when a page is not up to date."""
     stale = 0
-    for name, text in pages().items():
-        page = FOLDER / name
+    for page, text in pages().items():
         if arguments != ["--check"]:
+            page.parent.mkdir(exist_ok=True)
             page.write_text(text, encoding="utf-8")
         elif not page.is_file() or page.read_text(encoding="utf-8") != text:
             stale = 1
-            print(f"docs/{name} is not up to date: run make docs", file=sys.stderr)
+            print(f"{page.relative_to(ROOT)} is not up to date: run make docs", file=sys.stderr)
     return stale
 
 

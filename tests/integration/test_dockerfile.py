@@ -84,9 +84,32 @@ def test_an_image_runs_as_nobody_and_tells_its_health(stage: str) -> None:
     assert found["EXPOSE"] == str(INSIDE)
 
 
-def test_the_exporter_can_read_postgresql_ask_for_passwords() -> None:
-    """As all that config/exporter.yml can be told to do."""
-    assert "[postgresql,web]" in str(STAGES["exporter-environment"])
+INSTALLS = [
+    (name, part.split())
+    for name, (_, own) in STAGES.items()
+    for word, rest in own
+    if word == "RUN"
+    for part in rest.split("&&")
+    if " install " in part
+]
+
+
+def test_nothing_is_installed_from_an_index_but_files_whose_hashes_are_known() -> None:
+    """A wheel that was just built comes from no index; no source is built, for which more would be fetched."""
+    for name, words in INSTALLS:
+        assert "--no-deps" in words, name
+        assert "--no-index" in words or {"--require-hashes", "--only-binary"} <= set(words), name
+    assert {name for name, _ in INSTALLS} == {"wheel", "exporter-environment", "demo-environment"}
+    assert "--no-build-isolation" in str(STAGES["wheel"])
+
+
+def test_each_image_has_what_is_pinned_for_it() -> None:
+    pinned = {name: words[-1] for name, words in INSTALLS if "--requirement" in words}
+    assert pinned == {
+        "wheel": "lock-build.txt",
+        "exporter-environment": "/locks/lock-image.txt",
+        "demo-environment": "/locks/lock-demo.txt",
+    }
 
 
 def test_the_exporter_reads_the_folder_that_is_mounted() -> None:
@@ -109,7 +132,7 @@ def test_the_build_steps_make_an_exporter_that_runs(tmp_path: Path) -> None:
     """The exporter image's own steps, with its absolute paths moved below a temporary folder."""
 
     def moved(text: str) -> str:
-        return re.sub(r"(?<![\w.])/(?=(opt|src|wheels)\b)", f"{tmp_path}/", text)
+        return re.sub(r"(?<![\w.])/(?=(locks|opt|src|wheels)\b)", f"{tmp_path}/", text)
 
     tools = Path(required("pip")).parent
     bare = {"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path)}
@@ -120,9 +143,10 @@ def test_the_build_steps_make_an_exporter_that_runs(tmp_path: Path) -> None:
             folder = Path(moved(rest))
             folder.mkdir()
         elif word == "COPY" and not rest.startswith("--from"):
-            *sources, target = rest.split()
+            *sources, target = moved(rest).split()
             for source in sources:
-                goal = folder / target if (ROOT / source).is_dir() else folder / target / source
+                goal = folder / target if (ROOT / source).is_dir() else folder / target / Path(source).name
+                goal.parent.mkdir(parents=True, exist_ok=True)
                 copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
                 copy(ROOT / source, goal)
         elif word == "RUN":

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 from support.exporter_process import ROOT, environment
+from support.packages import built
 from support.processes import required
 from support.source_harness import unpacked
 
@@ -33,6 +34,10 @@ NOT_RUN = {
     "make test": "would run this test",
     "make demo": "has tests of its own",
     "make bench": "takes minutes",
+    "make sbom": "takes minutes, and has a test of its own",
+    "git tag": "makes a release",
+    "git push": "makes a release",
+    "twine ": "makes a release",
     "sudo ": "changes the machine",
     "docker ": "needs images from elsewhere",
     ".example.org": "needs another machine",
@@ -50,7 +55,7 @@ wait $!
 """
 """How a script with an exporter in the background goes on: it has to get as far as to listen, and to end well."""
 
-PLACEHOLDERS = {"/var/lib/prometheus/node-exporter": "textfile", "/path/to/this/checkout": "{checkout}"}
+PLACEHOLDERS = {"/var/lib/prometheus/node-exporter": "textfile", "/path/to/parsl-monitoring": "{checkout}"}
 """What stands in the documentation, and what to put there in the sandbox."""
 
 
@@ -86,9 +91,12 @@ def is_run(command: str) -> bool:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what git would give, a finished run in its runinfo folder, and an empty home folder beside it."""
+    """A copy of what git would give, a finished run in its runinfo folder, and an empty home folder beside it.
+
+    Beside it, too, the wheel that an index would have.
+    """
     folder = tmp_path_factory.mktemp("documented") / "checkout"
-    for name in ("exporter", "config", "docs"):
+    for name in ("exporter", "config", "docs", "grafana"):
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
         )
@@ -97,6 +105,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("runinfo", "textfile", "../home"):
         (folder / name).mkdir()
     unpacked(folder / "runinfo" / "monitoring.db")
+    built(folder.parent / "wheels", "-t", "wheel")
     _program(folder, "parsl-exporter", f'exec "{sys.executable}" -m parsl_exporter "$@"')
     # Installs into an environment of its own, never into the one that runs the tests.
     environment = '"$HOME/environment"'
@@ -133,9 +142,11 @@ def test_commands_do_what_the_page_says(block: Block, checkout: Path) -> None:
         "HOME": str(checkout.parent / "home"),
         "OUTPUT": str(output),
         "PATH": f"{checkout / 'bin'}{os.pathsep}{environment()['PATH']}",
+        "PIP_FIND_LINKS": str(checkout.parent / "wheels"),
     }
-    if "~/" in script:  # there it is installed
-        changes["PYTHONPATH"] = ""
+    activated = checkout.parent / "home/venvs/parsl-exporter/bin"
+    if block.page == "README.md" and activated.exists():  # by a block before, in the same shell
+        changes |= {"PYTHONPATH": "", "PATH": f"{activated}{os.pathsep}{changes['PATH']}"}
     with output.open("wb") as out:
         process = subprocess.Popen(
             ["bash", "-e", "-c", script],

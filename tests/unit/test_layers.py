@@ -20,6 +20,7 @@ MODULES = {
 }
 ALLOWED = {
     "base": {"base"},
+    "assets": {"assets", "base"},
     "config": {"config", "base"},
     "model": {"model", "base"},
     "metrics": {"metrics", "model", "base"},
@@ -27,14 +28,27 @@ ALLOWED = {
     "web": {"web", "config", "base"},
     "source": {"source", "readers", "metrics", "model", "config", "base"},
     "daemon": {"daemon", "source", "readers", "metrics", "web", "model", "config", "base"},
-    "cli": {"cli", "demo", "daemon", "web", "source", "readers", "metrics", "model", "config", "base"},
-    "demo": {"demo", "cli", "daemon", "web", "config", "base"},
+    "cli": {
+        "cli",
+        "demo",
+        "daemon",
+        "assets",
+        "web",
+        "source",
+        "readers",
+        "metrics",
+        "model",
+        "config",
+        "base",
+    },
+    "demo": {"demo", "cli", "assets", "daemon", "web", "config", "base"},
 }
 """Of each folder: those that it may import. Imports only go down; the commands stand at the top."""
 AT_THE_ROOT = {"__init__", "__main__"}
 """The package itself and what `python -m parsl_exporter` runs: no other module lies outside a folder."""
 LIBRARIES = {
     "base": {"numpy", "sqlalchemy"},
+    "assets": set[str](),
     "config": {"yaml", "sqlalchemy"},
     "model": {"numpy"},
     "metrics": {"google", "prometheus_client"},

@@ -30,6 +30,7 @@ ELSEWHERE = {
     "metrics/source_families.py": "help texts, in docs/metrics.md",
     "config/settings.py": "meanings of settings, in docs/configuration.md",
     "web/landing.py": "the frame of a page; what is told on it comes from sources and runs",
+    "assets/steps.py": "what `assets` says to do, in whole sentences",
     "demo/workflow.py": "what the demo's workflow does",
     "model/timestamps.py": "caught: the row is counted as rejected",
     "readers/postgresql/columns.py": "SQL",

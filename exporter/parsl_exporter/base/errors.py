@@ -3,6 +3,7 @@
 ExporterError              base; its text is one line for a person: what is wrong and what to do
 ├── ConfigurationError     fix the configuration or the arguments, then start or reload again
 │   └── UsageError         fix the arguments: nothing else is wrong
+├── AssetsFault            give another folder, or a way to write it: nothing was written
 ├── NoSuchRun              ask for a run that the database has
 ├── SourceBusy             another process holds the database's lock: try again in a moment
 ├── SourceReplaced         rows already read are gone or the file is another one: read it anew
@@ -33,6 +34,10 @@ class ConfigurationError(ExporterError):
 
 class UsageError(ConfigurationError):
     """The command line cannot be used."""
+
+
+class AssetsFault(ExporterError):
+    """The files that belong to the exporter are not there, or cannot be written where they are wanted."""
 
 
 class NoSuchRun(ExporterError):

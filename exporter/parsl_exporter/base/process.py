@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import sys
 from contextlib import suppress
@@ -24,3 +25,10 @@ def suit_process() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def umask() -> int:
+    """Give the permissions that new files of this process do not have. For the main thread, as reading sets it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

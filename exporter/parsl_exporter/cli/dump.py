@@ -9,6 +9,7 @@ from stat import S_ISREG
 
 from parsl_exporter.base.errors import FaultReason, NoSuchRun, SourceFault
 from parsl_exporter.base.formats import Format
+from parsl_exporter.base.process import umask
 from parsl_exporter.base.signals import held
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.readers.base import Reader
@@ -74,9 +75,7 @@ def _replace(page: bytes, target: Path) -> None:
             file.write(page)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).chmod(0o666 & ~umask())
         Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from parsl_exporter.base.output import write_out
 from parsl_exporter.base.process import suit_process
 from parsl_exporter.base.release import VERSION
 from parsl_exporter.base.signals import Signals
-from parsl_exporter.cli.parser import command_first, parser
+from parsl_exporter.cli.parser import parse
 from parsl_exporter.config.load import Overrides, Settings, load
 from parsl_exporter.config.settings import SourceSettings
 from parsl_exporter.readers.targets import discover, distinct
@@ -36,9 +36,8 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None) -> i
 
     0: done, or served until SIGTERM or SIGINT; 1: a fault, named on standard error; 2: wrong usage.
     """
-    arguments = command_first(list(sys.argv[1:] if argv is None else argv))
     try:
-        return _run(arguments, signals)
+        return _run(list(sys.argv[1:] if argv is None else argv), signals)
     except ReaderGone:
         return FAULT
     except ExporterError as error:
@@ -51,9 +50,9 @@ def _tell(fault: object) -> None:
     print(f"parsl-exporter: {fault}", file=sys.stderr)
 
 
-def _run(arguments: Sequence[str], signals: Signals | None) -> int:
+def _run(arguments: list[str], signals: Signals | None) -> int:
     try:
-        options = parser().parse_args(arguments)
+        options = parse(arguments)
     except SystemExit as stop:
         write_out("")
         return stop.code if isinstance(stop.code, int) else USAGE
@@ -194,6 +193,23 @@ def _status(options: argparse.Namespace, signals: Signals | None) -> int:
     return once(settings, options.runs, as_json=as_json, fault=_tell, clock=Clock())
 
 
+def _assets(options: argparse.Namespace, signals: Signals | None) -> int:
+    from parsl_exporter.cli.assets import assets, program
+    from parsl_exporter.cli.site_flags import site_of
+
+    _let_signals_end(signals)
+    assets(site_of(options, options.output, program()), write_out, replace=options.force)
+    return OK
+
+
+def _completion(options: argparse.Namespace, signals: Signals | None) -> int:
+    from parsl_exporter.assets.completions import completion
+
+    _let_signals_end(signals)
+    write_out(completion(options.shell))
+    return OK
+
+
 def _demo(options: argparse.Namespace, signals: Signals | None) -> int:
     from parsl_exporter.demo import demo
 
@@ -207,5 +223,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace, Signals | None], int]] = {
     "check": _check,
     "dump": _dump,
     "status": _status,
+    "assets": _assets,
+    "completion": _completion,
     "demo": _demo,
 }

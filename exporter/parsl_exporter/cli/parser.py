@@ -8,24 +8,45 @@ import os
 from pathlib import Path
 from typing import Any, NoReturn
 
+from parsl_exporter.assets.completions import FILES
 from parsl_exporter.base import logs
 from parsl_exporter.base.redaction import hide_passwords
 from parsl_exporter.base.release import VERSION
+from parsl_exporter.cli.site_flags import add_site_flags, folder
 
-_COMMANDS = ("serve", "check", "dump", "status", "demo")
+_COMMANDS = ("serve", "check", "dump", "status", "assets", "completion", "demo")
 _RESERVED = "backfill"
-_WITHOUT_VALUE = ("--help", "--version", "--watch", "--with-prometheus", "--web.systemd-socket")
 _ALIKE = 0.75
 _DATABASE = "a database file, a runinfo folder, a glob, or a SQLAlchemy URL"
 
 
-def command_first(arguments: list[str]) -> list[str]:
-    """Give the arguments with their command, `serve` where there is none, before its flags."""
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Give what the arguments mean: `command`, and its options as the command takes them. Ends the process as argparse
+    does, after help and after wrong usage.
+    """
+    whole = parser()
+    return whole.parse_args(_command_first(arguments, _without_value(whole)))
+
+
+def subparsers(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Give the parser of each command, in their order."""
+    (commands,) = (one for one in whole._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(commands.choices)
+
+
+def _without_value(whole: argparse.ArgumentParser) -> frozenset[str]:
+    """The flags of any command that no value follows."""
+    every = (one for part in (whole, *subparsers(whole).values()) for one in part._actions)
+    return frozenset(flag for one in every if one.nargs == 0 for flag in one.option_strings)
+
+
+def _command_first(arguments: list[str], without_value: frozenset[str]) -> list[str]:
+    """The arguments with their command, `serve` where there is none, before its flags."""
     if not arguments or arguments[0] in ("-h", "--help", "--version"):
         return arguments or ["serve"]
     first = 0
     while first < len(arguments) and arguments[first].startswith("--") and arguments[first] != "--":
-        first += 1 if "=" in arguments[first] or arguments[first] in _WITHOUT_VALUE else 2
+        first += 1 if "=" in arguments[first] or arguments[first] in without_value else 2
     if first < len(arguments) and arguments[first] in _COMMANDS:
         return [arguments[first], *arguments[:first], *arguments[first + 1 :]]
     return ["serve", *arguments]
@@ -95,6 +116,22 @@ def parser() -> argparse.ArgumentParser:
                         help="this run, by how its run_id begins; may be given again (default: those that live and"
                              " the newest)")  # fmt: skip
     status.add_argument("--format", choices=["text", "json"], default="text", help="default text")
+
+    writing = commands.add_parser(
+        "assets", help="write dashboards, rules, runbooks and examples into a folder"
+    )
+    writing.add_argument(
+        "--output", type=folder, required=True, metavar="DIR", help="the folder; made where missing"
+    )
+    writing.add_argument("--force", action="store_true", help="replace files there that differ")
+    add_site_flags(writing)
+
+    completion = commands.add_parser(
+        "completion", help="write to standard output what a shell completes with"
+    )
+    completion.add_argument(
+        "shell", choices=list(FILES), help="source what is written, or put it where the shell looks"
+    )
 
     demo = commands.add_parser("demo", help="run a real Parsl workflow and an exporter on it, until Ctrl-C")
     demo.add_argument("--duration", metavar="DURATION", help="end by itself after so long, such as 60s")

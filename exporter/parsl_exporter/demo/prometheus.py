@@ -13,13 +13,12 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 
+from parsl_exporter.assets.origin import origin
 from parsl_exporter.demo.ask import ask
 from parsl_exporter.demo.programs import Programs
 
-_RULES = Path("config/rules")
 _ALERTS = "alerts.yml"
 _SOMETHING_TO_ASK_ABOUT = 'count(parsl:threshold) and on () up{job="parsl-exporter"} == 1'
-_CHECKOUT = Path(__file__).parents[3]
 _ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
 
 
@@ -74,7 +73,7 @@ class Prometheus:
 
 
 def start_prometheus(programs: Programs, folder: Path, exporter: str) -> Prometheus | None:
-    """Start what is installed, with the project's rules where these are found; None without Prometheus.
+    """Start what is installed, with the rules that belong to the exporter; None without Prometheus.
 
     `exporter` is the address to scrape.
     """
@@ -128,15 +127,17 @@ def _content(folder: Path, exporter: str, alertmanager: str | None) -> dict[str,
     # Failures are rare enough in the demo that nobody would wait for the alert otherwise.
     record = {"record": "parsl:threshold:site", "labels": {"name": "app_failed_tasks"}, "expr": "2"}
     _write(folder / "demo-thresholds.yml", {"groups": [{"name": "demo", "rules": [record]}]})
-    rules = next((one for one in (Path.cwd() / _RULES, _CHECKOUT / _RULES) if one.is_dir()), None)
-    runbooks = _CHECKOUT / "docs" / "runbooks.md"
+    files = origin()
     return {
         "global": {
             "scrape_interval": "2s",
             "evaluation_interval": "5s",
-            "external_labels": {"runbook_url": runbooks.as_uri(), "grafana_url": "http://localhost:3000"},
+            "external_labels": {
+                "runbook_url": (files / "docs/runbooks.md").as_uri(),
+                "grafana_url": "http://localhost:3000",
+            },
         },
-        "rule_files": [*map(str, sorted(rules.glob("*.yml"))), "demo-thresholds.yml"] if rules else [],
+        "rule_files": [*map(str, sorted(files.glob("config/rules/*.yml"))), "demo-thresholds.yml"],
         "alerting": {
             "alert_relabel_configs": [{"regex": "grafana_url|runbook_url", "action": "labeldrop"}],
             "alertmanagers": [{"static_configs": [{"targets": [alertmanager] if alertmanager else []}]}],

@@ -1,0 +1,1 @@
+"""What belongs to the exporter beside its program: dashboards, rules, runbooks, examples."""
