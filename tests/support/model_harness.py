@@ -75,6 +75,11 @@ class ModelHarness:
     def wall(self) -> float:
         return EPOCH + self.clock
 
+    def remember(self, other: ModelHarness) -> None:
+        """Have the rows in the database that another one's reader has brought."""
+        for name, rows in other._taken.items():
+            self._taken[name].update(rows)
+
     def take(self, rows: Iterable[tuple[Table, Row]]) -> None:
         """Give rows to the model, one at a time."""
         for table, row in rows:

@@ -16,12 +16,15 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from parsl_exporter.base.formats import Format
+from parsl_exporter.base.shard import WHOLE
+from parsl_exporter.checkpoint.keeper import Keeper
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
 from parsl_exporter.readers.sqlite.reader import SqliteReader
+from parsl_exporter.source.checkpoint import Checkpoint, read_under
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.health import Outcome
 from parsl_exporter.source.locks import Baton
@@ -173,7 +176,10 @@ class FakeClock:
 
 
 class SourceHarness:
-    """A source on `path`, polled by the test. Stamps are UTC unless a zone is named."""
+    """A source on `path`, polled by the test. Stamps are UTC unless a zone is named.
+
+    With a `keeper` it goes on from its checkpoint, and is kept.
+    """
 
     def __init__(
         self,
@@ -190,6 +196,7 @@ class SourceHarness:
         close_after: float = CLOSE_AFTER,
         runs: int = 1_000,
         stopping: Callable[[], bool] = lambda: False,
+        keeper: Keeper | None = None,
     ) -> None:
         self.path = path
         self.zone = zone
@@ -207,14 +214,20 @@ class SourceHarness:
             failure_reasons=REASONS,
             hidden=frozenset(),
         )
+        reader = reader or SqliteReader(path)
+        checkpoint = None
+        if keeper is not None:
+            settings = read_under(reader, options, WHOLE, 1_000_000)
+            checkpoint = Checkpoint(keeper, SOURCE, settings, self.fake_clock.clock)
         self.source = Source(
-            reader or SqliteReader(path),
+            reader,
             options,
             baton=baton or Baton(),
             clock=self.fake_clock.clock,
             started=self.fake_clock.wall,
             series_left=lambda: 1_000_000,
             stopping=stopping,
+            checkpoint=checkpoint,
         )
 
     def poll(self, times: int = 1, *, every: float = 1.0) -> SourceHarness:

@@ -9,6 +9,7 @@ ExporterError              base; its text is one line for a person: what is wron
 ├── SourceReplaced         rows already read are gone or the file is another one: read it anew
 ├── SourceFault            this poll failed; the next one may do better
 │   └── SourceToCome       nothing is wrong: a run is still to make what is to be read
+├── CheckpointFault        a checkpoint cannot be used or written: go on without
 └── ReaderGone             whoever read standard output has gone: end without a word
 """
 
@@ -86,6 +87,10 @@ class SourceFault(ExporterError):
 
 class SourceToCome(SourceFault):
     """There is nothing to read yet where a run will put it."""
+
+
+class CheckpointFault(ExporterError):
+    """A checkpoint is not to be used, or none can be written: all is as if there were none."""
 
 
 def to_install(requirement: str) -> str:

@@ -7,6 +7,7 @@ in `_other` after it has gone. Runs that are over give way to them, the oldest f
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from parsl_exporter.metrics.family import draw_all
 from parsl_exporter.metrics.overflow import OtherRun
@@ -36,6 +37,22 @@ class Renderer:
         self._departed: OtherRun | None = None
         self.overflowed = 0
         self.dropped: list[str] = []
+
+    def kept(self) -> dict[str, Any]:
+        """Give what it must know to draw on in another process, beside the runs."""
+        return {
+            "places": self._kept,
+            "others": self._others,
+            "departed": self._departed,
+            "overflowed": self.overflowed,
+        }
+
+    def resume(
+        self, places: dict[str, int], others: set[str], departed: OtherRun | None, overflowed: int
+    ) -> None:
+        """Take what another one has `kept`."""
+        self._kept, self._others, self._departed = places, others, departed
+        self.overflowed = overflowed
 
     def runs(self, views: Iterable[View], series: int) -> tuple[Rendered, ...]:
         """Draw what changed (`Run.changed`); `series` bounds how many series the runs may have together."""

@@ -75,6 +75,10 @@ class AllExemplars:
         self._found = _NO_LINES
         self._begins: list[int] = []
 
+    def __getstate__(self) -> dict[str, object]:
+        """All but what is drawn anew."""
+        return {**self.__dict__, "_changed": True, "_found": _NO_LINES, "_begins": []}
+
     def fix(self) -> None:
         """Nothing is taken back from now on."""
         self._last.fix()

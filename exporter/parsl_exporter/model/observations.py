@@ -68,6 +68,10 @@ class Observations:
         self._exemplars = AllExemplars(run_id, 1 + max(map(len, buckets)))
         self._summed: dict[int, Summed] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """All but what is put together again when it is asked for."""
+        return {**self.__dict__, "_summed": {}}
+
     def observe(self, observations: Sequence[Observation], ends: Ends, times: int) -> None:
         """Count values of tries that `ends` names; `times` -1 takes earlier observations of the same values back.
 

@@ -100,7 +100,7 @@ class RunFacts:
         self.newest_of: dict[str, int] = {}
         self.heard_us = 0
         self.writers = Writers()
-        self.watched: dict[int, int] = {}
+        self.watched: dict[str, int] = {}
         self.waiting: list[Waiting] = []
         self.placed: set[str] = set()
         self.ran: set[int] = set()
@@ -122,6 +122,10 @@ class RunFacts:
         self._touched: list[Codes] = []
         self._before: list[Added] = []
         self._closing: deque[tuple[float, Codes]] = deque()
+
+    def __getstate__(self) -> dict[str, object]:
+        """All but the numbers that are made anew of the sums."""
+        return {**self.__dict__, "groups": []}
 
     @property
     def last_us(self) -> int:

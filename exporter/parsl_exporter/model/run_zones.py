@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 
@@ -36,6 +36,19 @@ class RunZones:
 
     def _on(self, host: object) -> Stamps:
         return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self.default)
+
+    def kept(self) -> dict[str, int]:
+        """Which of the zones, the default first, each run has."""
+        all_stamps = [self.default, *self.others]
+        return {
+            run_id: next(i for i, one in enumerate(all_stamps) if one is own)
+            for run_id, own in self._of.items()
+        }
+
+    def resume(self, kept: Mapping[str, int]) -> None:
+        """Take what `kept` gave under the same zones."""
+        all_stamps = [self.default, *self.others]
+        self._of = {run_id: all_stamps[i] for run_id, i in kept.items()}
 
     def unknown(self, run_ids: Iterable[str]) -> list[str]:
         """Give those of these runs whose zone is not known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,11 +34,42 @@ class TryKey(NamedTuple):
     try_id: int
 
 
+_KEPT = (
+    "wall_us",
+    "blocks_later",
+    "runs",
+    "late",
+    "rejected",
+    "overflowed",
+    "aside",
+    "ended",
+    "abandoned",
+    "awakened",
+    "others",
+    "ready",
+    "_overflows",
+    "_refused",
+)
+"""What rows have made of a model: all that is neither given at its beginning nor of one moment."""
+
+
 class Runs(Taking):
     """Folds rows of one database into runs.
 
     `now`: seconds of a clock that never steps; `wall`: UTC epoch seconds.
     """
+
+    def kept(self) -> dict[str, object]:
+        """Everything that rows have made of it, as it is between two steps: not a copy."""
+        own = {name: getattr(self, name) for name in _KEPT}
+        return {**own, "run_zones": self._zones.kept(), "worker_zones": self._workers.kept()}
+
+    def resume(self, kept: Mapping[str, Any]) -> None:
+        """Go on, as an empty model of the same options, from what another one has `kept`."""
+        for name in _KEPT:
+            setattr(self, name, kept[name])
+        self._zones.resume(kept["run_zones"])
+        self._workers.resume(*kept["worker_zones"])
 
     def late_tasks(self) -> dict[tuple[str, int], set[int]]:
         """Finished tasks of which more rows have come, and the try_ids that those give.

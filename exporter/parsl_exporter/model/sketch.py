@@ -114,6 +114,12 @@ class Sketches:
         self._any_changed = False
         self._drawn: dict[int, Sketch] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """All but the sketches, which are to be drawn anew."""
+        changed = np.full(len(self._changed), False)
+        changed[self._chunks >> _CHUNK_BITS] = True
+        return {**self.__dict__, "_changed": changed, "_any_changed": bool(len(self._chunks)), "_drawn": {}}
+
     def fix(self) -> None:
         """Nothing is taken back from now on."""
         self._greatest.fix()

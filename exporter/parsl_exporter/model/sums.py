@@ -51,6 +51,10 @@ class Sums:
         self.observations = Observations(run_id, buckets)
         self.oldest = {state: Oldest() for state in TIMED}
 
+    def __getstate__(self) -> dict[str, object]:
+        """All, and no plain numbers made of it yet."""
+        return {**self.__dict__, "changed": np.full(len(self.changed), True)}
+
     def groups(self, apps: Codes, executors: Codes) -> Codes:
         """Give the rows of these pairs, made when they are new; a code below 0 is `unknown`."""
         keys = np.maximum(apps, 0).astype(np.int64) << 32 | np.maximum(executors, 0)

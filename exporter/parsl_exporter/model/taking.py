@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import tzinfo
+from hashlib import blake2b
 from itertools import groupby
 from typing import Any
 
@@ -98,7 +99,7 @@ class Taking:
         self._reasons = {reason.rpartition(".")[2] for reason in failure_reasons} | {DEPENDENCY_ERROR}
         self._labels = Labels(self.names, self.label, self.failure_label)
         self._overflows: set[tuple[str, str]] = set()
-        self._refused: set[int] = set()
+        self._refused: set[bytes] = set()
 
     def take(self, table: Table, rows: Sequence[Row], now: float, wall: float) -> None:
         """Take rows of one table, in the order of their insertion and any split; each row once."""
@@ -279,10 +280,10 @@ class Taking:
 
     def watched_from(self, run: Run, stamps: Stamps, us: int) -> int:
         """Give from when on the writers of a run are watched; `us` is one of its stamps."""
-        watched = run.watched.get(id(stamps))
+        watched = run.watched.get(stamps.name)
         if watched is None:
             begin_us = min(abs(us), self.wall_us)
-            watched = run.watched[id(stamps)] = stamps.watched_from(begin_us, self.wall_us)
+            watched = run.watched[stamps.name] = stamps.watched_from(begin_us, self.wall_us)
         return watched
 
     def in_order(self, least: str, greatest: str, wall: float) -> bool:
@@ -327,7 +328,7 @@ class Taking:
 
     def _refused_first(self, row: Row) -> bool:
         """Say whether a workflow row is refused for the first time: those of open runs are read at each poll."""
-        seen = hash(row)
+        seen = blake2b(repr(row).encode("utf-8", "backslashreplace"), digest_size=16).digest()
         if seen in self._refused:
             return False
         if len(self._refused) < _REMEMBERED:

@@ -40,11 +40,12 @@ class Stamps(dict[str, int]):
     """Reads stamps of one time zone. As a mapping: the text of a whole second -> its microseconds.
 
     A second that comes twice has its first reading there times -1, so that one comparison tells it.
-    `zone` None is the process's local zone.
+    `zone` None is the process's local zone; `name` tells zones apart.
     """
 
     def __init__(self, zone: tzinfo | None) -> None:
         super().__init__()
+        self.name = str(zone)
         self._zone = zone
         self._repeats_of = cache(self._find_repeats)
         self._offset_in = cache(self._find_offset)

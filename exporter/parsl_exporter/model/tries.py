@@ -7,7 +7,7 @@ finished task four bytes stay: that it was there. Stamps are microseconds UTC.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -84,8 +84,9 @@ _TRIES: dict[str, tuple[type, tuple[int, ...], float]] = {
 class Table:
     """Columns of one length, and which of their places are free. A column is an attribute of its name."""
 
-    def __init__(self, columns: dict[str, tuple[type, tuple[int, ...], float]]) -> None:
-        self._columns = columns
+    _columns: ClassVar[dict[str, tuple[type, tuple[int, ...], float]]]
+
+    def __init__(self) -> None:
         self.size = 0
         self._free: Codes = np.empty(0, np.int32)
         self._resize(_FIRST_ROOM)
@@ -136,6 +137,7 @@ class Table:
 class Tasks(Table):
     """The live tasks. `latest` is the place of the try with the greatest try_id, `head` of the first that came."""
 
+    _columns = _TASKS
     task_id: Ints
     app: Codes
     head: Codes
@@ -150,7 +152,7 @@ class Tasks(Table):
     partly_closed: Mask
 
     def __init__(self) -> None:
-        super().__init__(_TASKS)
+        super().__init__()
         self._dense: Codes = np.full(_FIRST_ROOM, NONE, np.int32)
         self._sparse: dict[int, int] = {}
         self._known = 0
@@ -235,6 +237,7 @@ class Tries(Table):
     asked for; `incomplete`: that row still lacks something.
     """
 
+    _columns = _TRIES
     task: Codes
     following: Codes
     try_id: Ints
@@ -264,7 +267,7 @@ class Tries(Table):
     incomplete: Mask
 
     def __init__(self, tasks: Tasks) -> None:
-        super().__init__(_TRIES)
+        super().__init__()
         self._tasks = tasks
         self._others: dict[tuple[int, int], int] = {}
 

@@ -7,7 +7,7 @@ a block or a manager runs its tries in the submit process.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -69,6 +69,15 @@ class WorkerZones:
         self.near[run.run_id] -= late
         self._far[run.run_id] |= late
         return bool(late)
+
+    def kept(self) -> tuple[Mapping[str, set[str]], Mapping[str, set[str]]]:
+        """What was found out of executors."""
+        return self._far, self.near
+
+    def resume(self, far: Mapping[str, set[str]], near: Mapping[str, set[str]]) -> None:
+        """Take what `kept` gave."""
+        self._far.update(far)
+        self.near.update(near)
 
     def forget(self, run_id: str) -> None:
         """The run is of no interest any more."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from typing import Any
 
 from parsl_exporter.model.timestamps import MICROSECONDS, Readings
 
@@ -52,6 +53,10 @@ class Writers(defaultdict[tuple[str, str], Writer]):
 
     def __init__(self) -> None:
         super().__init__(Writer)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As of any mapping: that of a defaultdict would hand its factory to `__init__`."""
+        return type(self), (), None, None, iter(self.items())
 
     def read(self, table: str, writer: str, place: int, stamp: Readings) -> int:
         """Give the microseconds of a row's stamp: of its second reading when its writer was far beyond the first.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from parsl_exporter.base.columns import Ints
 from parsl_exporter.base.tables import Row, Table
@@ -38,6 +38,15 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Let the database go; the next call of `changed` takes it up again."""
+
+    def kept(self, positions: Mapping[str, Position]) -> Mapping[str, Any]:
+        """Give what was read at these positions, and what tells this database from others: plain values and arrays."""
+
+    def resume(self, kept: Mapping[str, Any]) -> dict[str, Position]:
+        """Go on, before the first call of `changed`, from what another one has `kept`; give the positions.
+
+        `changed` raises SourceReplaced when the database turns out to be another one.
+        """
 
     def absent(self, table: Table) -> frozenset[str]:
         """Give the columns that this database's schema lacks, and that are read as NULL."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+from parsl_exporter.base.logs import event
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.source.first_read import read_first
 from parsl_exporter.source.reading import Reading
+
+_log = logging.getLogger(__name__)
 
 
 class Counts(NamedTuple):
@@ -23,6 +27,7 @@ class Ingestion:
     """One reading of a source after the other, each made by `begin`.
 
     `caught_up`: everything that was there has been read; `behind`: there was more than one poll may read.
+    `resumed`: what was read before comes from a checkpoint.
     """
 
     def __init__(self, begin: Callable[[], Reading]) -> None:
@@ -32,7 +37,18 @@ class Ingestion:
 
     def _make(self) -> None:
         self.reading = self._begin()
-        self.caught_up = self.behind = False
+        self.caught_up = self.behind = self.resumed = False
+
+    def kept(self) -> dict[str, Any] | None:
+        """Give what there is to know of it, not a copy; None while there is nothing whole to keep."""
+        reading = self.reading.kept() if self.caught_up else None
+        return None if reading is None else {"reading": reading, "before": tuple(self._before)}
+
+    def resume(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what another one has `kept`: the next update reads what has come since."""
+        self._before = Counts(*kept["before"])
+        self.reading.resume(kept["reading"])
+        self.resumed = True
 
     def begin_anew(self) -> None:
         """Forget what was read: the next update reads everything."""
@@ -61,7 +77,7 @@ class Ingestion:
         changed = reading.reader.changed()
         reading.finish_batch()
         if not self.caught_up:
-            if not read_first(reading, show=show):
+            if not (self._read_on(show) if self.resumed else read_first(reading, show=show)):
                 return False
             self.caught_up = True
         elif changed:
@@ -74,3 +90,15 @@ class Ingestion:
             reading.read_again()
             reading.steps.settle(now)
         return changed
+
+    def _read_on(self, show: Callable[[], None]) -> bool:
+        """Read all that has come since the checkpoint; give whether it came to the end."""
+        begin = self.reading.steady()
+        while not self.reading.read_new():
+            if self.reading.stopping():
+                return False
+            show()
+        about = {"source": self.reading.options.name, "runs": len(self.runs.runs)}
+        seconds = round(self.reading.steady() - begin, 3)
+        event(_log, logging.INFO, "goes on from its checkpoint", **about, seconds=seconds)
+        return True

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from parsl_exporter.base.columns import Ints
 from parsl_exporter.base.logs import event
@@ -92,6 +92,27 @@ class Reading:
     def untouched(self) -> bool:
         """Say whether no row has been read yet."""
         return all(position == START for position in self.positions.values())
+
+    def kept(self) -> dict[str, Any] | None:
+        """Give what there is to know of it, not a copy; None while a batch is not all counted."""
+        if self._taken is not None:
+            return None
+        return {
+            "reader": self.reader.kept(self.positions),
+            "runs": self.runs.kept(),
+            "backlog": self.backlog,
+            "listing": self._listing,
+            "ask_again": self._ask_again,
+            "workflows": self._workflows,
+        }
+
+    def resume(self, kept: Mapping[str, Any]) -> None:
+        """Go on, where nothing was read yet, from what another one has `kept`."""
+        self.runs.resume(kept["runs"])
+        self.backlog = kept["backlog"]
+        self._listing, self._ask_again = kept["listing"], kept["ask_again"]
+        self._workflows = kept["workflows"]
+        self.positions = self.reader.resume(kept["reader"])
 
     # --- batches --------------------------------------------------------------------------------------------
 

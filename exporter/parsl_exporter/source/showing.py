@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from parsl_exporter.metrics.renderer import Renderer
@@ -33,6 +35,15 @@ class Showing:
         self._stale_at = math.inf
         self._next = 0.0
         self._begin()
+
+    def kept(self) -> dict[str, Any]:
+        """Give which runs have which place within the limits, not a copy."""
+        return {"overflowed_before": self._overflowed_before, "renderer": self._renderer.kept()}
+
+    def resume(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what another one has `kept`, before anything is drawn."""
+        self._overflowed_before = kept["overflowed_before"]
+        self._renderer.resume(**kept["renderer"])
 
     @property
     def series(self) -> int:

@@ -17,7 +17,8 @@ from parsl_exporter.metrics.source_families import SourceFacts
 from parsl_exporter.model.report import SourceReport
 from parsl_exporter.model.runs import Runs
 from parsl_exporter.readers.base import Reader
-from parsl_exporter.source.clock import Clock
+from parsl_exporter.source.checkpoint import Checkpoint, Kept
+from parsl_exporter.source.clock import Clock, OwnClock
 from parsl_exporter.source.health import Health, Outcome
 from parsl_exporter.source.ingestion import Ingestion
 from parsl_exporter.source.locks import Baton
@@ -61,7 +62,8 @@ class Published(NamedTuple):
 class Source:
     """One database, for one thread; others may look at `published`, which is replaced whole.
 
-    `series_left` says how many series this source's runs may have now; `started` is when the process did.
+    `series_left` says how many series this source's runs may have now; `started` is when the process did. With a
+    `checkpoint` it goes on from there at its first poll, and is kept there now and then.
     """
 
     def __init__(
@@ -74,30 +76,48 @@ class Source:
         started: float,
         series_left: Callable[[], int],
         stopping: Callable[[], bool] = lambda: False,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.name = options.name
         self.read_times = reader.read_times
         self._reader = reader
         self._options = options
-        self._clock = clock
+        self._own_clock = OwnClock(clock)
+        self._clock = self._own_clock.clock
         self._started = started
         self._series_left = series_left
-        self._health = Health(options.name, clock)
-        self._rows_read: Counter[str] = Counter()
-        self._ingestion = Ingestion(
-            lambda: Reading(
-                reader, options, baton=baton, clock=clock, rows_read=self._rows_read, stopping=stopping
-            )
-        )
-        self._showing = Showing(options, clock, baton)
+        self._baton = baton
+        self._stopping = stopping
+        self._checkpoint = checkpoint
+        self._to_resume = checkpoint is not None
+        self._health = Health(options.name, self._clock)
         self._reports = Reports(options.name)
+        self._begin()
         self._unexpected = ""
         self._poll_duration = self._longest_read = 0.0
         self._next_progress = 0.0
+        self._changed = False
         self.published = self._publication()
 
+    def _begin(self) -> None:
+        """As if nothing had ever been read or shown."""
+        self._rows_read: Counter[str] = Counter()
+        self._ingestion = Ingestion(
+            lambda: Reading(
+                self._reader,
+                self._options,
+                baton=self._baton,
+                clock=self._clock,
+                rows_read=self._rows_read,
+                stopping=self._stopping,
+            )
+        )
+        self._showing = Showing(self._options, self._clock, self._baton)
+
     def close(self) -> None:
-        """Let the database go."""
+        """Let the database go; what is known of it is kept if that can be."""
+        if self._checkpoint is not None and self._checkpoint.changed and self._health.up:
+            self._keep()
         self._reader.close()
 
     def poll(self) -> float:
@@ -105,6 +125,8 @@ class Source:
 
         Never raises: what fails is logged, counted and shown, and what was published of runs stays.
         """
+        if self._to_resume:
+            self._resume()
         begin = self._clock.steady()
         self.read_times.longest = 0.0
         again = 0.0
@@ -124,6 +146,9 @@ class Source:
         if not self._ingestion.caught_up:
             self._showing.outdate(begin)
         self._publish(begin)
+        if self._checkpoint is not None and self._health.up and self._checkpoint.due(changed=self._changed):
+            self._changed = False
+            self._keep()
         return again
 
     def read_whole(self) -> Runs:
@@ -166,6 +191,11 @@ class Source:
         """Once is a message; again before it has caught up is a failed poll, so that no loop is silent."""
         caught_up = self._ingestion.caught_up
         untouched = self._ingestion.reading.untouched
+        if self._checkpoint is not None and self._ingestion.resumed and not caught_up:
+            self._begin()
+            self._reader.look_again()
+            self._checkpoint.refuse(str(replaced))
+            return RETRY_LOCKED
         self._begin_anew()
         if caught_up:
             event(_log, logging.WARNING, str(replaced), source=self.name)
@@ -199,6 +229,7 @@ class Source:
         ingestion = self._ingestion
         try:
             if ingestion.update(now, self._show_progress):
+                self._changed = True
                 self._reports.rejected(ingestion.runs)
                 self._reports.zones(ingestion.runs)
         except ExporterError:
@@ -213,6 +244,7 @@ class Source:
             return
         self._health.ready = True
         if showing.draw(ingestion.runs, now, self._series_left()):
+            self._changed = True
             self._reports.overflowed(ingestion.counts.overflowed + showing.overflowed)
             self._reports.dropped(showing.dropped, whole=self._options.whole)
             self._reports.runs(ingestion.runs)
@@ -227,6 +259,35 @@ class Source:
         done = sum(position.rowid for position in reading.positions.values())
         self._health.reading(f"first read: {done} of {done + left} rows")
         self.published = self._publication()
+
+    # --- its checkpoint ---------------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        """Go on from the checkpoint, if there is one that can be used."""
+        self._to_resume = False
+        kept = self._checkpoint.last(self._baton) if self._checkpoint is not None else None
+        if self._checkpoint is None or kept is None:
+            return
+        try:
+            self._own_clock.go_on_from(kept.steady, kept.wall)
+            self._rows_read.update(kept.rows_read)
+            self._showing.resume(kept.showing)
+            self._ingestion.resume(kept.ingestion)
+        except Exception as error:
+            self._begin()
+            self._checkpoint.refuse(f"unexpected {type(error).__name__}: {error}")
+
+    def _keep(self) -> None:
+        """Keep what is known, unless the database cannot be looked at just now: then the next poll is soon enough."""
+        assert self._checkpoint is not None
+        try:
+            ingestion = self._ingestion.kept()
+        except ExporterError:
+            return
+        if ingestion is not None:
+            with self._baton:
+                now, wall = self._clock.steady(), self._clock.wall()
+                self._checkpoint.keep(Kept(now, wall, dict(self._rows_read), ingestion, self._showing.kept()))
 
     # --- publishing -----------------------------------------------------------------------------------------
 

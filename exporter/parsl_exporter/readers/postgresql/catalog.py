@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from parsl_exporter.base.errors import FaultReason, SourceFault, SourceReplaced
 from parsl_exporter.base.tables import BLOCK, BY_NAME, NODE, RESOURCE, STATUS, TABLES, Table
@@ -49,6 +49,18 @@ class Catalog:
         self._shown = shown
         self._states: dict[str, _State] = {}
 
+    def kept(self) -> dict[str, Any]:
+        """Give the tables as they were at the last look."""
+        return {
+            "page_size": self.page_size,
+            "states": {name: tuple(state) for name, state in self._states.items()},
+        }
+
+    def resume(self, page_size: int, states: Mapping[str, tuple[Any, ...]]) -> None:
+        """Take what another one has `kept` for the look before the next one."""
+        self.page_size = page_size
+        self._states = {name: _State(*state) for name, state in states.items()}
+
     def forget(self) -> None:
         """Take the tables for unknown: the server is another one."""
         self._states = {}
@@ -72,10 +84,11 @@ class Catalog:
         """Look at the tables; give the snapshot of transactions at that moment."""
         found = self._session.fetch(statements.STATE, (list(BY_NAME),))
         before, states = self._states, {row[0]: _State(*row[1:8]) for row in found}
-        if not before or any(states.get(name, _NONE).oid != was.oid for name, was in before.items()):
+        made_anew = any(states.get(name, _NONE).oid != was.oid for name, was in before.items())
+        if not before or made_anew or not self.schema:
             self._introspect(states)
             self._states = states
-            if before:
+            if made_anew:
                 raise SourceReplaced(f"{self._shown}: its tables were made anew; reading them anew")
         self._states = states
         for name, was in before.items():

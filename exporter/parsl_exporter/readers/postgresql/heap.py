@@ -10,8 +10,9 @@ time, the others in turn. Sources: postgresql.org/docs, "Database Page Layout" a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +81,23 @@ class Heap:
         self._room: _Counts = np.empty(0, np.uint16)
         # Of a page with gaps: one bit for each item beyond the first gap that is read.
         self._beyond: dict[int, int] = {}
+
+    def kept(self) -> dict[str, Any]:
+        """Give all that is known of the places that were read."""
+        return {
+            "sweeps": self.sweeps,
+            "smallest": self._smallest,
+            "through": self._through[: self._pages],
+            "room": self._room[: self._pages],
+            "beyond": self._beyond,
+        }
+
+    def resume(
+        self, sweeps: int, smallest: int, through: _Counts, room: _Counts, beyond: dict[int, int]
+    ) -> None:
+        """Take what another one has `kept`; each page has its turn as soon as can be."""
+        self.sweeps, self._smallest, self._since = sweeps, smallest, -math.inf
+        self._pages, self._through, self._room, self._beyond = len(through), through, room, beyond
 
     @property
     def pages(self) -> int:

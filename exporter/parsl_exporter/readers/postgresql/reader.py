@@ -29,6 +29,7 @@ from parsl_exporter.readers.postgresql import statements
 from parsl_exporter.readers.postgresql.catalog import APPENDED, Catalog
 from parsl_exporter.readers.postgresql.columns import Found, PostgresColumns
 from parsl_exporter.readers.postgresql.heap import NO_PLACES, Heap, Place, Places, Visit
+from parsl_exporter.readers.postgresql.progress import Scan, Sweep, plain, position_of
 from parsl_exporter.readers.postgresql.session import Server, Session
 
 _PAGES = 512
@@ -47,22 +48,6 @@ class _Given(NamedTuple):
     position: Position
     visit: Visit | None
     places: Places
-
-
-class _Scan(NamedTuple):
-    """How far the pages of task or try are gone through that were there when that began."""
-
-    page: int
-    end: int
-
-
-class _Sweep(NamedTuple):
-    """How far the workflow table is read: rows of transactions older than `known` were all given."""
-
-    page: int
-    known: int | None
-    known_next: int
-    since: float
 
 
 class PostgresReader:
@@ -145,6 +130,33 @@ class PostgresReader:
         """Give about how many rows there are, as the server's statistics have it."""
         return self._catalog.estimates[table.name]
 
+    # --- going on where another one was -------------------------------------------------------------------
+
+    def kept(self, positions: Mapping[str, Position]) -> Mapping[str, Any]:
+        """Give the server, its tables as they were last, and the places that were read at these positions."""
+        read = [table for table in APPENDED if positions[table.name].identity is not None]
+        return {
+            "server": tuple(self._server or ()),
+            "catalog": self._catalog.kept(),
+            "heaps": {table.name: self._heap(table, positions[table.name]).kept() for table in read},
+            "workflows": self._given_workflows,
+            "workflow_sweeps": self._workflow_sweeps,
+            "serial": self._serial,
+            "positions": {name: plain(position) for name, position in positions.items()},
+        }
+
+    def resume(self, kept: Mapping[str, Any]) -> dict[str, Position]:
+        """Go on from there: what may have come meanwhile is looked for in every page at once."""
+        self._server = Server(kept["server"])
+        self._catalog.resume(**kept["catalog"])
+        for name, places in kept["heaps"].items():
+            self._heaps[name] = Heap(self._catalog.page_size, self._sweep)
+            self._heaps[name].resume(**places)
+        self._given_workflows, self._workflow_sweeps = kept["workflows"], kept["workflow_sweeps"]
+        self._serial = kept["serial"]
+        due = self._monotonic() - self._sweep
+        return {name: position_of(name, position, since=due) for name, position in kept["positions"].items()}
+
     # --- new rows -------------------------------------------------------------------------------------------
 
     def places(self, table: Table, of_run: RunColumns) -> Ints:
@@ -182,7 +194,7 @@ class PostgresReader:
 
     def _scan(self, table: Table, after: Position, skip: Collection[str], in_order: InOrder) -> Batch:
         """Give the task or try rows that were there at the first call, page by page, and then no more."""
-        scan = _Scan(0, self._catalog.pages(table)) if after.identity is None else after.identity[1]
+        scan = Scan(0, self._catalog.pages(table)) if after.identity is None else after.identity[1]
         end = min(scan.end, scan.page + self._pages.now)
         ranges = [(Place(scan.page, 1), Place(end, 0))] if end > scan.page else []
         found = self._find(table, ranges, skip, in_order)
@@ -233,7 +245,7 @@ class PostgresReader:
         now, oldest_running = self._monotonic(), int(self._snapshot.partition(":")[0])
         if after.identity is None:
             self._given_workflows = {}
-            sweep = _Sweep(0, None, oldest_running, now)
+            sweep = Sweep(0, None, oldest_running, now)
         else:
             sweep = after.identity[1]
         size = self._catalog.pages(WORKFLOW)
@@ -252,7 +264,7 @@ class PostgresReader:
             condition += f" AND age(s.xmin) <= age('{sweep.known}'::xid8::xid)"
         rows = list(self._versions(ranges, condition))
         self._workflow_sweeps += done
-        sweep = _Sweep(0, sweep.known_next, oldest_running, now) if done else sweep._replace(page=end)
+        sweep = Sweep(0, sweep.known_next, oldest_running, now) if done else sweep._replace(page=end)
         position = self._position(after.rowid + len(rows), sweep)
         return Batch(
             rows, position, more=sweep.known is None, size=len(rows), part=min(1.0, end / max(1, size))

@@ -38,6 +38,8 @@ _CUT_OFF = 0.03
 """Seconds after which a batch ends where it is, so that rows larger than those before hold no lock for long."""
 _MOST_TRIES = 1_000
 _KEYS_AT_ONCE = 500
+_LOOKED_AT = 16
+"""Rows of a table that tell whether a database is the one that was read before."""
 
 
 class SqliteReader(SqliteFile):
@@ -51,6 +53,48 @@ class SqliteReader(SqliteFile):
         super().__init__(path, monotonic=monotonic)
         self._sizes = {name: BatchSize(_FEWEST, _MOST, _AT_FIRST) for name in BY_NAME}
         self._in_columns = SqliteColumns(self)
+        self._expected: Mapping[str, Any] | None = None
+
+    # --- going on where another one was -------------------------------------------------------------------
+
+    def kept(self, positions: Mapping[str, Position]) -> Mapping[str, Any]:
+        """Give the positions, the file and its schema, and some of the rows that were read."""
+        return {
+            "file": self._readable,
+            "schema": self._schema_version,
+            "positions": {name: tuple(position) for name, position in positions.items()},
+            "rows": self._some_rows(positions),
+        }
+
+    def resume(self, kept: Mapping[str, Any]) -> dict[str, Position]:
+        """Go on from there, if the file is that one and all that was kept of it is as it was."""
+        self._readable, self._expected = kept["file"], kept
+        return {name: Position(*position) for name, position in kept["positions"].items()}
+
+    def changed(self) -> bool:
+        """Say whether anything was committed; SourceReplaced too when it is not the database that was kept."""
+        changed = super().changed()
+        if (kept := self._expected) is not None:
+            positions = {name: Position(*position) for name, position in kept["positions"].items()}
+            same = self._schema_version == kept["schema"] and self._some_rows(positions) == kept["rows"]
+            self._expected = None
+            if not same:
+                raise SourceReplaced(f"{self.path}: rows are other ones than before; reading it anew")
+        return changed
+
+    def _some_rows(self, upto: Mapping[str, Position]) -> dict[str, list[Row]]:
+        """What is never updated of a few rows up to each position, from the first on."""
+        found: dict[str, list[Row]] = {}
+        for name, position in upto.items():
+            last = position.rowid
+            rowids = {min(1, last), *(last * part // _LOOKED_AT for part in range(1, _LOOKED_AT + 1))}
+            rows = self._rows(
+                BY_NAME[name],
+                "rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid",
+                (json.dumps(sorted(rowids)),),
+            )
+            found[name] = [row[: 1 + BY_NAME[name].identity] for row in rows]
+        return found
 
     def absent(self, table: Table) -> frozenset[str]:
         """Give the columns that this database's schema lacks, and that are read as NULL."""
