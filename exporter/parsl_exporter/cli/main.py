@@ -76,6 +76,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             web_config_file=getattr(options, "web_config_file", None),
             poll_interval=getattr(options, "poll_interval", None),
             shard=getattr(options, "shard", None),
+            state_directory=getattr(options, "state_directory", None),
         ),
     )
 
@@ -90,7 +91,7 @@ def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
     settings = _settings(options)
     signals = signals or Signals()
     manager = Notifier(os.environ)
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, state_directory=_state_directory(settings))
     server = Server(
         daemon,
         addresses=settings.web.listen_address,
@@ -124,6 +125,12 @@ def _serve(options: argparse.Namespace, signals: Signals | None) -> int:
     server.stop()
     daemon.stop()
     return OK
+
+
+def _state_directory(settings: Settings) -> Path | None:
+    """The configured one, or else what systemd made for the service, the first of several (systemd.exec(5))."""
+    chosen = settings.state_directory or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(chosen) if chosen else None
 
 
 def _check(options: argparse.Namespace, signals: Signals | None) -> int:

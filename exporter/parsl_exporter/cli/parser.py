@@ -86,6 +86,9 @@ def parser() -> argparse.ArgumentParser:
                        help="how often the databases are looked at, such as 250ms or 15s (default 1s)")  # fmt: skip
     serve.add_argument("--shard", metavar="I/N",
                        help="read the I-th of N parts of a server's runs and of the files, such as 1/3")  # fmt: skip
+    serve.add_argument("--state.directory", dest="state_directory", metavar="FOLDER",
+                       help="keep checkpoints there, from which the next start goes on (default: none, or systemd's"
+                            " StateDirectory)")  # fmt: skip
     serve.add_argument("--log.level", dest="log_level", choices=list(logs.LEVELS), default="info",
                        help="the least of what is logged (default info)")  # fmt: skip
     serve.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt",

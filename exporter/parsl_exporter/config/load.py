@@ -56,6 +56,7 @@ class Overrides:
     web_config_file: str | None = None
     poll_interval: str | None = None
     shard: str | None = None
+    state_directory: str | None = None
 
 
 def load(path: Path | None, overrides: Overrides) -> Settings:
@@ -102,6 +103,8 @@ def _settings_of_file(document: Node, folder: Path) -> Settings:
         return Settings()
     readers = _readers(Settings) | {"sources": partial(_sources, folder)}
     settings = Settings(**read_mapping(document, readers, _belongs()))
+    if settings.state_directory is not None:
+        settings = replace(settings, state_directory=str(folder / settings.state_directory))
     if settings.web.config_file is None:
         return settings
     return replace(settings, web=replace(settings.web, config_file=str(folder / settings.web.config_file)))
@@ -189,6 +192,7 @@ def _overridden(settings: Settings, overrides: Overrides, faults: list[str]) -> 
     changes = {
         **given(Settings, "poll_interval", overrides.poll_interval),
         **given(Settings, "shard", overrides.shard),
+        **given(Settings, "state_directory", overrides.state_directory),
     }
     if overrides.databases:
         arguments = [given_text(f"DATABASE {i}", text) for i, text in enumerate(overrides.databases, 1)]

@@ -152,6 +152,12 @@ class Settings:
         "The part that this one of N exporters reads: of a server's runs, and of the database files.",
         "--shard",
     )
+    state_directory: str | None = optional(
+        PATH,
+        "A folder of the exporter's own, never one of Parsl's, for checkpoints, from which its next start goes on. "
+        "Default: none, or systemd's `StateDirectory`.",
+        "--state.directory",
+    )
     buckets: BucketSettings = field(default=BucketSettings())
     failure_reasons: tuple[str, ...] = setting(
         FAILURE_REASONS,

@@ -6,9 +6,11 @@ import logging
 import platform
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from parsl_exporter.base.logs import event
 from parsl_exporter.base.release import REVISION, VERSION
+from parsl_exporter.checkpoint.keeper import Keeper
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.daemon.conditions import summary_of
 from parsl_exporter.daemon.publisher import Publisher
@@ -26,7 +28,8 @@ _log = logging.getLogger(__name__)
 class Daemon:
     """Reads all sources and holds the published page. Implements what `web.app.Site` asks for.
 
-    `settings` are in force until `reload` gives others; `read_as` has sources read otherwise than these say.
+    `settings` are in force until `reload` gives others; `read_as` has sources read otherwise than these say. With a
+    `state_directory` sources go on from checkpoints there.
     """
 
     def __init__(
@@ -35,12 +38,23 @@ class Daemon:
         *,
         clock: Clock | None = None,
         read_as: Callable[[SourceOptions], SourceOptions] = lambda options: options,
+        state_directory: Path | None = None,
     ) -> None:
         self._clock = clock or Clock()
+        self._keeper = (
+            None
+            if state_directory is None
+            else Keeper(state_directory, steady=self._clock.steady, wall=self._clock.wall)
+        )
         self._changed = threading.Event()
         baton = Baton()
         self._supervisor = Supervisor(
-            settings, baton=baton, clock=self._clock, changed=self._changed, read_as=read_as
+            settings,
+            baton=baton,
+            clock=self._clock,
+            changed=self._changed,
+            read_as=read_as,
+            keeper=self._keeper,
         )
         facts = ProcessFacts(
             version=VERSION,
@@ -64,11 +78,13 @@ class Daemon:
         self._supervisor.thread.start()
 
     def stop(self) -> None:
-        """End all threads, within about half a second; one that hangs in the kernel is left behind."""
+        """End all threads, within about a second; one that hangs in the kernel is left behind."""
         self._publisher.stop()
         until = self._clock.steady() + _PATIENCE_AT_END
         for thread in [*self._supervisor.stop(), self._publisher.thread]:
             thread.join(max(0.0, until - self._clock.steady()))
+        if self._keeper is not None:
+            self._keeper.stop(_PATIENCE_AT_END)
 
     def summary(self) -> str:
         """Give in one line how the sources fare, and whether the configuration is the one that was last read."""
@@ -88,9 +104,12 @@ class Daemon:
         facts = self._publisher.facts._replace(reload_successful=False)
         try:
             settings = read()
-            if settings.web != self._supervisor.settings.web:
+            before = self._supervisor.settings
+            if (settings.web, settings.state_directory) != (before.web, before.state_directory):
                 event(
-                    _log, logging.WARNING, "changes under web take effect when the exporter is started again"
+                    _log,
+                    logging.WARNING,
+                    "changes under web and of state_directory take effect when the exporter is started again",
                 )
             self._supervisor.reload(settings)
             facts = facts._replace(reload_successful=True, reload_success_time=self._clock.wall())

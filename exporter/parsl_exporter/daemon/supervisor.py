@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 from parsl_exporter.base.logs import RepeatedFault, event
 from parsl_exporter.base.shard import Shard
+from parsl_exporter.checkpoint.keeper import Keeper
 from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.daemon.conditions import conditions_of, details_of
 from parsl_exporter.daemon.discovery import Discovery
 from parsl_exporter.model.report import SourceReport
 from parsl_exporter.readers.opening import open_reader
 from parsl_exporter.readers.targets import Found, distinct
+from parsl_exporter.source.checkpoint import Checkpoint, read_under
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions, options_of
@@ -44,7 +46,7 @@ class Supervisor:
     """Looks for databases in a thread of its own; starts a worker for each that is new, ends those of others.
 
     `changed` is set whenever a source may show otherwise. `settings` are in force until `reload` gives others;
-    `read_as` has sources read otherwise than these say.
+    `read_as` has sources read otherwise than these say. With a `keeper` sources have checkpoints.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class Supervisor:
         clock: Clock,
         changed: threading.Event,
         read_as: Callable[[SourceOptions], SourceOptions],
+        keeper: Keeper | None = None,
     ) -> None:
         self.settings = settings
+        self._keeper = keeper
         self._read_as = read_as
         self._baton = baton
         self._clock = clock
@@ -225,14 +229,20 @@ class Supervisor:
     def _hire(self, found: Found) -> _Worker:
         stop = threading.Event()
         how = _, options, shard = self._how(found)
+        reader = open_reader(found, shard, close_after=self.settings.close_after)
+        checkpoint = None
+        if self._keeper is not None:
+            shaped_by = read_under(reader, options, shard, self.settings.limits.series)
+            checkpoint = Checkpoint(self._keeper, found.name, shaped_by, self._clock)
         source = Source(
-            open_reader(found, shard, close_after=self.settings.close_after),
+            reader,
             options,
             baton=self._baton,
             clock=self._clock,
             started=self._started,
             series_left=self._series_left,
             stopping=stop.is_set,
+            checkpoint=checkpoint,
         )
         thread = threading.Thread(
             target=self._work, args=(source, stop), name=f"source {found.name}", daemon=True

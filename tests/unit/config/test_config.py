@@ -212,7 +212,7 @@ class TestOverrides:
         )
 
     def test_every_flag_of_the_table_can_be_given(self) -> None:
-        given_flags = Overrides(("x",), (":0",), "/x", "x", "2s", "2/3")
+        given_flags = Overrides(("x",), (":0",), "/x", "x", "2s", "2/3", "/x")
         changed = load(None, given_flags)
         plain = Settings()
         by_flag = {row.flag: row.key for row in table() if row.flag}
