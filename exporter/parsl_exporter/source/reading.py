@@ -101,17 +101,12 @@ class Reading:
             "reader": self.reader.kept(self.positions),
             "runs": self.runs.kept(),
             "backlog": self.backlog,
-            "listing": self._listing,
-            "ask_again": self._ask_again,
-            "workflows": self._workflows,
         }
 
     def resume(self, kept: Mapping[str, Any]) -> None:
         """Go on, where nothing was read yet, from what another one has `kept`."""
         self.runs.resume(kept["runs"])
         self.backlog = kept["backlog"]
-        self._listing, self._ask_again = kept["listing"], kept["ask_again"]
-        self._workflows = kept["workflows"]
         self.positions = self.reader.resume(kept["reader"])
 
     # --- batches --------------------------------------------------------------------------------------------

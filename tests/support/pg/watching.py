@@ -13,9 +13,11 @@ from sqlalchemy.engine import make_url
 
 from parsl_exporter.base.formats import Format
 from parsl_exporter.base.shard import WHOLE, Shard
+from parsl_exporter.checkpoint.keeper import Keeper
 from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.metrics.page import Page
 from parsl_exporter.readers.postgresql.reader import PostgresReader
+from parsl_exporter.source.checkpoint import Checkpoint, read_under
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import options_of
@@ -42,6 +44,7 @@ class Watch:
         retention: float = FOREVER,
         close_after: float = 6.0,
         monotonic: Callable[[], float] = time.monotonic,
+        keeper: Keeper | None = None,
     ) -> None:
         # Longer than any stall of these tests, so that no row comes after its try was closed.
         self.close_after = close_after
@@ -49,13 +52,18 @@ class Watch:
             timezone="UTC", close_after=self.close_after, retention=retention, abandon_after=FOREVER
         )
         self.reader = PostgresReader(make_url(url), shard=shard, sweep=sweep, monotonic=monotonic)
+        options = options_of(settings, SourceSettings(url), "s")
+        checkpoint = None
+        if keeper is not None:
+            checkpoint = Checkpoint(keeper, "s", read_under(self.reader, options, shard, 1 << 60), Clock())
         self.source = Source(
             self.reader,
-            options_of(settings, SourceSettings(url), "s"),
+            options,
             baton=baton or Baton(),
             clock=Clock(),
             started=time.time(),
             series_left=lambda: 1 << 60,
+            checkpoint=checkpoint,
         )
         self.falls: list[str] = []
         self._counters: dict[str, float] = {}
@@ -65,6 +73,11 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self.source.close()
+
+    def after(self, before: Watch) -> Watch:
+        """Note, too, what fell since another one's last poll."""
+        self.falls, self._counters = before.falls, before._counters
+        return self
 
     def poll(self) -> str:
         """Poll once; note every counter that fell or went."""

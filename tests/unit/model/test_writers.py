@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,3 +79,15 @@ def test_an_hour_of_many_rows_keeps_no_more_than_it_needs() -> None:
     assert len(writer._places) <= 20_000
     assert writer.before(100_000) == 99_999
     assert 49_990 <= writer.before(50_000) < 50_000
+
+
+def test_writers_that_were_kept_know_what_they_wrote() -> None:
+    writers = Writers()
+    writers["status", SUBMIT].wrote(3, 7)
+    back = pickle.loads(pickle.dumps(writers))
+    assert (type(back), list(back), back["status", SUBMIT].before(4)) == (
+        Writers,
+        [("status", SUBMIT)],
+        7,
+    )
+    assert back["node", "new"].before(1) == 0

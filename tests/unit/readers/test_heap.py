@@ -178,3 +178,23 @@ def test_rows_taken_at_once_in_any_order_count_as_if_taken_one_by_one(
     assert [at_once.holds(*place) for place in places] == [place in taken for place in places]
     assert [one_by_one.holds(*place) for place in places] == [place in taken for place in places]
     assert at_once.visit(9, 0.0, 9) == one_by_one.visit(9, 0.0, 9)
+
+
+def test_another_reader_goes_on_from_the_places_that_were_read_and_looks_at_all_with_room_at_once() -> None:
+    table = Table()
+    for page in range(2 * NEAR_THE_END):
+        table.insert(page, range(1, FULL + 1 if page % 3 else 40))
+    table.insert(5, [50])
+    table.catch_up()
+    table.sweep()
+    kept = table.heap.kept()
+    table.heap = Heap(PAGE, SWEEP)
+    table.heap.resume(**kept)
+    table.now = 7.0  # another machine's clock
+    before = list(table.found)
+    table.insert(0, [41])
+    table.insert(5, [49, 51])
+    table.insert(2 * NEAR_THE_END, [1])
+    table.visit()
+    assert sorted(table.found[len(before) :]) == [Place(0, 41), Place(2 * NEAR_THE_END, 1)]
+    assert table.heap.holds(5, 50)
