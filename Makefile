@@ -120,6 +120,7 @@ bench: $(READY) ## how harmless and how cheap, as ratios, with TASKS tasks (defa
 	$(PY) tests/bench/first_read.py "$$folder/large.db"; \
 	$(PY) tests/bench/first_read.py "$$folder/large.db" --busy 6 --pairs 1; \
 	$(PY) tests/bench/served.py "$$folder/large.db"; \
+	$(PY) tests/bench/restart.py "$$folder/large.db"; \
 	$(PY) tests/bench/steady.py "$$folder/large.db" --tasks $(TASKS); \
 	$(PY) tests/bench/query_exporter.py "$$folder/large.db" --tasks $(TASKS); \
 	$(PY) tests/bench/harmless.py

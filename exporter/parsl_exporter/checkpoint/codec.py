@@ -49,14 +49,14 @@ def packed(value: object, most: int) -> list[Part]:
         raw = buffer.raw()
         left -= len(raw)
         if left < 0:
-            raise CheckpointFault(f"it would be larger than {most >> 20} MiB")
+            raise CheckpointFault(f"it would be larger than {most >> 20} MiB; open tasks take most")
         parts.append(bytes(raw))
 
     file = io.BytesIO()
     _Pickler(file, _PROTOCOL, buffer_callback=beside).dump(value)
     parts.insert(0, file.getvalue())
     if len(parts[0]) > left:
-        raise CheckpointFault(f"it would be larger than {most >> 20} MiB")
+        raise CheckpointFault(f"it would be larger than {most >> 20} MiB; open tasks take most")
     return parts
 
 

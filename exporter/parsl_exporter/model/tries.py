@@ -100,6 +100,21 @@ class Table:
         self._free = np.concatenate([np.arange(size - 1, self.size - 1, -1, dtype=np.int32), self._free])
         self.size = size
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the columns' ends, in which no place is in use: these are empty."""
+        used = np.full(self.size, True)
+        used[self._free] = False
+        end = self.size - int(np.argmax(used[::-1])) if any_of(used) else 0
+        return {**self.__dict__, **{name: getattr(self, name)[:end] for name in self._columns}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what `__getstate__` gave."""
+        self.__dict__.update(state)
+        for name, (kind, shape, empty) in self._columns.items():
+            column: npt.NDArray[Any] = np.full((self.size, *shape), empty, kind)
+            column[: len(state[name])] = state[name]
+            setattr(self, name, column)
+
     def __len__(self) -> int:
         """The number of places in use."""
         return self.size - len(self._free)

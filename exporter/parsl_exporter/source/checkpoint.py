@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from parsl_exporter.base.errors import CheckpointFault
+from parsl_exporter.base.errors import CheckpointFault, ExporterError
 from parsl_exporter.base.logs import RepeatedFault, event
 from parsl_exporter.base.shard import Shard
 from parsl_exporter.checkpoint.codec import packed, unpacked
@@ -103,8 +103,8 @@ class Checkpoint:
                 return None
             with turn:
                 return self._opened(parts)
-        except CheckpointFault as fault:
-            self.refuse(str(fault))
+        except Exception as error:  # whatever it holds, all can be read
+            self.refuse(error)
             return None
 
     def _opened(self, parts: list[bytearray]) -> Kept:
@@ -115,8 +115,9 @@ class Checkpoint:
             raise CheckpointFault("it was kept under other settings, or of another database")
         return Kept(*unpacked(parts[1:], MODULES))
 
-    def refuse(self, why: str) -> None:
-        """Say that the checkpoint is not used, and have it removed."""
+    def refuse(self, error: Exception) -> None:
+        """Say why the checkpoint is not used, and have it removed."""
+        why = _why(error)
         event(_log, logging.WARNING, "checkpoint not used: everything is read", source=self._source, why=why)
         self._keeper.remove(self._name)
 
@@ -136,11 +137,11 @@ class Checkpoint:
         self._due = self._clock.steady() + _EVERY
         try:
             parts = [json.dumps(self._about).encode(), *packed(tuple(kept), MOST_BYTES)]
-        except CheckpointFault as fault:
-            self._faults.failed("size", f"no checkpoint: {fault}; open tasks take most", source=self._source)
+        except Exception as error:  # no poll fails for it
+            self._faults.failed("keep", "no checkpoint can be made", source=self._source, why=_why(error))
             self._keeper.remove(self._name)
             return
-        self._faults.ended("size", source=self._source)
+        self._faults.ended("keep", source=self._source)
         self._changed = False
         self._keeper.write(self._name, parts)
 
@@ -148,3 +149,7 @@ class Checkpoint:
     def changed(self) -> bool:
         """Say whether the source has changed since it was last kept."""
         return self._changed
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, ExporterError) else f"unexpected {type(error).__name__}: {error}"

@@ -194,7 +194,7 @@ class Source:
         if self._checkpoint is not None and self._ingestion.resumed and not caught_up:
             self._begin()
             self._reader.look_again()
-            self._checkpoint.refuse(str(replaced))
+            self._checkpoint.refuse(replaced)
             return RETRY_LOCKED
         self._begin_anew()
         if caught_up:
@@ -275,7 +275,7 @@ class Source:
             self._ingestion.resume(kept.ingestion)
         except Exception as error:
             self._begin()
-            self._checkpoint.refuse(f"unexpected {type(error).__name__}: {error}")
+            self._checkpoint.refuse(error)
 
     def _keep(self) -> None:
         """Keep what is known, unless the database cannot be looked at just now: then the next poll is soon enough."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,3 +112,22 @@ def test_a_place_that_is_used_again_is_empty() -> None:
     assert tries.last[again, 0].tolist() == [NONE]
     assert tries.peak[again].tolist() == [-np.inf]
     assert tries.closed[again].tolist() == [False]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 500), unique=True), st.data())
+def test_a_table_that_was_kept_gives_the_same_places(task_ids: list[int], data: st.DataObject) -> None:
+    """Also after tasks were forgotten: what is added next stands where it would have stood."""
+    tasks = Tasks()
+    tasks.add(np.array(task_ids, np.int64))
+    gone = data.draw(st.lists(st.sampled_from(task_ids), unique=True)) if task_ids else []
+    tasks.forget(tasks.find(np.array(gone, np.int64)))
+    back = pickle.loads(pickle.dumps(tasks))
+    more = np.arange(1_000, 1_000 + data.draw(st.integers(0, 200)))
+    for one in (tasks, back):
+        one.add(more)
+    everything = np.concatenate([np.array(task_ids, np.int64), more])
+    assert back.find(everything).tolist() == tasks.find(everything).tolist()
+    assert (back.size, len(back), back.finished) == (tasks.size, len(tasks), tasks.finished)
+    assert (back.task_id == tasks.task_id).all()
+    assert (back.head == tasks.head).all()

@@ -273,6 +273,29 @@ def test_what_it_holds_is_not_believed_where_it_makes_no_sense(
     assert rows_read(after) == rows_read(SourceHarness(path).poll())
 
 
+@pytest.mark.parametrize("parts", [[], [b"?"], [b"{}"], [b"[]", b"", b""]])
+def test_nor_is_what_has_other_parts(folder: Path, log: Log, parts: list[Part]) -> None:
+    path = unpacked(folder / "a.db")
+    shown = keep(path, folder / "state").run_lines()
+    name = files(folder / "state")[0].stem
+    clock = FakeClock()
+    with kept_in(folder / "state", clock) as keeper:
+        keeper.write(name, parts)
+    assert go_on(path, folder / "state").run_lines() == shown
+    assert log.new()[0].startswith(f"{NOT_USED}unexpected ")
+
+
+def test_what_cannot_be_kept_fails_no_poll(folder: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> list[Part]:
+        raise MemoryError("none left")
+
+    path = unpacked(folder / "a.db")
+    monkeypatch.setattr(checkpoint, "packed", fails)
+    watched = go_on(path, folder / "state")
+    assert watched.up()
+    assert log.new() == ["warning no checkpoint can be made source=s why=unexpected MemoryError: none left"]
+
+
 def test_a_second_start_after_a_refusal_finds_a_good_one(folder: Path, log: Log) -> None:
     path = unpacked(folder / "a.db")
     keep(path, folder / "state")
@@ -357,7 +380,8 @@ def test_one_that_would_be_too_large_is_a_warning(
     with kept_in(folder / "state", clock) as keeper:
         watched = SourceHarness(path, fake_clock=clock, keeper=keeper).poll(3)
         assert watched.up()
-    assert "warning no checkpoint: it would be larger than 0 MiB; open tasks take most source=s" in log.new()
+    why = "it would be larger than 0 MiB; open tasks take most"
+    assert f"warning no checkpoint can be made source=s why={why}" in log.new()
     assert files(folder / "state") == []
     assert watched.wrong() == []
 
