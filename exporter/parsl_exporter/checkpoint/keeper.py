@@ -16,7 +16,7 @@ from parsl_exporter.checkpoint.folder import Folder
 STALE = 900.0
 """Seconds after which one that nobody kept up is not used, and removed: all that goes by the exporter's own clock would
 be off by as long."""
-_PATIENCE = 5.0
+_PATIENCE = 10.0
 
 _log = logging.getLogger(__name__)
 
