@@ -58,6 +58,7 @@ PARTS = {
     "list of class names",
     "list of cipher suites",
     "list of names",
+    "parsl-exporter … …, Python …, NumPy …",
     "time zone, or mapping of patterns to time zones",
 }
 """What is expected of a value; it only stands within other messages."""
