@@ -7,14 +7,14 @@
 
 _shtab_parsl_exporter_subparsers=(serve check dump status assets completion demo)
 
-_shtab_parsl_exporter_serve_option_strings=(-h --help --version --config.file --web.listen-address --web.systemd-socket --web.telemetry-path --web.config.file --poll.interval --shard --log.level --log.format)
+_shtab_parsl_exporter_serve_option_strings=(-h --help --version --config.file --web.listen-address --web.systemd-socket --web.telemetry-path --web.config.file --poll.interval --shard --state.directory --log.level --log.format)
 _shtab_parsl_exporter_check_option_strings=(-h --help --version --config.file --web.config.file)
 _shtab_parsl_exporter_dump_option_strings=(-h --help --version --config.file --output --format --run)
 _shtab_parsl_exporter_status_option_strings=(-h --help --version --config.file --watch --run --format)
 _shtab_parsl_exporter_assets_option_strings=(-h --help --version --output --force --job --target --scrape.interval --alertmanager --prometheus.url --grafana.url --runbook.url --datasource.uid --datasource.name)
 _shtab_parsl_exporter_completion_option_strings=(-h --help --version)
 _shtab_parsl_exporter_demo_option_strings=(-h --help --version --duration --web.listen-address --with-prometheus)
-_shtab_parsl_exporter_option_strings=(-h --help --version --config.file --web.listen-address --web.systemd-socket --web.telemetry-path --web.config.file --poll.interval --shard --log.level --log.format)
+_shtab_parsl_exporter_option_strings=(-h --help --version --config.file --web.listen-address --web.systemd-socket --web.telemetry-path --web.config.file --poll.interval --shard --state.directory --log.level --log.format)
 
 _shtab_parsl_exporter_serve_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_parsl_exporter_serve___config_file_COMPGEN=_shtab_compgen_files

@@ -51,7 +51,7 @@ function _shtab_parsl_exporter_using
 end
 
 set -g _shtab_parsl_exporter_commands serve check dump status assets completion demo
-set -g _shtab_parsl_exporter_opts_with_value --alertmanager --config.file --datasource.name --datasource.uid --duration --format --grafana.url --job --log.format --log.level --output --poll.interval --prometheus.url --run --runbook.url --scrape.interval --shard --target --web.config.file --web.listen-address --web.telemetry-path
+set -g _shtab_parsl_exporter_opts_with_value --alertmanager --config.file --datasource.name --datasource.uid --duration --format --grafana.url --job --log.format --log.level --output --poll.interval --prometheus.url --run --runbook.url --scrape.interval --shard --state.directory --target --web.config.file --web.listen-address --web.telemetry-path
 
 complete -c parsl-exporter -e
 complete -c parsl-exporter -f
@@ -65,6 +65,7 @@ complete -c parsl-exporter -n _shtab_parsl_exporter_using -l web.telemetry-path 
 complete -c parsl-exporter -n _shtab_parsl_exporter_using -l web.config.file -xka "(__fish_complete_path)" -d 'TLS and basic authentication, as Prometheus'"'"' exporter-toolkit has them'
 complete -c parsl-exporter -n _shtab_parsl_exporter_using -l poll.interval -x -d 'how often the databases are looked at, such as 250ms or 15s (default 1s)'
 complete -c parsl-exporter -n _shtab_parsl_exporter_using -l shard -x -d 'read the I-th of N parts of a server'"'"'s runs and of the files, such as 1/3'
+complete -c parsl-exporter -n _shtab_parsl_exporter_using -l state.directory -x -d 'keep checkpoints there, from which the next start goes on (default: none, or systemd'"'"'s StateDirectory)'
 complete -c parsl-exporter -n _shtab_parsl_exporter_using -l log.level -xka "debug info warn error" -d 'the least of what is logged (default info)'
 complete -c parsl-exporter -n _shtab_parsl_exporter_using -l log.format -xka "logfmt json" -d 'how a line of the log is written (default logfmt)'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using; and test $_shtab_parsl_exporter_npos -eq 0' -a serve -d 'serve metrics over HTTP until SIGTERM or SIGINT'
@@ -77,6 +78,7 @@ complete -c parsl-exporter -n '_shtab_parsl_exporter_using serve' -l web.telemet
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using serve' -l web.config.file -xka "(__fish_complete_path)" -d 'TLS and basic authentication, as Prometheus'"'"' exporter-toolkit has them'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using serve' -l poll.interval -x -d 'how often the databases are looked at, such as 250ms or 15s (default 1s)'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using serve' -l shard -x -d 'read the I-th of N parts of a server'"'"'s runs and of the files, such as 1/3'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using serve' -l state.directory -x -d 'keep checkpoints there, from which the next start goes on (default: none, or systemd'"'"'s StateDirectory)'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using serve' -l log.level -xka "debug info warn error" -d 'the least of what is logged (default info)'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using serve' -l log.format -xka "logfmt json" -d 'how a line of the log is written (default logfmt)'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using serve; and test $_shtab_parsl_exporter_npos -ge 0' -ka "(__fish_complete_path)" -d 'a database file, a runinfo folder, a glob, or a SQLAlchemy URL; replaces the configured sources (default runinfo/monitoring.db)'
