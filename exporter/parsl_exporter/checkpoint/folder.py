@@ -20,7 +20,7 @@ from parsl_exporter.checkpoint.codec import Part
 NAME = "checkpoints"
 """The folder in the state directory."""
 MOST_BYTES = 512 << 20
-"""Of one checkpoint: the open tasks are what makes it large, 0.6 KiB each."""
+"""Of one checkpoint: the open tasks are what makes it large, 0.8 KiB each."""
 _SLACK = 1 << 20
 _SUFFIX, _NEW = ".checkpoint", ".new"
 _LOCK = "lock"
