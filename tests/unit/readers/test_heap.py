@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from random import Random
 
@@ -31,18 +32,22 @@ class Table:
 
     def __init__(self) -> None:
         self.heap = Heap(PAGE, SWEEP)
-        self.rows: set[Place] = set()
+        self.rows: list[Place] = []
         self.pages = 0
         self.found: list[Place] = []
         self.now = 0.0
 
     def insert(self, page: int, items: Iterable[int]) -> None:
-        self.rows |= {Place(page, item) for item in items}
+        self.rows = sorted({*self.rows, *(Place(page, item) for item in items)})
         self.pages = max(self.pages, page + 1)
 
     def visit(self, most: int = 64) -> Visit:
         visit = self.heap.visit(self.pages, self.now, most)
-        found = [row for row in sorted(self.rows) if any(low <= row < high for low, high in visit.ranges)]
+        found = [
+            row
+            for low, high in sorted(visit.ranges)
+            for row in self.rows[bisect_left(self.rows, low) : bisect_left(self.rows, high)]
+        ]
         at = np.array([row.page << 16 | row.item for row in found], np.int64)
         self.heap.take(visit, Places(at, np.full(len(at), SIZE)), self.now)
         self.found += found
