@@ -45,6 +45,7 @@ NOT_RUN = {
     "systemctl --user ": "needs a systemd of the user's",
     "curl --unix-socket ": "needs what that has started",
     "kubectl ": "needs a cluster",
+    "--interval": "goes on until a signal, and has tests of its own",
 }
 """What is in commands that are only checked for syntax, and why."""
 
@@ -131,8 +132,9 @@ def test_the_pages_have_commands() -> None:
 def test_commands_do_what_the_page_says(block: Block, checkout: Path) -> None:
     assert block.commands, "a console block without a line that begins with $"
     script = _with_real_paths("\n".join(filter(is_run, block.commands)), checkout)
-    if "curl " in script:
-        required("curl")
+    for tool in ("curl", "promtool"):
+        if f"{tool} " in script:
+            required(tool)
     if "parsl-exporter runinfo" in script:
         _need_port(9678)
     if "&" in script:

@@ -7,14 +7,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.exporter_process import environment, until
+from support.exporter_process import environment
+from support.far_end import running
 from support.loopback import OPENER, text_of
-from support.processes import free_port, required, started
 from support.source_harness import unpacked
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
@@ -33,16 +31,6 @@ def dumps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             check=True,
         )
     return found
-
-
-@contextmanager
-def running(program: str, folder: Path, *flags: str) -> Iterator[str]:
-    """A program of today on a port of loopback; its URL."""
-    url = f"http://127.0.0.1:{free_port()}"
-    listen = f"--web.listen-address={url.removeprefix('http://')}"
-    with started(required(program, today=True), listen, *flags, cwd=folder, log=folder / "log"):
-        until("an answer", lambda: text_of(f"{url}/metrics"), 30)
-        yield url
 
 
 def types(page: str) -> dict[str, str]:

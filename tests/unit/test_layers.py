@@ -58,7 +58,7 @@ LIBRARIES = {
     "checkpoint": {"numpy"},
     "source": set[str](),
     "daemon": {"prometheus_client"},
-    "cli": {"rich"},
+    "cli": {"rich", "prometheus_client"},
     "demo": {"parsl", "rich"},
 }
 """Of each folder: the libraries that it may import beside the standard one."""

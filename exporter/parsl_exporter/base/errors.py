@@ -5,6 +5,7 @@ ExporterError              base; its text is one line for a person: what is wron
 │   └── UsageError         fix the arguments: nothing else is wrong
 ├── AssetsFault            give another folder, or a way to write it: nothing was written
 ├── NoSuchRun              ask for a run that the database has
+├── PushFault              the Pushgateway took nothing: try again later, or correct its address or login
 ├── SourceBusy             another process holds the database's lock: try again in a moment
 ├── SourceReplaced         rows already read are gone or the file is another one: read it anew
 ├── SourceFault            this poll failed; the next one may do better
@@ -43,6 +44,14 @@ class AssetsFault(ExporterError):
 
 class NoSuchRun(ExporterError):
     """The database has no run of an id that was asked for."""
+
+
+class PushFault(ExporterError):
+    """A Pushgateway cannot be reached, or refuses what it was given. `answered`: it said so itself."""
+
+    def __init__(self, message: str, *, answered: bool) -> None:
+        self.answered = answered
+        super().__init__(message)
 
 
 class SourceBusy(ExporterError):

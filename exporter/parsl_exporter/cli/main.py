@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from parsl_exporter.base import logs
@@ -156,7 +157,10 @@ def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
     from parsl_exporter.source.clock import Clock
     from parsl_exporter.source.options import options_of
 
-    _let_signals_end(signals)
+    if options.interval is None:
+        _let_signals_end(signals)
+    elif options.output is None:
+        raise UsageError(["dump: --interval keeps a file up to date; give --output FILE"])
     output = None if options.output is None else writable(options.output)
     options.databases = [options.database]
     settings = _settings(options)
@@ -165,16 +169,49 @@ def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
         matches = ", ".join(one.name for one in found[:5]) or "nothing"
         raise ConfigurationError([f"{options.database}: dump takes one database, this matches {matches}"])
     source = _configured(options, found[0].shown) or found[0].settings
+    format = Format.OPENMETRICS if options.format == "openmetrics" else Format.TEXT
+    if options.interval is not None and output is not None:
+        only_one = replace(settings, sources=(replace(source, target=found[0].target),))
+        return _keep_file(options, signals, only_one, output, format)
     page = dump(
         open_reader(found[0]),
         options_of(settings, source, source.name or found[0].name)._replace(only=frozenset(options.runs)),
-        Format.OPENMETRICS if options.format == "openmetrics" else Format.TEXT,
+        format,
         clock=Clock(),
     )
     if output is None:
         write_out(page)
     else:
         write(page, output)
+    return OK
+
+
+def _keep_file(
+    options: argparse.Namespace, signals: Signals | None, settings: Settings, output: Path, format: Format
+) -> int:
+    from parsl_exporter.cli.keeping import file_of, keep
+
+    logs.configure(options.log_level, options.log_format, sys.stderr)
+    only = frozenset(options.runs)
+    keep(settings, signals or Signals(), options.interval, file_of(output), format=format,
+         read_as=lambda how: how._replace(only=only, runs=max(how.runs, len(only))))  # fmt: skip
+    return OK
+
+
+def _push(options: argparse.Namespace, signals: Signals | None) -> int:
+    from parsl_exporter.cli.push import Gateway, push_once
+
+    settings = _settings(options)
+    gateway = Gateway(options.to, options.job)
+    if options.interval is None:
+        _let_signals_end(signals)
+        return FAULT if push_once(settings, gateway, _tell) else OK
+    from parsl_exporter.cli.keeping import keep
+
+    logs.configure(options.log_level, options.log_format, sys.stderr)
+    keep(settings, signals or Signals(), options.interval, gateway.put)
+    if not options.keep:
+        gateway.delete()
     return OK
 
 
@@ -229,6 +266,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace, Signals | None], int]] = {
     "serve": _serve,
     "check": _check,
     "dump": _dump,
+    "push": _push,
     "status": _status,
     "assets": _assets,
     "completion": _completion,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from parsl_exporter.assets.completions import FILES
 from parsl_exporter.base import logs
 from parsl_exporter.base.redaction import hide_passwords
 from parsl_exporter.base.release import VERSION
 from parsl_exporter.cli.site_flags import add_site_flags, folder
+from parsl_exporter.config.duration import duration
 
-_COMMANDS = ("serve", "check", "dump", "status", "assets", "completion", "demo")
+_COMMANDS = ("serve", "check", "dump", "push", "status", "assets", "completion", "demo")
 _RESERVED = "backfill"
 _ALIKE = 0.75
 _DATABASE = "a database file, a runinfo folder, a glob, or a SQLAlchemy URL"
@@ -89,10 +92,7 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--state.directory", dest="state_directory", metavar="FOLDER",
                        help="keep checkpoints there, from which the next start goes on (default: none, or systemd's"
                             " StateDirectory)")  # fmt: skip
-    serve.add_argument("--log.level", dest="log_level", choices=list(logs.LEVELS), default="info",
-                       help="the least of what is logged (default info)")  # fmt: skip
-    serve.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt",
-                       help="how a line of the log is written (default logfmt)")  # fmt: skip
+    _add_log(serve)
 
     checking = commands.add_parser("check", help="check the configuration and each database, and report")
     _add_databases(checking)
@@ -108,6 +108,21 @@ def parser() -> argparse.ArgumentParser:
     dumping.add_argument("--format", choices=["text", "openmetrics"], default="text", help="default text")
     dumping.add_argument("--run", dest="runs", action="append", default=[], metavar="ID", type=_run_id,
                          help="this run alone, by its run_id; may be given again (default: all)")  # fmt: skip
+
+    _add_interval(dumping, "write FILE again and again, every so often, with what is new")
+
+    pushing = commands.add_parser(
+        "push", help="push metrics to a Pushgateway, from where nothing can be scraped"
+    )
+    _add_databases(pushing)
+    _add_config_file(pushing)
+    pushing.add_argument("--to", required=True, type=_gateway, metavar="URL",
+                         help="the Pushgateway, such as http://gateway.example.org:9091; of a user without a password"
+                              " that is in PARSL_EXPORTER_PUSH_PASSWORD")  # fmt: skip
+    pushing.add_argument("--job", type=_job, default="parsl-exporter", metavar="NAME",
+                         help="default parsl-exporter, which the alerts ask for")  # fmt: skip
+    pushing.add_argument("--keep", action="store_true", help="with --interval: at the end delete nothing")
+    _add_interval(pushing, "push again and again, every so often, and delete what was pushed at the end")
 
     status = commands.add_parser(
         "status", help="say what the runs do and what holds them up, without a Prometheus"
@@ -167,6 +182,19 @@ def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
                         help="TLS and basic authentication, as Prometheus' exporter-toolkit has them")  # fmt: skip
 
 
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log.level", dest="log_level", choices=list(logs.LEVELS), default="info",
+                        help="the least of what is logged (default info)")  # fmt: skip
+    parser.add_argument("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt",
+                        help="how a line of the log is written (default logfmt)")  # fmt: skip
+
+
+def _add_interval(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--interval", type=_interval, metavar="DURATION",
+                        help=f"{what}, such as 30s, until SIGTERM or SIGINT (default: once)")  # fmt: skip
+    _add_log(parser)
+
+
 def _database(text: str) -> str:
     """A DATABASE, but for what is likelier to be a command: a daemon would wait for such a folder for ever."""
     alike = difflib.get_close_matches(text, (*_COMMANDS, _RESERVED), 1, _ALIKE)
@@ -182,6 +210,36 @@ def _file(text: str) -> Path:
     if not text:  # a path would take it for the working folder
         raise argparse.ArgumentTypeError("is empty; give the name of a file")
     return Path(os.path.expanduser(text))  # noqa: PTH111  # no shell does in --config.file=~/exporter.yml
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if seconds < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too short; give 1s or more")
+    return seconds
+
+
+def _gateway(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+        fits = fits and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise argparse.ArgumentTypeError(
+            "is no URL of a Pushgateway; give one such as http://gateway.example.org:9091"
+        )
+    return text
+
+
+def _job(text: str) -> str:
+    if not re.fullmatch(r"[\w.:-]+", text):
+        raise argparse.ArgumentTypeError("is no name of a job; give one of letters, digits and . : _ -")
+    return text
 
 
 def _run_id(text: str) -> str:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from parsl_exporter.base.formats import Format
 from parsl_exporter.base.logs import event
 from parsl_exporter.base.release import REVISION, VERSION
 from parsl_exporter.checkpoint.keeper import Keeper
@@ -15,6 +16,7 @@ from parsl_exporter.config.settings import Settings
 from parsl_exporter.daemon.conditions import summary_of
 from parsl_exporter.daemon.publisher import Publisher
 from parsl_exporter.daemon.supervisor import Supervisor
+from parsl_exporter.metrics.page import Page
 from parsl_exporter.metrics.source_families import ProcessFacts
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.locks import Baton
@@ -47,10 +49,10 @@ class Daemon:
             else Keeper(state_directory, steady=self._clock.steady, wall=self._clock.wall)
         )
         self._changed = threading.Event()
-        baton = Baton()
+        self._baton = Baton()
         self._supervisor = Supervisor(
             settings,
-            baton=baton,
+            baton=self._baton,
             clock=self._clock,
             changed=self._changed,
             read_as=read_as,
@@ -64,7 +66,7 @@ class Daemon:
             reload_success_time=self._clock.wall(),
         )
         self._publisher = Publisher(
-            facts, self._supervisor, baton=baton, clock=self._clock, changed=self._changed
+            facts, self._supervisor, baton=self._baton, clock=self._clock, changed=self._changed
         )
         self.page = self._publisher.page
         self.ready = self._publisher.ready
@@ -95,6 +97,23 @@ class Daemon:
             if taken
             else f"configuration not taken, the old one stays; {summary_of(sources)}"
         )
+
+    def read_now(self, patience: float) -> bool:
+        """Have all that is there now read; say whether it was, or failed, within `patience` seconds."""
+        return self._supervisor.read_now(patience)
+
+    def bodies(self, format: Format) -> dict[str, bytes]:
+        """Give what each source publishes, by its name, without the process's own families.
+
+        A source is not among them before it has caught up or failed once.
+        """
+        bodies = {}
+        for source in self._supervisor.sources():
+            published = source.published
+            if published.tried or published.ready:
+                with self._baton:
+                    bodies[source.name] = Page([published.snapshot]).body(format)
+        return bodies
 
     def reload(self, read: Callable[[], Settings]) -> None:
         """Take new settings, in a moment; sources that they do not change are read on.

@@ -33,13 +33,22 @@ _log = logging.getLogger(__name__)
 
 
 class _Worker(NamedTuple):
-    """A source, the thread that polls it, and how to end that. `how` it is read: else it is another worker's."""
+    """A source, the thread that polls it, and how to end that. `how` it is read: else it is another worker's.
+
+    `wake` has it poll at once.
+    """
 
     source: Source
     found: Found
     how: tuple[object, SourceOptions, Shard]
     thread: threading.Thread
-    stop: threading.Event
+    stopping: threading.Event
+    wake: threading.Event
+
+    def stop(self) -> None:
+        """Have the thread end."""
+        self.stopping.set()
+        self.wake.set()
 
 
 class Supervisor:
@@ -77,6 +86,7 @@ class Supervisor:
         self._counting = threading.Lock()
         self._series = 0
         self._series_of: dict[Source, int] = {}
+        self._polled = threading.Condition()
         self._look = threading.Event()
         self._stop = threading.Event()
         self._faults = RepeatedFault(_log, clock.steady)
@@ -89,13 +99,24 @@ class Supervisor:
         with self._hiring:
             workers = list(self._workers.values())
         for worker in workers:
-            worker.stop.set()
+            worker.stop()
         return [*(worker.thread for worker in workers), self.thread]
 
     def reload(self, settings: Settings) -> None:
         """Take other settings, in a moment."""
         self.settings = settings
         self._look.set()
+
+    def read_now(self, patience: float) -> bool:
+        """Have each source read what is there now; say whether all have, or failed, within `patience` seconds."""
+        begin = self._clock.steady()
+        workers = list(self._workers.values())
+        for worker in workers:
+            worker.wake.set()
+        with self._polled:
+            return self._polled.wait_for(
+                lambda: all(worker.source.published.asked >= begin for worker in workers), patience
+            )
 
     def sources(self) -> list[Source]:
         """Give the sources that there are now."""
@@ -199,7 +220,7 @@ class Supervisor:
                         continue
                     self._unmatched.pop(name, None)
                     if found_now is None or elsewhere or worker.how != self._how(found_now):
-                        worker.stop.set()
+                        worker.stop()
                         del workers[name]
                         self._files.pop(name, None)
                 for name, found in wanted.items():
@@ -227,7 +248,7 @@ class Supervisor:
     # --- workers --------------------------------------------------------------------------------------------
 
     def _hire(self, found: Found) -> _Worker:
-        stop = threading.Event()
+        stopping, wake = threading.Event(), threading.Event()
         how = _, options, shard = self._how(found)
         reader = open_reader(found, shard, close_after=self.settings.close_after)
         checkpoint = None
@@ -241,17 +262,20 @@ class Supervisor:
             clock=self._clock,
             started=self._started,
             series_left=self._series_left,
-            stopping=stop.is_set,
+            stopping=stopping.is_set,
             checkpoint=checkpoint,
         )
         thread = threading.Thread(
-            target=self._work, args=(source, stop), name=f"source {found.name}", daemon=True
+            target=self._work, args=(source, stopping, wake), name=f"source {found.name}", daemon=True
         )
         thread.start()
-        return _Worker(source, found, how, thread, stop)
+        return _Worker(source, found, how, thread, stopping, wake)
 
-    def _work(self, source: Source, stop: threading.Event) -> None:
-        while not stop.is_set():
+    def _work(self, source: Source, stopping: threading.Event, wake: threading.Event) -> None:
+        while True:
+            wake.clear()
+            if stopping.is_set():  # which is set before `wake` is
+                break
             try:
                 again = source.poll()
             except Exception as error:  # not even the failure could be told: no memory, most likely
@@ -261,7 +285,9 @@ class Supervisor:
                 self._faults.ended(source, source=source.name)
             self._count_series(source, source.published.series)
             self._changed.set()
-            stop.wait(again or max(self.settings.poll_interval, len(self._workers) / _POLLS_A_SECOND))
+            with self._polled:
+                self._polled.notify_all()
+            wake.wait(again or max(self.settings.poll_interval, len(self._workers) / _POLLS_A_SECOND))
         source.close()
         self._count_series(source, 0)
 

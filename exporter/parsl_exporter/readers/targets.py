@@ -35,6 +35,11 @@ class Found(NamedTuple):
         """The database as people may see it."""
         return str(self.database) if isinstance(self.database, Path) else public(self.database)
 
+    @property
+    def target(self) -> str:
+        """What stands for this database alone, as `SourceSettings` have it."""
+        return self.settings.target if self.fixed else glob.escape(self.shown)
+
 
 class Again(NamedTuple):
     """A database that was found again, and as what it is read."""

@@ -6,6 +6,7 @@ Nothing of a run is published before the source has caught up once.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -41,6 +42,7 @@ class Published(NamedTuple):
 
     `ready`: it has caught up once; `tried`: a poll has succeeded or failed; `rows` read so far; `series` of its runs.
     `others`: the number of runs that are known and not shown. `last_success`: UTC epoch seconds, 0 before the first.
+    `asked`: steady seconds at which the last poll began that has read all there was, or failed.
     """
 
     snapshot: Snapshot
@@ -51,6 +53,7 @@ class Published(NamedTuple):
     series: int
     others: int
     last_success: float
+    asked: float
 
     def report(self, name: str, wall: float) -> SourceReport:
         """What to tell people at `wall` of the source of that name, and of its runs as they were when it was read."""
@@ -97,6 +100,7 @@ class Source:
         self._poll_duration = self._longest_read = 0.0
         self._next_progress = 0.0
         self._changed = False
+        self._asked = -math.inf
         self.published = self._publication()
 
     def _begin(self) -> None:
@@ -145,6 +149,8 @@ class Source:
             again = _GO_ON if self._ingestion.behind else 0.0
         if not self._ingestion.caught_up:
             self._showing.outdate(begin)
+        if again in (0.0, _RETRY_INTERNAL):
+            self._asked = begin
         self._publish(begin)
         if self._checkpoint is not None and self._health.up and self._checkpoint.due(changed=self._changed):
             self._changed = False
@@ -328,6 +334,7 @@ class Source:
             showing.series,
             max(0, len(runs.runs) + len(runs.ended) + len(runs.abandoned) - shown),
             health.last_success,
+            self._asked,
         )
 
 

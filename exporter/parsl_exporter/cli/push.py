@@ -1,0 +1,123 @@
+"""`push`: the metrics of databases to a Pushgateway, for Prometheus to scrape them there."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from http.client import HTTPException
+from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from prometheus_client import CollectorRegistry, delete_from_gateway, push_to_gateway
+from prometheus_client.exposition import basic_auth_handler
+
+from parsl_exporter.base.errors import ConfigurationError, PushFault, SourceFault
+from parsl_exporter.base.formats import Format
+from parsl_exporter.base.output import on_one_line
+from parsl_exporter.cli.dump import dump
+from parsl_exporter.config.settings import Settings
+from parsl_exporter.readers.opening import open_reader
+from parsl_exporter.readers.targets import discover, distinct
+from parsl_exporter.source.clock import Clock
+from parsl_exporter.source.options import options_of
+
+PASSWORD = "PARSL_EXPORTER_PUSH_PASSWORD"
+"""The environment variable of a password that is not in the URL, where others could see it."""
+_PATIENCE = 5.0
+"""Seconds of silence after which a Pushgateway is taken for unreachable."""
+_LONGEST_ANSWER = 300
+
+
+class Gateway:
+    """A Pushgateway. What a source publishes is a group of its own there: `job` and `source`.
+
+    `url` may have a user and a password, which are in no message.
+    """
+
+    def __init__(self, url: str, job: str) -> None:
+        parts = urlsplit(url)
+        self.url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        self._job = job
+        self._user = None if parts.username is None else unquote(parts.username)
+        secret = os.environ.get(PASSWORD, "") if parts.password is None else unquote(parts.password)
+        self._secret = None if self._user is None else secret
+        self._pushed: dict[str, None] = {}
+
+    def put(self, bodies: Mapping[str, bytes]) -> None:
+        """Push what sources publish, and delete what was pushed of others before.
+
+        Raises PushFault for the first that could not be pushed; all are tried, unless there is no answer.
+        """
+        faults = []
+        for source in [*bodies, *(source for source in self._pushed if source not in bodies)]:
+            try:
+                if source in bodies:
+                    self._push(source, bodies[source])
+                else:
+                    self._delete(source)
+            except PushFault as fault:
+                if not fault.answered:
+                    raise
+                faults.append(fault)
+        if faults:
+            raise faults[0]
+
+    def delete(self) -> None:
+        """Delete all that was pushed. Raises PushFault."""
+        for source in list(self._pushed):
+            self._delete(source)
+
+    def _push(self, source: str, body: bytes) -> None:
+        self._pushed[source] = None  # a gateway that does not answer in time may have it all the same
+
+        def handler(
+            url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
+        ) -> object:
+            # The library would write a registry's samples; ours are written.
+            return basic_auth_handler(url, method, timeout, headers, body, self._user, self._secret)
+
+        self._ask(partial(push_to_gateway, registry=CollectorRegistry(), handler=handler), source)
+
+    def _delete(self, source: str) -> None:
+        handler = partial(basic_auth_handler, username=self._user, password=self._secret)
+        self._ask(partial(delete_from_gateway, handler=handler), source)
+        del self._pushed[source]
+
+    def _ask(self, ask: partial[None], source: str) -> None:
+        # In base64 whatever it holds: a path is full of slashes.
+        key = base64.urlsafe_b64encode(source.encode("utf-8", "backslashreplace")).decode()
+        try:
+            ask(self.url, job=self._job, grouping_key={"source@base64": key}, timeout=_PATIENCE)
+        except HTTPError as error:
+            answer = on_one_line(error.read(_LONGEST_ANSWER).decode(errors="replace").strip())
+            error.close()
+            raise PushFault(f"{self.url} refuses {source}: {error.code} {answer}", answered=True) from None
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise PushFault(
+                f"{self.url} cannot be reached: {reason or type(error).__name__}", answered=False
+            ) from None
+
+
+def push_once(settings: Settings, gateway: Gateway, fault: Callable[[str], object]) -> bool:
+    """Push all runs of the databases whole, as `dump` gives them; say whether one could not be read.
+
+    That is told to `fault`, and the others are pushed. Raises PushFault, and ConfigurationError where no database is.
+    """
+    found, _ = distinct(one for source in settings.sources for one in discover(source))
+    if not found:
+        raise ConfigurationError(
+            [f"{', '.join(one.target for one in settings.sources)}: no database is there"]
+        )
+    bodies = {}
+    for one in found:
+        try:
+            bodies[one.name] = dump(
+                open_reader(one), options_of(settings, one.settings, one.name), Format.TEXT, clock=Clock()
+            )
+        except SourceFault as error:
+            fault(f"{one.name}: {str(error).removeprefix(f'{one.name}: ')}")
+    gateway.put(bodies)
+    return len(bodies) < len(found)
