@@ -1,10 +1,33 @@
-"""Prometheus exporter for Parsl's monitoring database."""
+"""Prometheus exporter for Parsl's monitoring database.
+
+serve   start an exporter beside a workflow
+status  say how the runs of a workflow fare
+"""
+
+TYPE_CHECKING = False  # typing's takes longer to import than signals may wait to be noted
+if TYPE_CHECKING:
+    from parsl_exporter.workflow.serving import Serving, serve
+    from parsl_exporter.workflow.shown import Status, status
+
+    __version__: str
+else:
+    _PLACES = {
+        "__version__": ("base.release", "VERSION"),
+        "Serving": ("workflow.serving", "Serving"),
+        "serve": ("workflow.serving", "serve"),
+        "Status": ("workflow.shown", "Status"),
+        "status": ("workflow.shown", "status"),
+    }
+
+    def __getattr__(name):
+        """Look it up when it is asked for: each takes a tenth of a second or more to import."""
+        from importlib import import_module  # noqa: PLC0415
+
+        try:
+            module, attribute = _PLACES[name]
+        except KeyError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        return getattr(import_module(f"{__name__}.{module}"), attribute)
 
 
-def __getattr__(name: str) -> str:
-    """`__version__`, looked up when it is asked for: signals come before that takes its tenth of a second."""
-    if name == "__version__":
-        from parsl_exporter.base.release import VERSION  # noqa: PLC0415  # as said above
-
-        return VERSION
-    raise AttributeError(name)
+__all__ = ["Serving", "Status", "__version__", "serve", "status"]

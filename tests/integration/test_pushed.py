@@ -141,6 +141,7 @@ def test_a_gateway_that_is_away_is_told_once_and_tried_on_for(database: Path) ->
     assert SECRET not in log.read_text() and QUOTED not in log.read_text()
 
 
+@pytest.mark.nightly
 def test_a_gateway_that_takes_a_connection_and_says_nothing_keeps_nobody_up(database: Path) -> None:
     folder = database.parents[1]
     with (

@@ -44,7 +44,7 @@ def running(program: str, folder: Path, *flags: str) -> Iterator[str]:
         yield url
 
 
-def wrong(page: str, *databases: Path) -> list[str]:
+def wrong(page: str, *databases: Path, zone: str = "UTC") -> list[str]:
     """How a page differs from what SQL says of these databases, whose names are their paths.
 
     A job and an instance that the far end has added are let pass, and the `_count` and `_sum` that it makes up beside
@@ -54,7 +54,7 @@ def wrong(page: str, *databases: Path) -> list[str]:
     page = re.sub(r"(?m)^parsl_\w+_summary_\w+_(count|sum)\{.*\n", "", page)
     truth: Series = {}
     for database in databases:
-        found = expected(database, source=str(database), timezone="UTC", failure_reasons=REASONS)
+        found = expected(database, source=str(database), timezone=zone, failure_reasons=REASONS)
         for family, samples in found.items():
             truth.setdefault(family, {}).update(samples)
     return differences(truth, parse(page))

@@ -43,6 +43,7 @@ ALLOWED = {
         "base",
     },
     "demo": {"demo", "cli", "assets", "daemon", "web", "config", "base"},
+    "workflow": {"workflow", "cli", "daemon", "web", "source", "readers", "model", "config", "base"},
 }
 """Of each folder: those that it may import. Imports only go down; the commands stand at the top."""
 AT_THE_ROOT = {"__init__", "__main__"}
@@ -60,6 +61,7 @@ LIBRARIES = {
     "daemon": {"prometheus_client"},
     "cli": {"rich", "prometheus_client"},
     "demo": {"parsl", "rich"},
+    "workflow": {"rich", "sqlalchemy"},
 }
 """Of each folder: the libraries that it may import beside the standard one."""
 

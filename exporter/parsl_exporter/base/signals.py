@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _NOTED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -27,9 +27,12 @@ class Signals:
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self._before = {one: signal.signal(one, lambda number, frame: None) for one in _NOTED}
 
-    def wait(self, seconds: float | None = None) -> frozenset[signal.Signals]:
-        """Give those that have come since the last call; when there are none wait for one, or for so long at most."""
-        if not select.select([self._noted], [], [], seconds)[0]:
+    def wait(self, seconds: float | None = None, also: Sequence[int] = ()) -> frozenset[signal.Signals]:
+        """Give those that have come since the last call; when there are none wait for one, or for so long at most.
+
+        It gives none, too, once there is something to read from the descriptors `also`.
+        """
+        if self._noted not in select.select([self._noted, *also], [], [], seconds)[0]:
             return frozenset()
         return frozenset(map(signal.Signals, os.read(self._noted, 65_536)))
 

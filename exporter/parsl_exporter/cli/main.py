@@ -21,8 +21,7 @@ from parsl_exporter.base.release import VERSION
 from parsl_exporter.base.signals import Signals
 from parsl_exporter.cli.parser import parse
 from parsl_exporter.config.load import Overrides, Settings, load
-from parsl_exporter.config.settings import SourceSettings
-from parsl_exporter.readers.targets import discover, distinct
+from parsl_exporter.readers.targets import configured, discover, distinct
 
 OK, FAULT, USAGE = 0, 1, 2
 _STATUS_EVERY = 5.0
@@ -168,7 +167,8 @@ def _dump(options: argparse.Namespace, signals: Signals | None) -> int:
     if len(found) != 1:
         matches = ", ".join(one.name for one in found[:5]) or "nothing"
         raise ConfigurationError([f"{options.database}: dump takes one database, this matches {matches}"])
-    source = _configured(options, found[0].shown) or found[0].settings
+    of_file = load(options.config_file, Overrides()).sources if options.config_file is not None else ()
+    source = configured(of_file, found[0]) or found[0].settings
     format = Format.OPENMETRICS if options.format == "openmetrics" else Format.TEXT
     if options.interval is not None and output is not None:
         only_one = replace(settings, sources=(replace(source, target=found[0].target),))
@@ -213,16 +213,6 @@ def _push(options: argparse.Namespace, signals: Signals | None) -> int:
     if not options.keep:
         gateway.delete()
     return OK
-
-
-def _configured(options: argparse.Namespace, name: str) -> SourceSettings | None:
-    """The file's own settings of the database that is dumped, when it is one of the configured sources."""
-    if options.config_file is None:
-        return None
-    for source in load(options.config_file, Overrides()).sources:
-        if any(found.shown == name for found in discover(source)):
-            return source
-    return None
 
 
 def _status(options: argparse.Namespace, signals: Signals | None) -> int:

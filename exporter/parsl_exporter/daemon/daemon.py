@@ -102,6 +102,10 @@ class Daemon:
         """Have all that is there now read; say whether it was, or failed, within `patience` seconds."""
         return self._supervisor.read_now(patience)
 
+    def shows(self, since: float) -> bool:
+        """Say whether the page has all that sources had published at `since`, by the steady clock."""
+        return self._publisher.as_of >= since
+
     def bodies(self, format: Format) -> dict[str, bytes]:
         """Give what each source publishes, by its name, without the process's own families.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from functools import partial
 
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 class Publisher:
     """Holds the page that is published, and makes another in a thread of its own once `changed` is set.
 
-    `facts` are replaced whole.
+    `facts` are replaced whole. `as_of`: steady seconds at which the page held all that sources had published.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Publisher:
         PlatformCollector(registry=registry)
         self._others = partial(collected, registry)
         self._page = self._put_together()
+        self.as_of = -math.inf
         self.thread = threading.Thread(target=self._publish, name="publisher", daemon=True)
 
     def stop(self) -> None:
@@ -97,7 +99,7 @@ class Publisher:
                     for (format, gzipped), last in list(self._wanted.items()):
                         if begin - last < _WANTED_FOR:
                             page.body(format, gzipped=gzipped)
-                self._page = page
+                self._page, self.as_of = page, begin
                 self._ready = self._ready or all_tried
                 self._faults.ended("page")
             except Exception as error:

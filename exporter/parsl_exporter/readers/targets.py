@@ -76,6 +76,11 @@ def discover(settings: SourceSettings) -> Iterator[Found]:
     yield from found
 
 
+def configured(sources: Iterable[SourceSettings], found: Found) -> SourceSettings | None:
+    """Give the one of `sources` that stands for a database, too, as that may have settings of its own."""
+    return next((one for one in sources if any(other.shown == found.shown for other in discover(one))), None)
+
+
 def glob_base(target: str) -> Path | None:
     """Give the folder in which a glob begins to match; None for what is no glob."""
     if "://" in target or not _is_glob(target):

@@ -7,6 +7,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from support.source_harness import CORPUS, execute, unpacked
 from parsl_exporter.base.errors import ConfigurationError, NoSuchRun
 from parsl_exporter.base.formats import Format
 from parsl_exporter.cli.dump import dump
-from parsl_exporter.cli.status import once
+from parsl_exporter.cli.status import once, read
 from parsl_exporter.cli.status.terminal import news, source
 from parsl_exporter.config.load import Overrides, load
 from parsl_exporter.config.settings import Settings, SourceSettings
@@ -281,11 +282,8 @@ def test_no_text_of_a_database_reaches_the_terminal_unescaped(folder: Path, say:
 
 
 def _report(path: Path) -> SourceReport:
-    from parsl_exporter.cli.status import _read
-    from parsl_exporter.readers.targets import discover
-
-    (found,) = discover(SourceSettings(str(path)))
-    return _read(found, options_of(SETTINGS, found.settings, found.name)._replace(whole=True), AT)
+    (report,) = read(replace(SETTINGS, sources=(SourceSettings(str(path)),)), (), AT)
+    return report
 
 
 def test_time_that_goes_by_is_no_news(folder: Path) -> None:

@@ -45,8 +45,7 @@ def once(
     reports: list[SourceReport] = []
     status = 0
     screen = Screen()
-    for found in _found(settings):
-        report = _read(found, chosen(runs)(options_of(settings, found.settings, found.name)), clock)
+    for report in read(settings, runs, clock):
         reports.append(report)
         if report.state == "down":
             status = 1
@@ -88,6 +87,18 @@ def watch(settings: Settings, runs: Sequence[str], *, as_json: bool, signals: Si
     return 0
 
 
+def read(settings: Settings, runs: Sequence[str], clock: Clock) -> Iterator[SourceReport]:
+    """Read one database after the other; give how each is now. Raises ConfigurationError when there is none."""
+    for found in _found(settings):
+        options = chosen(runs)(options_of(settings, found.settings, found.name))
+        try:
+            _, published = read_once(open_reader(found), options, clock)
+        except SourceFault as error:
+            yield SourceReport(found.name, "down", str(error), 0, clock.wall(), (), 0)
+        else:
+            yield published.report(found.name, clock.wall())
+
+
 def _json_news(reports: Sequence[SourceReport]) -> dict[str, News]:
     text = json.dumps(document(reports))
     return {"": News(text, text)}
@@ -122,11 +133,3 @@ def _found(settings: Settings) -> Iterator[Found]:
         targets = ", ".join(source.target for source in settings.sources)
         raise ConfigurationError([f"{targets}: no database is there"])
     yield from found
-
-
-def _read(found: Found, options: SourceOptions, clock: Clock) -> SourceReport:
-    try:
-        _, published = read_once(open_reader(found), options, clock)
-    except SourceFault as error:
-        return SourceReport(found.name, "down", str(error), 0, clock.wall(), (), 0)
-    return published.report(found.name, clock.wall())

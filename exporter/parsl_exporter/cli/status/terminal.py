@@ -35,7 +35,8 @@ _SHORT = 8
 _LONGEST_NAME, _LONGEST_APP = 24, 40
 _LEAST_VERDICT = 50
 """Columns."""
-_UNBOUNDED = 100_000
+UNBOUNDED = 100_000
+"""Columns where nothing is to be broken."""
 
 
 class Screen:
@@ -49,7 +50,7 @@ class Screen:
         """Give what is to be written to show it: as wide as the terminal, in a pipe as wide as it comes and plain."""
         console = self._console
         if not console.is_terminal:
-            console = Console(file=StringIO(), width=_UNBOUNDED, color_system=None, highlight=False)
+            console = Console(file=StringIO(), width=UNBOUNDED, color_system=None, highlight=False)
         with console.capture() as captured:
             console.print(shown)
         return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
