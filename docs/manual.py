@@ -21,6 +21,12 @@ reads its configuration again; a faulty one is named in the log, and the old one
 and
 .B status \\-\\-watch
 end within 2 seconds, with status 0.
+.B dump
+and
+.B push
+with
+.B \\-\\-interval
+write or push the last state first.
 .SH EXIT STATUS
 .TP
 .B 0

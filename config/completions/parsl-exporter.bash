@@ -5,11 +5,12 @@
 #    source ~/.local/share/bash_completion/parsl-exporter
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_parsl_exporter_subparsers=(serve check dump status assets completion demo)
+_shtab_parsl_exporter_subparsers=(serve check dump push status assets completion demo)
 
 _shtab_parsl_exporter_serve_option_strings=(-h --help --version --config.file --web.listen-address --web.systemd-socket --web.telemetry-path --web.config.file --poll.interval --shard --state.directory --log.level --log.format)
 _shtab_parsl_exporter_check_option_strings=(-h --help --version --config.file --web.config.file)
-_shtab_parsl_exporter_dump_option_strings=(-h --help --version --config.file --output --format --run)
+_shtab_parsl_exporter_dump_option_strings=(-h --help --version --config.file --output --format --run --interval --log.level --log.format)
+_shtab_parsl_exporter_push_option_strings=(-h --help --version --config.file --to --job --keep --interval --log.level --log.format)
 _shtab_parsl_exporter_status_option_strings=(-h --help --version --config.file --watch --run --format)
 _shtab_parsl_exporter_assets_option_strings=(-h --help --version --output --force --job --target --scrape.interval --alertmanager --prometheus.url --grafana.url --runbook.url --datasource.uid --datasource.name)
 _shtab_parsl_exporter_completion_option_strings=(-h --help --version)
@@ -25,6 +26,8 @@ _shtab_parsl_exporter_check___web_config_file_COMPGEN=_shtab_compgen_files
 _shtab_parsl_exporter_dump_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_parsl_exporter_dump___config_file_COMPGEN=_shtab_compgen_files
 _shtab_parsl_exporter_dump___output_COMPGEN=_shtab_compgen_files
+_shtab_parsl_exporter_push_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_parsl_exporter_push___config_file_COMPGEN=_shtab_compgen_files
 _shtab_parsl_exporter_status_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_parsl_exporter_status___config_file_COMPGEN=_shtab_compgen_files
 _shtab_parsl_exporter_assets___output_COMPGEN=_shtab_compgen_dirs
@@ -34,9 +37,13 @@ _shtab_parsl_exporter___web_config_file_COMPGEN=_shtab_compgen_files
 _shtab_parsl_exporter_serve___log_level_choices=(debug info warn error)
 _shtab_parsl_exporter_serve___log_format_choices=(logfmt json)
 _shtab_parsl_exporter_dump___format_choices=(text openmetrics)
+_shtab_parsl_exporter_dump___log_level_choices=(debug info warn error)
+_shtab_parsl_exporter_dump___log_format_choices=(logfmt json)
+_shtab_parsl_exporter_push___log_level_choices=(debug info warn error)
+_shtab_parsl_exporter_push___log_format_choices=(logfmt json)
 _shtab_parsl_exporter_status___format_choices=(text json)
 _shtab_parsl_exporter_completion_pos_0_choices=(bash zsh fish)
-_shtab_parsl_exporter_pos_0_choices=(serve check dump status assets completion demo)
+_shtab_parsl_exporter_pos_0_choices=(serve check dump push status assets completion demo)
 _shtab_parsl_exporter___log_level_choices=(debug info warn error)
 _shtab_parsl_exporter___log_format_choices=(logfmt json)
 
@@ -52,6 +59,11 @@ _shtab_parsl_exporter_check___version_nargs=0
 _shtab_parsl_exporter_dump__h_nargs=0
 _shtab_parsl_exporter_dump___help_nargs=0
 _shtab_parsl_exporter_dump___version_nargs=0
+_shtab_parsl_exporter_push_pos_0_nargs='*'
+_shtab_parsl_exporter_push__h_nargs=0
+_shtab_parsl_exporter_push___help_nargs=0
+_shtab_parsl_exporter_push___version_nargs=0
+_shtab_parsl_exporter_push___keep_nargs=0
 _shtab_parsl_exporter_status_pos_0_nargs='*'
 _shtab_parsl_exporter_status__h_nargs=0
 _shtab_parsl_exporter_status___help_nargs=0

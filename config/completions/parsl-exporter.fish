@@ -50,8 +50,8 @@ function _shtab_parsl_exporter_using
   test "$_shtab_parsl_exporter_cmdpath" = "$argv"
 end
 
-set -g _shtab_parsl_exporter_commands serve check dump status assets completion demo
-set -g _shtab_parsl_exporter_opts_with_value --alertmanager --config.file --datasource.name --datasource.uid --duration --format --grafana.url --job --log.format --log.level --output --poll.interval --prometheus.url --run --runbook.url --scrape.interval --shard --state.directory --target --web.config.file --web.listen-address --web.telemetry-path
+set -g _shtab_parsl_exporter_commands serve check dump push status assets completion demo
+set -g _shtab_parsl_exporter_opts_with_value --alertmanager --config.file --datasource.name --datasource.uid --duration --format --grafana.url --interval --job --log.format --log.level --output --poll.interval --prometheus.url --run --runbook.url --scrape.interval --shard --state.directory --target --to --web.config.file --web.listen-address --web.telemetry-path
 
 complete -c parsl-exporter -e
 complete -c parsl-exporter -f
@@ -95,7 +95,21 @@ complete -c parsl-exporter -n '_shtab_parsl_exporter_using dump' -l config.file 
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using dump' -l output -xka "(__fish_complete_path)" -d 'replace FILE atomically (default: standard output)'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using dump' -l format -xka "text openmetrics" -d 'default text'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using dump' -l run -x -d 'this run alone, by its run_id; may be given again (default: all)'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using dump' -l interval -x -d 'write FILE again and again, every so often, with what is new, such as 30s, until SIGTERM or SIGINT (default: once)'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using dump' -l log.level -xka "debug info warn error" -d 'the least of what is logged (default info)'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using dump' -l log.format -xka "logfmt json" -d 'how a line of the log is written (default logfmt)'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using dump; and test $_shtab_parsl_exporter_npos -eq 0' -ka "(__fish_complete_path)" -d 'a database file, a runinfo folder, a glob, or a SQLAlchemy URL'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using; and test $_shtab_parsl_exporter_npos -eq 0' -a push -d 'push metrics to a Pushgateway, from where nothing can be scraped'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using push' -s h -l help -d 'show this help message and exit'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using push' -l version -d 'show program'"'"'s version number and exit'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using push' -l config.file -xka "(__fish_complete_path)" -d 'YAML configuration'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using push' -l to -x -d 'the Pushgateway, such as http://gateway.example.org:9091; of a user without a password that is in PARSL_EXPORTER_PUSH_PASSWORD'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using push' -l job -x -d 'default parsl-exporter, which the alerts ask for'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using push' -l keep -d 'with --interval: at the end delete nothing'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using push' -l interval -x -d 'push again and again, every so often, and delete what was pushed at the end, such as 30s, until SIGTERM or SIGINT (default: once)'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using push' -l log.level -xka "debug info warn error" -d 'the least of what is logged (default info)'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using push' -l log.format -xka "logfmt json" -d 'how a line of the log is written (default logfmt)'
+complete -c parsl-exporter -n '_shtab_parsl_exporter_using push; and test $_shtab_parsl_exporter_npos -ge 0' -ka "(__fish_complete_path)" -d 'a database file, a runinfo folder, a glob, or a SQLAlchemy URL; replaces the configured sources (default runinfo/monitoring.db)'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using; and test $_shtab_parsl_exporter_npos -eq 0' -a status -d 'say what the runs do and what holds them up, without a Prometheus'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using status' -s h -l help -d 'show this help message and exit'
 complete -c parsl-exporter -n '_shtab_parsl_exporter_using status' -l version -d 'show program'"'"'s version number and exit'

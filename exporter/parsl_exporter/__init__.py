@@ -26,7 +26,7 @@ else:
         try:
             module, attribute = _PLACES[name]
         except KeyError:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+            raise AttributeError(name) from None
         return getattr(import_module(f"{__name__}.{module}"), attribute)
 
 

@@ -42,7 +42,7 @@ HELP = {"help", "description", "epilog", "usage"}
 """Arguments of argparse: `--help` shows them."""
 NO_PROSE = re.compile(
     r"^\s*(?:SELECT|FROM|CASE|AND|NOT|WHERE|DISTINCT|typeof|rowid|run_id|sum|count)\b"
-    r"|^(?:io\.|text/|application/|Basic |promtool|#)"
+    r"|^(?:io\.|text/|application/|Basic |promtool|#|<pre )"
     r"|\(\?|^\(\[|json_|%Y|::|\? |= [?%]|\{[0-9]|NOT IN\b|\bIN \("
 )
 """Statements, PromQL, patterns, media types and formats."""

@@ -101,6 +101,14 @@ def _prometheus(site: Site) -> list[tuple[str, str]]:
     ]
 
 
+def _agent(site: Site) -> list[tuple[str, str]]:
+    return [
+        (f"job_name: {JOB}", f"job_name: {site.job if site.job == JOB else json.dumps(site.job)}"),
+        ('["127.0.0.1:9678"]', json.dumps(site.targets)),
+        ("scrape_interval: 15s", f"scrape_interval: {site.scrape_interval}"),
+    ]
+
+
 def _data_source(site: Site) -> list[tuple[str, str]]:
     changes = [
         ("url: $PROMETHEUS_URL", f"url: {json.dumps(site.prometheus_url)}"),
@@ -140,6 +148,7 @@ def _runbooks(site: Site) -> list[tuple[str, str]]:
 
 
 _CHANGES = {
+    "config/prometheus-agent.yml": _agent,
     "config/prometheus.yml": _prometheus,
     "docs/runbooks.md": _runbooks,
     "grafana/provisioning/dashboards/parsl.yml": _dashboards,

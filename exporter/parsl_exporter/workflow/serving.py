@@ -79,7 +79,9 @@ class Serving:
         self.stop()
 
     def __repr__(self) -> str:
-        where = self._url or ("no address" if self._known.is_set() else "starting")
+        where = (
+            "ended" if self._stopping else self._url or ("no address" if self._known.is_set() else "starting")
+        )
         return f"<parsl_exporter.Serving: {where}>"
 
     def _listen(self) -> None:
@@ -94,11 +96,12 @@ class Serving:
             process.stdin.close()
         self._known.set()
         if not self._stopping:
-            what = "no metrics" if self._url is None else "no metrics any more"
-            self._url = None
-            _warn(
-                f"this workflow has {what}, and goes on: {self._fault or f'its exporter ended with {status}'}"
-            )
+            why = self._fault or f"its exporter ended with {status}"
+            if self._url is None:
+                _warn(f"this workflow has no metrics, and goes on: {why}")
+            else:
+                self._url = None
+                _warn(f"this workflow has no metrics any more, and goes on: {why}")
 
     def _hear(self, line: str) -> None:
         try:
