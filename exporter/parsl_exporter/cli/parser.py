@@ -109,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
     dumping.add_argument("--run", dest="runs", action="append", default=[], metavar="ID", type=_run_id,
                          help="this run alone, by its run_id; may be given again (default: all)")  # fmt: skip
 
-    _add_interval(dumping, help="write FILE again and again, every so often, with what is new")
+    _add_interval(dumping, help="write FILE with what is new")
 
     pushing = commands.add_parser(
         "push", help="push metrics to a Pushgateway, from where nothing can be scraped"
@@ -122,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
     pushing.add_argument("--job", type=_job, default="parsl-exporter", metavar="NAME",
                          help="default parsl-exporter, which the alerts ask for")  # fmt: skip
     pushing.add_argument("--keep", action="store_true", help="with --interval: at the end delete nothing")
-    _add_interval(pushing, help="push again and again, every so often, and delete what was pushed at the end")
+    _add_interval(pushing, help="push what is new, and delete it at the end")
 
     status = commands.add_parser(
         "status", help="say what the runs do and what holds them up, without a Prometheus"
@@ -191,7 +191,7 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
 
 def _add_interval(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument("--interval", type=_interval, metavar="DURATION",
-                        help=f"{help}, such as 30s, until SIGTERM or SIGINT (default: once)")  # fmt: skip
+                        help=f"every so often, such as 30s, {help}; until a signal (default: once)")  # fmt: skip
     _add_log(parser)
 
 

@@ -42,7 +42,8 @@ def switches() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("command", "switch"), switches())
 def test_no_value_is_expected_of_a_switch_before_the_command(command: str, switch: str) -> None:
-    rest = {"assets": ["--output", "dir"], "dump": ["a.db"]}.get(command, [])
+    needed = {"assets": ["--output", "dir"], "dump": ["a.db"], "push": ["--to", "http://gateway:9091"]}
+    rest = needed.get(command, [])
     assert parse([switch, command, *rest]) == parse([command, switch, *rest])
 
 

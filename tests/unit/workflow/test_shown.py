@@ -84,10 +84,12 @@ def test_a_run_can_be_chosen_by_how_its_id_begins(folder: Path) -> None:
 def test_a_database_that_is_not_there_is_shown_as_such(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    logger = logging.getLogger("parsl_exporter")
+    before = list(logger.handlers)  # the command's tests leave one
     shown = parsl_exporter.status(folder / "monitoring.db")
     assert str(shown).startswith(f"{folder}/monitoring.db: no such file")
     assert "no such file" in Read(shown._repr_html_()).text
     assert capfd.readouterr() == ("", "")
-    assert logging.getLogger("parsl_exporter").handlers == []
+    assert logger.handlers == before
     with pytest.raises(ConfigurationError):
         parsl_exporter.status(str(folder / "*.db"))
