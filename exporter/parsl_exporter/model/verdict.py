@@ -73,8 +73,8 @@ def verdict(report: RunReport, now: float) -> Verdict:
     """Give the verdict on a run at `now`, UTC epoch seconds: when its database was last read."""
     if report.end_us is not None:
         return _finished(report)
-    silent = now - report.heard_us / MICROSECONDS if report.heard_us else 0.0
-    if silent > (SILENT if report.sampled else QUIET):
+    silent = now - report.heard_us / MICROSECONDS
+    if report.heard_us and silent > (SILENT if report.sampled else QUIET):
         return _silent(report, silent)
     return _live(report, now)
 

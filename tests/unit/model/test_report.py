@@ -1,19 +1,23 @@
-"""Since when a cause holds an executor up: what a run's report says beside the metric, which has the whole wait."""
+"""What a run's report says, and since when a cause holds an executor up: the metric has the whole wait."""
 
 from __future__ import annotations
 
 import pytest
-from support.model_harness import ModelHarness, finished, told
+from support.model_harness import ModelHarness, Options, finished, told
 from support.rows import EPOCH, Told, as_rows, attempt, block, lifecycle, node, sample, task, workflow
 
-from parsl_exporter.model.report import report_of
+from parsl_exporter.model.report import RunReport, Workers, report_of
+from parsl_exporter.model.waiting import WaitingTasks
+
+
+def report(reading: ModelHarness) -> RunReport:
+    (view,) = reading.views()
+    return report_of(view.run, view.groups, view.waiting, view.hidden)
 
 
 def held(reading: ModelHarness) -> dict[str, float]:
     """Since when causes hold the executor of a run up, in seconds after the story's begin."""
-    (view,) = reading.views()
-    report = report_of(view.run, view.groups, view.waiting, view.hidden)
-    return {cause: us / 1_000_000 - EPOCH if us else 0 for (_, cause), us in report.held_us.items()}
+    return {cause: us / 1_000_000 - EPOCH if us else 0 for (_, cause), us in report(reading).held_us.items()}
 
 
 def waits(task_id: int = 0, executor: str = "htex") -> list[Told]:
@@ -113,3 +117,62 @@ def test_pieces_and_a_restart_change_nothing() -> None:
     for row in reversed(rows[4:]):
         in_pieces.poll([row])
     assert held(in_pieces) == held(finished(story)) == {"idle_workers": 300}
+
+
+# --- the report -----------------------------------------------------------------------------------------------
+
+
+def us(at: float) -> int:
+    return round((EPOCH + at) * 1_000_000)
+
+
+def test_a_run_is_reported_on_with_what_there_is_of_it() -> None:
+    failed = ran(2, end=200, state="failed")
+    failed[1] = attempt(2, block="0", host="node1", history="ValueError('x')")
+    odd = [task(4), attempt(4, executor="threads"), *lifecycle(4, ("pending", 0), ("parked", 1))]
+    busy = [*ran(3, end=190)[:-1], sample(3, 195, user=1.0)]
+    gone = [block("1", "COMPLETED", 90), node("m1", 80, block_id="1", workers=9)]
+    story = [workflow(), *WORKERS, *gone, *ran(1, end=150), *failed, *busy, *odd, *waits()]
+    found = report(told(story))
+    assert found._replace(tasks={}, held_us={}) == RunReport(
+        run_id="run-1",
+        names={
+            "workflow_name": "wf",
+            "workflow_version": "1",
+            "host": "submit",
+            "user": "me",
+            "rundir": "/runs/000",
+        },
+        begin_us=us(0),
+        end_us=None,
+        first_us=us(0),
+        heard_us=us(200),
+        tasks={},
+        failures={"ValueError": 1},
+        waiting={("htex", "idle_workers"): WaitingTasks(1, us(1))},
+        held_us={},
+        blocks={"htex": {"RUNNING": 1, "COMPLETED": 1}},
+        workers={"htex": Workers(1, 2, 1)},
+        sampled=True,
+    )
+    assert [(pair, list(states.items())) for pair, states in found.tasks.items()] == [
+        (("add", "htex"), [("launched", 1), ("running", 1), ("exec_done", 1), ("failed", 1)]),
+        (("add", "threads"), [("parked", 1)]),
+    ]
+    assert found.held_us == {("htex", "idle_workers"): us(200)}
+    assert list(found.tasks_by_state()) == ["launched", "running", "exec_done", "failed", "parked"]
+    assert found.tasks_by_app()["add"] == found.tasks_by_state()
+    assert list(found._replace(blocks={"a": {"odd": 1}, "b": {"RUNNING": 2}}).blocks_by_state().items()) == [
+        ("RUNNING", 2),
+        ("odd", 1),
+    ]
+
+
+def test_names_that_nobody_told_are_unknown_and_those_that_are_not_to_be_told_hidden() -> None:
+    reading = told(waits(), Options(hidden=frozenset({"user"})))
+    unknown = dict.fromkeys(("workflow_name", "workflow_version", "host", "rundir"), "unknown")
+    assert report(reading).names == {**unknown, "user": "hidden"}
+    assert (report(reading).begin_us, report(reading).first_us) == (None, us(0))
+    reading.poll(as_rows([workflow(completed=9)]))
+    assert report(reading).names["host"] == "submit"
+    assert (report(reading).names["user"], report(reading).end_us) == ("hidden", us(9))

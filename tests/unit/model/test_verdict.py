@@ -83,6 +83,12 @@ class TestARunThatWaits:
             )
         ) == ("ok", "1 task waits for the batch queue; 1 block PENDING, no worker")
 
+    def test_one_task_for_longer(self) -> None:
+        one = run(
+            tasks={"simulate": {"launched": 1}}, waiting={"batch_queue": (1, 60)}, blocks={"PENDING": 1}
+        )
+        assert said(one) == ("ok", "1 task has waited 1 min for the batch queue; 1 block PENDING, no worker")
+
     def test_for_a_block_where_all_have_ended(self) -> None:
         assert said(
             run(
@@ -200,6 +206,28 @@ class TestARunThatWorks:
             )
         ) == ("warning", "running: 1 of 4 workers busy, 5 failed (ValueError 5)")
 
+    @pytest.mark.parametrize(
+        ("done", "failed", "severity"),
+        [
+            (0, 4, "ok"),
+            (0, 5, "warning"),
+            (20, 5, "warning"),
+            (21, 5, "ok"),
+            (40, 10, "warning"),
+            (90, 22, "ok"),
+        ],
+    )
+    def test_too_often_is_a_fifth_of_all_tasks_of_an_app_that_are_over_and_five_of_them(
+        self, done: int, failed: int, severity: Severity
+    ) -> None:
+        for state in ("exec_done", "memo_done"):
+            app = {"running": 1, state: done, "failed": failed}
+            assert said(run(tasks={"a": app, "sane": {"exec_done": 900}}))[0] == severity
+
+    def test_and_tries_again_and_again(self) -> None:
+        again = run(tasks={"flaky": {"running": 1}}, workers=Workers(1, 4, 1), failures={"OSError": 2})
+        assert said(again) == ("ok", "running: 1 of 4 workers busy, 2 failed tries (OSError 2)")
+
     def test_and_tries_again(self) -> None:
         assert said(
             run(tasks={"flaky": {"running": 1}}, workers=Workers(1, 4, 1), failures={"OSError": 1})
@@ -255,6 +283,10 @@ class TestARunThatIsSilent:
         queued = run(tasks={"simulate": {"launched": 4}}, waiting={"batch_queue": (4, 12 * HOUR)})
         assert "batch queue" in verdict(queued._replace(heard_us=us(12 * HOUR)), NOW).text
         assert said(queued._replace(heard_us=us(12.1 * HOUR)))[0] == "critical"
+
+    def test_is_none_of_which_no_row_has_been_taken(self) -> None:
+        """Its begin lies ahead of the exporter's clock."""
+        assert said(run()._replace(heard_us=0)) == ("ok", "no task yet")
 
     def test_without_a_task_left_is_less_of_a_loss(self) -> None:
         assert said(run(tasks={"simulate": {"exec_done": 4}}, heard=24 * HOUR)) == (
