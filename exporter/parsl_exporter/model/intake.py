@@ -97,7 +97,7 @@ def _usable(rows: Sequence[Row]) -> Mask:
     try:
         values = np.array([row[5:] for row in rows], np.float64)
         if values.ndim == 2 and not any(isinstance(v, (str, bytes)) for row in rows for v in row[5:]):
-            missing = np.array([[v is None for v in row[5:]] for row in rows], np.bool_)
+            missing = np.array([[v is None for v in row[5:]] for row in rows])
             return np.asarray(((np.abs(values) < TOO_MUCH) | missing).all(axis=1))
     except (TypeError, ValueError, OverflowError):
         pass
@@ -198,7 +198,7 @@ def take_node(runs: Taking, stamps: Stamps, rows: Sequence[Row], now: float) -> 
         try:
             us = _us(stamps, stamp)
             beat_us = us if heartbeat is None else _us(stamps, heartbeat)
-            finite = -TOO_MUCH < cpus + memory + active + workers < TOO_MUCH
+            finite: bool = -TOO_MUCH < cpus + memory + active + workers < TOO_MUCH
         except (ValueError, TypeError):
             if _readings(runs, stamps, NODE, row, stamp) is None:
                 continue
