@@ -134,7 +134,10 @@ class Table:
         self._free = np.concatenate([self._free, places])
 
     def packed(self) -> Codes:
-        """Move what is in use together; give the new place of each old one, or NONE."""
+        """Move what is in use together; give the new place of each old one, NONE for one that was free.
+
+        Behind them stand FINISHED and NONE: as an index those give themselves.
+        """
         used = np.full(self.size, True)
         used[self._free] = False
         count = int(np.count_nonzero(used))
@@ -145,8 +148,8 @@ class Table:
             setattr(self, name, column)
         self._free = np.arange(size - 1, count - 1, -1, dtype=np.int32)
         self.size = size
-        moved: Codes = np.where(used, np.cumsum(used) - 1, NONE).astype(np.int32)
-        return moved
+        moved = np.where(used, np.cumsum(used) - 1, NONE)
+        return np.append(moved, [FINISHED, NONE]).astype(np.int32)
 
 
 class Tasks(Table):
@@ -230,14 +233,10 @@ class Tasks(Table):
     def pack(self, tries: Codes) -> Codes:
         """Move the tasks together; `tries` are the new places of tries. Gives the new places of tasks."""
         moved = self.packed()
-        live = self._dense >= 0
-        self._dense[live] = moved[self._dense[live]]
-        for task_id, place in self._sparse.items():
-            if place >= 0:
-                self._sparse[task_id] = int(moved[place])
-        for column in (self.head, self.latest):
-            there = column >= 0
-            column[there] = tries[column[there]]
+        self._dense = moved[self._dense]
+        self._sparse = {task_id: int(moved[place]) for task_id, place in self._sparse.items()}
+        self.head = tries[self.head]
+        self.latest = tries[self.latest]
         return moved
 
 
@@ -317,7 +316,7 @@ class Tries(Table):
     def _other(self, task: int, try_id: int) -> int:
         place = self._others.get((task, try_id))
         if place is None:
-            place = int(self._add(np.array([task], np.int32), np.array([try_id], np.int64))[0])
+            place = int(self._add(np.array([task]), np.array([try_id]))[0])
             self._others[task, try_id] = place
         return place
 
@@ -361,13 +360,11 @@ class Tries(Table):
         self.free(places)
 
     def pack(self) -> tuple[Codes, Codes]:
-        """Move all together; give the new places of tries and of tasks, NONE for those not in use."""
+        """Move all together; give the new places of tries and of tasks, as `packed` does."""
         tries = self.packed()
         tasks = self._tasks.pack(tries)
-        there = self.following >= 0
-        self.following[there] = tries[self.following[there]]
-        there = self.task >= 0
-        self.task[there] = tasks[self.task[there]]
+        self.following = tries[self.following]
+        self.task = tasks[self.task]
         self._others = {
             (int(tasks[task]), try_id): int(tries[place]) for (task, try_id), place in self._others.items()
         }

@@ -131,3 +131,35 @@ def test_a_table_that_was_kept_gives_the_same_places(task_ids: list[int], data: 
     assert (back.size, len(back), back.finished) == (tasks.size, len(tasks), tasks.finished)
     assert (back.task_id == tasks.task_id).all()
     assert (back.head == tasks.head).all()
+
+
+def test_tasks_that_are_moved_together_are_found_with_their_tries() -> None:
+    """Thousands of them, those whose ids lie far beyond the others too, when most others have gone."""
+    tasks = Tasks()
+    tries = Tries(tasks)
+    task_ids = np.append(np.arange(3_000), 2**40 + np.arange(600))
+    tasks.add(task_ids)
+    for try_id in range(3):
+        tries.find_or_add(tasks.find(task_ids), np.full(len(task_ids), try_id))
+    gone = task_ids[task_ids % 3 > 0]
+    places = tasks.find(gone)
+    tries.forget(tries.of(places)[0])
+    tasks.forget(places)
+    left = task_ids[task_ids % 3 == 0]
+    for _ in range(2):
+        tries.pack()
+        places = tasks.find(left)
+        assert tasks.task_id[places].tolist() == left.tolist()
+        assert set(tasks.find(gone).tolist()) == {FINISHED}
+        assert found(tasks, 3_000, 2**41) == [NONE, NONE]
+        for try_id in range(3):
+            of = tries.find(places, np.full(len(left), try_id))
+            assert tries.task[of].tolist() == places.tolist()
+            assert set(tries.try_id[of].tolist()) == {try_id}
+        assert tries.try_id[tasks.latest[places]].tolist() == [2] * len(left)
+        assert len(tasks) == len(left)
+        assert len(tries) == 3 * len(left)
+        assert tasks.size < 1.5 * len(left)
+    tasks.add(np.array([5_000]))
+    assert tasks.task_id[tasks.find(np.array([5_000]))].tolist() == [5_000]
+    assert tasks.task_id[tasks.find(left)].tolist() == left.tolist()
