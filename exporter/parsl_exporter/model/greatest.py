@@ -44,7 +44,7 @@ class Greatest:
 
     def __len__(self) -> int:
         """The number of entries held."""
-        return len(self._entries) + self._count
+        return len(self._entries) + sum(len(coming.entries) for coming in self._coming)
 
     def fix(self) -> None:
         """Nothing is taken back from now on: the greatest alone is kept."""
@@ -125,8 +125,7 @@ class Greatest:
             mark |= ~_among_last(entries[:, 0], self._most)
         last = _among_last(entries[:, 0], self._most + 1)
         self._entries, self._times, self._mark = entries[last], times[last], mark[last]
-        bound = self._mark if self._most else np.full(len(self._mark), True)
-        self._least[self._entries[bound, 0]] = self._entries[bound, 1]
+        self._least[self._entries[self._mark, 0]] = self._entries[self._mark, 1]
 
 
 def _order(entries: Ints) -> Ints:

@@ -100,3 +100,44 @@ def test_once_nothing_is_taken_back_one_entry_is_kept() -> None:
     enter(greatest, (0, 4, 0), (0, 12, 0), (0, 11, 0))
     assert known(greatest) == [[0, 12, 0]]
     assert len(greatest) == 1
+
+
+@settings(deadline=None)
+@given(st.data(), st.lists(entries, min_size=1))
+def test_once_nothing_is_taken_back_the_greatest_is_known_whatever_the_order(
+    data: st.DataObject, told: list[Entry]
+) -> None:
+    greatest = Greatest(2)
+    fixed_from = data.draw(st.integers(0, len(told) - 1))
+    left = data.draw(st.permutations(told))
+    while left:
+        if len(left) <= len(told) - fixed_from:
+            greatest.fix()
+        count = data.draw(st.integers(1, len(left)))
+        batch, left = left[:count], left[count:]
+        ascending = data.draw(st.booleans())
+        enter(greatest, *(sorted(set(batch)) if ascending else batch), ascending=ascending)
+    assert known(greatest) == [
+        list(max(entry for entry in told if entry[0] == row)) for row in sorted({row for row, *_ in told})
+    ]
+
+
+def test_of_entries_that_are_alike_in_the_first_integer_the_others_tell_the_greatest() -> None:
+    """As tries that ended at the same moment: more than are kept."""
+    greatest = Greatest(2)
+    for value in range(100):
+        enter(greatest, (0, 7, value))
+        assert known(greatest) == [[0, 7, value]]
+    greatest.fix()
+    enter(greatest, (0, 7, 100))
+    assert known(greatest) == [[0, 7, 100]]
+
+
+def test_of_many_entries_that_come_in_small_parts_a_few_are_kept() -> None:
+    greatest = Greatest(2)
+    most = 0
+    for value in range(0, 200_000, 1_000):
+        enter(greatest, *((0, value + i, 0) for i in range(1_000)))
+        most = max(most, len(greatest))
+    assert most < 20_000
+    assert known(greatest) == [[0, 199_999, 0]]
