@@ -90,13 +90,10 @@ class Sketch(NamedTuple):
         keys = _keys(self.chunks[rows], columns)
         counts = self.counts[rows, columns]
         index = -(-(np.abs(keys) - _FIRST) // _COARSER)
-        found: list[dict[int, int]] = [{}, {}]
+        found: dict[int, dict[int, int]] = {-1: {}, 0: {}, 1: {}}
         for sign, i, count in zip(np.sign(keys).tolist(), index.tolist(), counts.tolist(), strict=True):
-            if sign:
-                of = found[sign < 0]
-                of[i] = of.get(i, 0) + count
-        negative = dict(sorted(found[1].items()))
-        return Native(int(counts[keys == 0].sum()), found[0], negative)
+            found[sign][i] = found[sign].get(i, 0) + count
+        return Native(sum(found[0].values()), found[1], dict(sorted(found[-1].items())))
 
 
 class Sketches:

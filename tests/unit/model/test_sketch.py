@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -111,3 +112,16 @@ def test_a_native_histogram_counts_each_value_in_its_bucket_of_schema_3(values: 
         for index, count in counts.items():
             low, high = (math.ldexp(2 ** (i % 8 / 8), i // 8) for i in (index - 1, index))
             assert sum(low < sign * value <= high for value in values) == count
+
+
+def test_room_for_values_grows_by_half_at_a_time() -> None:
+    """A quarter of a kilobyte for each power of two in which a place has values."""
+    places = np.arange(4_000, dtype=np.int32)
+    tracemalloc.start()
+    sketches = Sketches()
+    for some in np.split(places, [3_990, *range(3_991, 4_000)]):
+        sketches.observe(some, np.ones(len(some)))
+    sketches.fix()
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 3.5 * 256 * len(places)
