@@ -73,6 +73,7 @@ def test_what_waited_long_in_the_queue_of_its_executor_tells_it_when_it_ends() -
         pytest.param([tried(0, -HOUR), tried(1, 0)], id="one try is right"),
         pytest.param([tried(0, -HOUR), tried(1, -2 * HOUR)], id="they do not agree"),
         pytest.param([tried(0, -2_000)], id="a clock that is wrong by no quarter of an hour"),
+        pytest.param([tried(0, -HOUR), tried(1, -2_000)], id="one is wrong by no quarter of an hour"),
         pytest.param([tried(0, HOUR, ended=False)], id="may have waited for so long"),
         pytest.param([[task(0), status(0, "running", -HOUR)]], id="of no host that is known"),
     ],

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,3 +175,28 @@ def test_what_is_no_timestamp_is_refused(value: object) -> None:
 def test_every_moment_is_what_datetime_makes_of_it(moment: datetime, zone: timezone | ZoneInfo) -> None:
     wanted = (moment.replace(tzinfo=zone) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     assert Stamps(zone).read(moment.strftime("%Y-%m-%d %H:%M:%S.%f")) == wanted
+
+
+class Asked(tzinfo):
+    """A zone that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        self.times += 1
+        return timedelta(hours=1)
+
+    def dst(self, moment: datetime | None) -> timedelta:
+        return timedelta()
+
+    def tzname(self, moment: datetime | None) -> str:
+        return "counted"
+
+
+def test_a_zone_is_not_asked_for_each_of_many_stamps() -> None:
+    """Within an hour it is asked for quarters of one."""
+    zone = Asked()
+    naive = np.arange(10_000) * 360_000 + 1_800_000_000_000_000
+    assert (Stamps(zone).marked_all(naive) == naive - 3_600_000_000).all()
+    assert zone.times < 100
