@@ -199,9 +199,9 @@ class Run(RunSums):
         begin = np.full(len(owners), NEVER)
         np.minimum.at(begin, owner, tries.first[siblings, PENDING])
         finals = contribution.final_at(tries, siblings)
-        latest = np.full(len(owners), NONE, np.int64)
+        latest = np.full(len(owners), NONE)
         np.maximum.at(latest, owner, finals)
-        last = np.full(len(owners), NONE, np.int64)
+        last = np.full(len(owners), NONE)
         greatest = finals == latest[owner]
         np.maximum.at(last, owner[greatest], tries.try_id[siblings[greatest]])
         timed = (final == latest[of]) & (tries.try_id[places] == last[of]) & (begin[of] < NEVER)

@@ -39,9 +39,9 @@ class Limits(NamedTuple):
 
 
 class Info(NamedTuple):
-    """The run's workflow row; `end_us` is None while time_completed is NULL.
+    """The run's workflow row; `end_us` is None while time_completed is NULL, and `end_again_us` with it.
 
-    `end_again_us` is the other reading of an end in an hour that came twice.
+    That is the end's other reading where it lies in an hour that came twice, else the same.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Info(NamedTuple):
     rundir: str
     begin_us: int
     end_us: int | None
-    end_again_us: int | None = None
+    end_again_us: int | None
 
     def ending_after(self, status_us: int) -> Info:
         """The same with an end that is not before the newest status row, where it can be read so."""

@@ -206,8 +206,8 @@ class Runs(Taking):
         for run in runs:
             run.changed, run.published = False, True
         for run_id in dropped:
-            if self.runs.pop(run_id, None) is not None:
-                self.ended.add(run_id)
+            del self.runs[run_id]
+            self.ended.add(run_id)
 
     def settle_history(self, unread: Collection[Table] = ()) -> None:
         """In a first read: let go of the tasks whose rows have all been read, but for tables with `unread` rows.
@@ -236,8 +236,7 @@ class Runs(Taking):
     def skip_ended(self, wall: float) -> None:
         """Before a first read: forget the runs that ended longer than the retention time before `wall`."""
         for run_id, run in list(self.runs.items()):
-            info = run.info
-            end_us = None if info is None else info.end_again_us or info.end_us
+            end_us = None if run.info is None else run.info.end_again_us
             if end_us is not None and wall - end_us / MICROSECONDS > self._limits.retention:
                 del self.runs[run_id]
                 self.ended.add(run_id)
@@ -250,8 +249,8 @@ class Runs(Taking):
     def skip_abandoned(self, run_ids: Iterable[str]) -> None:
         """Before a first read: forget these runs until they write again."""
         for run_id in run_ids:
-            if self.runs.pop(run_id, None) is not None:
-                self.abandoned.add(run_id)
+            del self.runs[run_id]
+            self.abandoned.add(run_id)
 
     def keep_newest(self, number: int, silent: Collection[str]) -> None:
         """Before a first read: forget runs that are over or `silent`, the oldest first, until so many are left at most.

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
 from one_task import ONE_TASK, RETENTION, late
 from support.model_harness import ModelHarness, Options, told
 from support.rows import (
     EPOCH,
     RUN,
+    Told,
     as_rows,
     attempt,
     block,
@@ -121,3 +127,82 @@ def test_a_managers_last_row_is_the_last_inserted() -> None:
     assert reading.lines("parsl_manager_last_row_timestamp_seconds") == [
         f'{{manager="m",hostname="node1",executor="unknown",block_id="0"}} {EPOCH + 25:.0f}'
     ]
+
+
+# --- before a first read ----------------------------------------------------------------------------------------
+
+
+def first_reading(*story: Told, **options: Any) -> ModelHarness:
+    """A first read that has taken the workflow rows."""
+    reading = ModelHarness(Options(**options))
+    reading.take(as_rows(story))
+    return reading
+
+
+def left(reading: ModelHarness) -> tuple[list[str], set[str], set[str]]:
+    """The runs that are left, those that have ended and those that are abandoned."""
+    return [*reading.runs.runs], reading.runs.ended, reading.runs.abandoned
+
+
+RUNS = [workflow("over", completed=20), workflow("lives"), workflow("later", began=5, completed=30)]
+
+
+def test_runs_that_ended_longer_ago_than_they_are_shown_are_not_read() -> None:
+    reading = first_reading(*RUNS, retention=RETENTION)
+    reading.runs.skip_ended(EPOCH + 20 + RETENTION)
+    assert left(reading) == (["over", "lives", "later"], set(), set())
+    reading.runs.skip_ended(EPOCH + 21 + RETENTION)
+    assert left(reading) == (["lives", "later"], {"over"}, set())
+
+
+def test_of_an_end_in_an_hour_that_came_twice_the_later_reading_counts() -> None:
+    ended = workflow()
+    ended.values["time_completed"] = "2026-11-01 01:30:00.000000"
+    again = datetime(2026, 11, 1, 7, 30, tzinfo=timezone.utc).timestamp()
+    reading = first_reading(ended, retention=RETENTION, zone=ZoneInfo("America/Chicago"))
+    reading.runs.skip_ended(again + RETENTION)
+    assert left(reading) == ([RUN], set(), set())
+    reading.runs.skip_ended(again + RETENTION + 1)
+    assert left(reading) == ([], {RUN}, set())
+
+
+def test_runs_without_an_end_that_began_long_ago_may_be_abandoned_and_are_read_when_they_write_again() -> (
+    None
+):
+    reading = first_reading(*RUNS, workflow("newer", began=1), abandon_after=100.0)
+    assert reading.runs.maybe_abandoned(EPOCH + 100) == []
+    assert reading.runs.maybe_abandoned(EPOCH + 100.5) == ["lives"]
+    reading.runs.skip_abandoned(["lives"])
+    assert left(reading) == (["over", "later", "newer"], set(), {"lives"})
+    reading.take(late(status(0, "pending", 101, run="lives")))
+    assert reading.runs.awakened == {"lives"}
+    assert "lives" not in reading.runs.runs
+
+
+def test_of_runs_that_are_over_or_silent_the_newest_are_kept_and_all_that_live() -> None:
+    silent = [workflow("silent", began=3), workflow("as old", completed=9)]
+    for number, kept in (
+        (5, ["over", "lives", "later", "silent", "as old"]),
+        (4, ["lives", "later", "silent", "as old"]),
+        (3, ["lives", "later", "silent"]),
+        (2, ["lives", "later"]),
+        (1, ["lives"]),
+        (0, ["lives"]),
+    ):
+        reading = first_reading(*RUNS, *silent)
+        reading.runs.keep_newest(number, {"silent"})
+        gone = {"over", "later", "silent", "as old"} - {*kept}
+        assert left(reading) == (kept, gone - {"silent"}, gone & {"silent"}), number
+
+
+@pytest.mark.parametrize(
+    ("at", "age"), [(60, 0), (90, 30), (50, 0)], ids=["now", "ago", "ahead of the clock"]
+)
+def test_in_a_first_read_a_run_has_been_silent_since_its_newest_stamp(at: float, age: float) -> None:
+    reading = ModelHarness(Options(abandon_after=100.0))
+    reading.clock = at
+    reading.poll(as_rows([workflow(), task(0), attempt(0), status(0, "pending", 60)]), first=True)
+    reading.clock = at + 100 - age
+    assert reading.poll().lines("parsl_tasks") != []
+    reading.clock += 0.5
+    assert reading.poll().lines("parsl_tasks") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from one_task import CLOSE_AFTER, ONE_TASK, at_rest, late
 from support.model_harness import ModelHarness, Options, told
 from support.rows import Told, as_rows, attempt, lifecycle, sample, status, task, workflow
@@ -79,7 +80,7 @@ def test_before_anything_is_published_states_that_are_not_parsls_move_with_their
 def let_go_too_early(story: list[Told], row: Told) -> ModelHarness:
     """A first read, nothing of it published, that let go of finished tasks before this row of one came."""
     reading = ModelHarness(Options(close_after=CLOSE_AFTER))
-    reading.take(as_rows([*story, status(9, "pending", 200)]))
+    reading.take(as_rows([*story, status(9, "pending", 10_000)]))
     reading.runs.settle_history()
     assert reading.runs.live_tasks() == 1
     reading.take(late(row))
@@ -87,11 +88,23 @@ def let_go_too_early(story: list[Told], row: Told) -> ModelHarness:
     return reading
 
 
-def test_a_failure_of_a_try_that_a_first_read_closed_too_early_counts_once() -> None:
+@pytest.mark.parametrize(
+    ("history", "final", "reason"),
+    [
+        ("ValueError('x')", "failed", "ValueError"),
+        ("", "failed", "unknown"),
+        ("", "dep_fail", "DependencyError"),
+    ],
+)
+def test_a_failure_of_a_try_that_a_first_read_closed_too_early_counts_once(
+    history: str, final: str, reason: str
+) -> None:
     failed = [row for row in ONE_TASK if row.values.get("task_status_name") not in ("exec_done", "pending")]
-    failed += [attempt(0, block="0", host="node1", history="ValueError('x')"), status(0, "failed", 10)]
+    failed += [attempt(0, block="0", host="node1", history=history), status(0, final, 10)]
     reading = let_go_too_early(failed, status(0, "pending", 1))
-    assert reading.lines("parsl_task_failures_total") == ['{app="add",executor="htex",reason="ValueError"} 1']
+    assert reading.lines("parsl_task_failures_total") == [
+        f'{{app="add",executor="htex",reason="{reason}"}} 1'
+    ]
 
 
 def test_before_anything_is_published_a_late_row_is_as_good_as_any() -> None:

@@ -127,3 +127,48 @@ def test_names_that_come_after_all_closed_without_them_make_no_gauge_negative() 
         runs.revive(history, 90.0)
     runs.settle(90.0)
     assert all(n >= 0 for _, group in groups_of(runs.runs[RUN]) for n in group.tasks.values())
+
+
+def test_a_task_whose_row_names_no_app_is_asked_for_once() -> None:
+    runs = on_a_server()
+    runs.take(STATUS, [row for _, row in as_rows([status(7, "pending", 1)])], 0.0, EPOCH)
+    assert runs.missing() == ([(RUN, 7)], [(RUN, 7, 0)])
+    for table, row in as_rows([task(7, None), attempt(7, executor=None)]):
+        assert runs.missing(again=True) == ([(RUN, 7)] if table is TASK else [], [(RUN, 7, 0)])
+        runs.take(table, [row], 1.0, EPOCH + 1)
+    assert runs.missing(again=True) == ([], [])
+
+
+def test_what_was_taken_or_has_its_time_is_to_be_settled() -> None:
+    """Else a source that finds nothing new would never close the last tries of a run."""
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER)).poll(as_rows([workflow()]))
+    assert not reading.runs.unsettled(0)
+    reading.take(later(10, *done(0, 1)))
+    assert reading.runs.unsettled(0)
+    reading.poll()
+    assert [reading.runs.unsettled(at) for at in (0, CLOSE_AFTER - 1, CLOSE_AFTER)] == [False, False, True]
+    reading.clock = CLOSE_AFTER
+    reading.poll()
+    assert not reading.runs.unsettled(1e9)
+    reading.take(as_rows([workflow(completed=5)]))
+    assert reading.runs.unsettled(CLOSE_AFTER)
+    reading.poll()
+    assert not reading.runs.unsettled(CLOSE_AFTER)
+
+
+def test_every_app_and_executor_that_tries_name_can_be_shown_before_a_row_counts() -> None:
+    """As `check` does, to tell how many series there would be."""
+    story = [
+        workflow(),
+        task(0),
+        attempt(0),
+        task(1, "mul"),
+        attempt(1, executor="other"),
+        task(2),
+        attempt(3),
+    ]
+    reading = ModelHarness().poll(as_rows(story))
+    run = reading.runs.runs[RUN]
+    run.show_all_groups()
+    assert {pair for pair, _ in groups_of(run)} >= {("add", "htex"), ("mul", "other")}
+    assert len(groups_of(run)) == 2

@@ -60,3 +60,10 @@ def test_rows_that_waited_for_different_things_are_taken_as_they_were_inserted(b
         '{app="add",executor="htex",state="running"} 1',
         '{app="add",executor="htex",state="running_ended"} 1',
     ]
+
+
+def test_workers_of_an_executor_without_a_name_are_not_the_submit_process() -> None:
+    """Their rows come late: what the submit process wrote before does not tell of which pass they are."""
+    story = [task(0), attempt(0, executor=None), running(0, "02:50", "launched"), running(0, "02:10")]
+    began = oldest(ModelHarness(options(PARIS)).poll(as_rows(story)))
+    assert began == AT_10_TO_3 - timedelta(minutes=40)

@@ -16,7 +16,7 @@ from parsl_exporter.model.worker_zones import WorkerZones
 
 PARIS, UTC = ZoneInfo("Europe/Paris"), timezone.utc
 OWN = Stamps(UTC)
-OVER = Info("wf", "1", "submit", "me", "/runs", 0, 1)
+OVER = Info("wf", "1", "submit", "me", "/runs", 0, 1, 1)
 
 
 def a_run(*placed: str, over: bool = False) -> Run:
