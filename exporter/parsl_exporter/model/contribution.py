@@ -32,7 +32,6 @@ from parsl_exporter.model.states import (
     RUNNING_ENDED,
 )
 from parsl_exporter.model.sums import (
-    COUNTERS,
     CPU,
     MEASURED,
     ON_HOST,
@@ -51,7 +50,7 @@ from parsl_exporter.model.usage import SYSTEM, USER
 
 
 class Added(NamedTuple):
-    """What tries add, a row each: `values` to `group` and `cpu_host` (NONE: what would count there is held).
+    """What tries add, a row each: `values` to `group` (NONE: they are held) and `cpu_host` (NONE: they are 0).
 
     `running`: its gauges count, in `running_group`, on `host` (NONE: not known) and on the block of its try row.
     """
@@ -123,7 +122,6 @@ def added(tasks: Tasks, tries: Tries, places: Codes, running_group: Codes, *, ov
         values[:, CPU] = values[:, USED.start + USER] + values[:, USED.start + SYSTEM]
         values[:, SAMPLED] = sampled
         values[:, WASTED] = np.where(wasteful(tries, places), values[:, CPU], 0.0)
-    values[group < 0, COUNTERS] = 0.0
     values[cpu_host == NONE, ON_HOST] = 0.0
     running = (last[:, RUNNING] >= 0) & (last[:, RUNNING_ENDED] < 0)
     running &= ~ended(tasks, tries, places, over=over)

@@ -49,7 +49,7 @@ def standing(tries: Tries, places: Codes, owner: Codes, count: int, odd: OddStat
 
     A task in a state that is not Parsl's has the code FIRST_ODD, and `odd` names it.
     """
-    state = np.full(count, NONE, np.int32)
+    state = np.full(count, NONE)
     since = np.zeros(count, np.int64)
     names: dict[int, str] = {}
     if not len(places):

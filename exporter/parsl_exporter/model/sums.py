@@ -59,7 +59,7 @@ class Sums:
         """Give the rows of these pairs, made when they are new; a code below 0 is `unknown`."""
         keys = np.maximum(apps, 0).astype(np.int64) << 32 | np.maximum(executors, 0)
         if len(keys) and (keys == keys[0]).all():
-            return np.full(len(keys), self._group(int(keys[0])), np.int32)
+            return np.full(len(keys), self._group(int(keys[0])))
         first, of = grouped(keys)
         rows = np.array([self._group(key) for key in keys[first].tolist()], np.int32)
         return rows[of]

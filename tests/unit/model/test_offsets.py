@@ -75,7 +75,15 @@ def test_what_waited_long_in_the_queue_of_its_executor_tells_it_when_it_ends() -
         pytest.param([tried(0, -2_000)], id="a clock that is wrong by no quarter of an hour"),
         pytest.param([tried(0, -HOUR), tried(1, -2_000)], id="one is wrong by no quarter of an hour"),
         pytest.param([tried(0, HOUR, ended=False)], id="may have waited for so long"),
-        pytest.param([[task(0), status(0, "running", -HOUR)]], id="of no host that is known"),
+        pytest.param([[task(0), status(0, "running", -HOUR)]], id="of no try that is known"),
+        pytest.param(
+            [[task(0), attempt(0), *lifecycle(0, ("launched", 0), ("running", -HOUR))]],
+            id="of no host that is known",
+        ),
+        pytest.param(
+            [[task(0), attempt(0, host="node1"), *lifecycle(0, ("running", -HOUR), ("exec_done", 0))]],
+            id="of no launch that is known",
+        ),
     ],
 )
 def test_what_says_nothing_against_a_zone(stories: list[list[Told]]) -> None:
@@ -112,3 +120,9 @@ def test_executors_of_a_host_are_told_apart() -> None:
 )
 def test_a_zone_is_named_by_how_far_it_is_ahead(hours: float, name: str) -> None:
     assert zone_name(int(hours * HOUR_US)) == name
+
+
+def test_a_host_and_an_executor_may_be_called_unknown() -> None:
+    story = tried(0, -HOUR)
+    story[1] = attempt(0, executor=None, host="unknown")
+    assert found(story) == [Offset("unknown", "unknown", -HOUR_US)]

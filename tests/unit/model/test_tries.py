@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 
 import numpy as np
 from hypothesis import given, settings
@@ -163,3 +164,34 @@ def test_tasks_that_are_moved_together_are_found_with_their_tries() -> None:
     tasks.add(np.array([5_000]))
     assert tasks.task_id[tasks.find(np.array([5_000]))].tolist() == [5_000]
     assert tasks.task_id[tasks.find(left)].tolist() == left.tolist()
+
+
+def test_ids_at_the_end_of_the_room_for_near_ones_are_found() -> None:
+    for far in range(65_730, 65_750):
+        tasks = Tasks()
+        tasks.add(np.array([far]))
+        tasks.add(np.arange(101))
+        tasks.forget(tasks.find(np.array([0])))
+        tasks.take_back(np.array([0]))
+        at_the_end = np.setdiff1d(len(tasks._dense) + np.arange(-1, 2), [far])
+        for task_id in at_the_end.tolist():
+            tasks.add(np.array([task_id]))
+        there = np.array([far, *range(1, 101), *at_the_end])
+        assert tasks.task_id[tasks.find(there)].tolist() == there.tolist()
+        assert found(tasks, 0, 70_000) == [NONE, NONE]
+
+
+def test_a_live_task_with_its_try_takes_less_than_two_thirds_of_a_kilobyte() -> None:
+    """With the room for a third as many more; also when they were moved together."""
+    count = 20_000
+    tracemalloc.start()
+    tasks = Tasks()
+    tries = Tries(tasks)
+    tasks.add(np.arange(count))
+    tries.find_or_add(tasks.find(np.arange(count)), np.zeros(count, np.int64))
+    used, _ = tracemalloc.get_traced_memory()
+    assert used < 1_024 * count * 2 / 3
+    tries.pack()
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 1_024 * count * 2 / 3
