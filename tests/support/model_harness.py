@@ -45,6 +45,7 @@ class Options(NamedTuple):
     series: int = 1_000_000
     hidden: frozenset[str] = frozenset()
     zone: tzinfo = timezone.utc
+    run_zones: tuple[tuple[str, tzinfo], ...] = ()
     worker_zones: tuple[tuple[str, tzinfo], ...] = ()
     ahead: float = 1e8
 
@@ -57,6 +58,7 @@ class ModelHarness:
         self.clock = 0.0
         self.runs = Runs(
             zone=self.options.zone,
+            run_zones=self.options.run_zones,
             worker_zones=self.options.worker_zones,
             buckets=Buckets.of(SECONDS, BYTES),
             limits=Limits(

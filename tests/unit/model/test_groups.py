@@ -26,3 +26,11 @@ def test_of_several_groups_those_of_which_a_row_came_are_made_anew() -> None:
     assert {app: after[app] is before[app] for app in after} == {"add": True, "mul": False, "late": False}
     assert pending(before) == {"add": 1, "mul": 1, "late": 1}
     assert pending(after) == {"add": 1, "mul": 0, "late": 2}
+
+
+def test_a_task_that_gets_its_names_leaves_the_group_of_the_unknown() -> None:
+    reading = told([workflow(), status(0, "pending", 1)], Options(close_after=30))
+    (unknown,) = groups_of(reading.runs.runs[RUN])
+    assert (unknown[0], unknown[1].tasks["pending"]) == (("unknown", "unknown"), 1)
+    reading.poll(as_rows([task(0), attempt(0)]))
+    assert [pair for pair, _ in groups_of(reading.runs.runs[RUN])] == [("add", "htex")]

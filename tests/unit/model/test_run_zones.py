@@ -32,6 +32,8 @@ def test_the_first_pattern_that_matches_its_host_says_the_zone() -> None:
     zones = RunZones(UTC, [("login*", PARIS), ("*", CHICAGO)])
     zones.learn([row("first", "login1"), row("second", "head")])
     assert [zones.stamps("first"), zones.stamps("second")] == zones.others
+    noon = [zones.stamps(run).read(stamp(0)) / 1_000_000 for run in ("first", "second", "other")]
+    assert noon == [EPOCH - 3_600, EPOCH + 6 * 3_600, EPOCH]
 
 
 def test_the_zone_of_a_run_is_not_known_until_its_workflow_row_came_or_is_given_up() -> None:

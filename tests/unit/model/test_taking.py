@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.model_harness import ModelHarness, Options
-from support.rows import Told, as_rows, attempt, block, status, task
+from support.rows import EPOCH, Told, as_rows, attempt, block, status, task, workflow
 
 PARIS, UTC = ZoneInfo("Europe/Paris"), timezone.utc
 AT_10_TO_3 = datetime(2026, 10, 25, 0, 50, tzinfo=UTC)
@@ -67,3 +67,15 @@ def test_workers_of_an_executor_without_a_name_are_not_the_submit_process() -> N
     story = [task(0), attempt(0, executor=None), running(0, "02:50", "launched"), running(0, "02:10")]
     began = oldest(ModelHarness(options(PARIS)).poll(as_rows(story)))
     assert began == AT_10_TO_3 - timedelta(minutes=40)
+
+
+def test_of_rows_side_by_side_each_is_read_in_the_zone_of_its_run() -> None:
+    zones = (("paris*", PARIS), ("utc*", UTC))
+    reading = ModelHarness(Options(zone=timezone(timedelta(hours=-6)), run_zones=zones))
+    hosts = {"r1": "paris1", "r2": "utc1", "r3": "elsewhere"}
+    reading.take_by_tables(as_rows([workflow(run, host=host) for run, host in hosts.items()]))
+    blocks = [block(block_id, "RUNNING", 0, run=run) for block_id in "01" for run in hosts]
+    reading.take_by_tables(as_rows([*blocks, *(status(0, "pending", 0, run=run) for run in hosts)]))
+    for family in ("parsl_block_state_timestamp_seconds", "parsl_task_oldest_timestamp_seconds"):
+        at = {dict(key)["run_id"]: value for key, value in reading.poll().series()[family].items()}
+        assert at == {"r1": EPOCH - 3_600, "r2": EPOCH, "r3": EPOCH + 6 * 3_600}, family
