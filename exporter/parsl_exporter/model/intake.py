@@ -94,14 +94,15 @@ def columns_of(
 
 
 def _usable(rows: Sequence[Row]) -> Mask:
+    numbers = [row[5:] for row in rows]
     try:
-        values = np.array([row[5:] for row in rows], np.float64)
-        if values.ndim == 2 and not any(isinstance(v, (str, bytes)) for row in rows for v in row[5:]):
-            missing = np.array([[v is None for v in row[5:]] for row in rows])
+        values = np.array(numbers, np.float64)
+        if values.ndim == 2 and not any(isinstance(v, (str, bytes)) for row in numbers for v in row):
+            missing = np.array([[v is None for v in row] for row in numbers])
             return np.asarray(((np.abs(values) < TOO_MUCH) | missing).all(axis=1))
     except (TypeError, ValueError, OverflowError):
         pass
-    return np.array([usable(row[5:]) for row in rows], np.bool_)
+    return np.array([usable(row) for row in numbers])
 
 
 def _integer(value: Any) -> bool:

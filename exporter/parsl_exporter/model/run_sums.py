@@ -192,7 +192,7 @@ class RunSums(RunFacts):
             return
         keys = np.array([executor, block, host])[:, named]
         found, of = _different(keys)
-        newest = np.full(found.shape[1], NONE, np.int64)
+        newest = np.full(found.shape[1], NONE)
         np.maximum.at(newest, of, tries.alive[places[named]])
         texts = self.names.texts
         for (e, b, h), us in zip(found.T.tolist(), newest.tolist(), strict=True):

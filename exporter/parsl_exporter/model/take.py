@@ -96,7 +96,7 @@ def _take_tasks(run: Run, rows: TaskColumns, labels: Labels) -> Taken:
     if any_of(aside):
         rows, places = rows.only(~aside), places[~aside]
     _begin(run, places)
-    codes = np.full(len(rows.apps.values), NONE, np.int32)
+    codes = np.full(len(rows.apps.values), NONE)
     for i in distinct(rows.apps.codes).tolist():
         codes[i] = run.names.code(labels.app(run, labels.names[rows.apps.values[i]]))
     run.tasks.app[places] = codes[rows.apps.codes]
@@ -104,7 +104,7 @@ def _take_tasks(run: Run, rows: TaskColumns, labels: Labels) -> Taken:
 
 
 def _coded(run: Run, column: Named, labels: Labels) -> Codes:
-    codes = np.full(len(column.values), NONE, np.int32)
+    codes = np.full(len(column.values), NONE)
     for i in distinct(column.codes).tolist():
         codes[i] = run.names.code(labels.names[column.values[i]])
     return codes[column.codes]
@@ -139,7 +139,7 @@ def _take_tries(run: Run, rows: TryColumns, labels: Labels, now: float) -> Taken
     ):
         to[places[known]] = _coded(run, column.only(known), labels)
     history = rows.histories
-    reasons = np.full(len(history.values), NONE, np.int32)
+    reasons = np.full(len(history.values), NONE)
     for i in distinct(history.codes).tolist():
         value = history.values[i]
         reason = labels.failure(run, failure_class(value)) if isinstance(value, str) and value else None

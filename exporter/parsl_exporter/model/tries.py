@@ -187,7 +187,7 @@ class Tasks(Table):
         if int(task_ids.max()) < len(self._dense):
             return self._dense[task_ids]
         near = task_ids < len(self._dense)
-        found = np.full(len(task_ids), NONE, np.int32)
+        found = np.full(len(task_ids), NONE)
         found[near] = self._dense[task_ids[near]]
         if self._sparse:
             far = indices(~near)
@@ -222,13 +222,13 @@ class Tasks(Table):
     def forget(self, places: Codes) -> None:
         """These tasks are finished."""
         task_ids = self.task_id[places]
-        self._enter(task_ids, np.full(len(places), FINISHED, np.int32))
+        self._enter(task_ids, np.full(len(places), FINISHED))
         self.free(places)
 
     def take_back(self, task_ids: Ints) -> None:
         """Have these finished tasks be as if they had never been seen."""
         self._known -= len(task_ids)
-        self._enter(task_ids, np.full(len(task_ids), NONE, np.int32))
+        self._enter(task_ids, np.full(len(task_ids), NONE))
 
     def pack(self, tries: Codes) -> Codes:
         """Move the tasks together; `tries` are the new places of tries. Gives the new places of tasks."""

@@ -68,13 +68,32 @@ def test_a_late_row_leaves_what_was_counted_of_a_state_that_is_not_parsls() -> N
     assert counted in reading.lines("parsl_task_transitions_total")
 
 
-def test_before_anything_is_published_states_that_are_not_parsls_move_with_their_try_to_its_executor() -> (
-    None
-):
-    story = [workflow(completed=9), task(0), status(0, "runnable", 1)]
+@pytest.mark.parametrize("state", ["running", "runnable"])
+def test_before_anything_is_published_all_that_counts_moves_with_its_try_to_its_executor(state: str) -> None:
+    """Also a state that is not Parsl's."""
+    story = [workflow(completed=9), task(0), status(0, state, 1), sample(0, 2, user=1), sample(0, 3, user=4)]
     reading = at_rest(told(story, Options(close_after=CLOSE_AFTER)))
-    reading.poll(as_rows([attempt(0)]))
-    assert reading.lines("parsl_task_transitions_total") == ['{app="add",executor="htex",state="runnable"} 1']
+    reading.poll(as_rows([attempt(0, host="node1")]))
+    assert reading.lines("parsl_task_transitions_total", "parsl_task_cpu_seconds_total") == [
+        f'{{app="add",executor="htex",state="{state}"}} 1',
+        '{app="add",executor="htex",mode="user"} 3',
+    ]
+    assert reading.lines("parsl_node_task_cpu_seconds_total") == ['{hostname="node1"} 3']
+
+
+@pytest.mark.parametrize("host", ["node1", "unknown"])
+def test_once_it_is_published_nothing_that_counts_moves(host: str) -> None:
+    reading = told([task(0), attempt(0, host=host), status(0, "running", 1), *ONE_TASK[-2:]])
+    families = (
+        "parsl_task_transitions_total",
+        "parsl_task_cpu_seconds_total",
+        "parsl_node_task_cpu_seconds_total",
+    )
+    before = reading.lines(*families)
+    assert len(before) == 4
+    reading.poll(as_rows([attempt(0, executor="other", host="node2")]))
+    assert reading.lines(*families) == before
+    assert reading.lines("parsl_node_tasks_running") == ['{hostname="node2"} 1']
 
 
 def let_go_too_early(story: list[Told], row: Told) -> ModelHarness:

@@ -172,3 +172,35 @@ def test_every_app_and_executor_that_tries_name_can_be_shown_before_a_row_counts
     run.show_all_groups()
     assert {pair for pair, _ in groups_of(run)} >= {("add", "htex"), ("mul", "other")}
     assert len(groups_of(run)) == 2
+
+
+def test_only_the_row_that_has_not_come_is_asked_for() -> None:
+    runs = on_a_server()
+    for table, row in as_rows([task(1), attempt(2), status(1, "pending", 1), status(2, "pending", 1)]):
+        runs.take(table, [row], 0.0, EPOCH)
+    assert runs.missing() == ([(RUN, 2)], [(RUN, 1, 0)])
+
+
+def test_a_try_whose_row_is_read_again_closes_no_later() -> None:
+    """As those of tries that lack something are, at each poll."""
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
+    reading.clock = 100
+    reading.poll(as_rows([workflow(), *done(0, 1)]))
+    for clock in (110, 120, 130):
+        assert reading.runs.live_tasks() == 1
+        reading.clock = clock
+        reading.poll(as_rows([attempt(0, host="h")]))
+    assert reading.runs.live_tasks() == 0
+
+
+def test_rows_that_use_nothing_leave_a_counter_to_the_last_digit() -> None:
+    """Taken out and put in, a tenth of a second would be another sum, and less than before."""
+    used = [row for i in range(1, 4) for row in (*done(i, 1)[:2], sample(i, 0, user=0, system=0))]
+    used += [sample(i, 1, user=i / 10, system=i / 10) for i in range(1, 4)]
+    reading = ModelHarness().poll(as_rows([workflow(), *used]))
+    families = "parsl_task_cpu_seconds_total", "parsl_node_task_cpu_seconds_total"
+    before = reading.lines(*families)
+    assert len(before) == 3
+    for i in range(1, 4):
+        reading.poll(later(100 * i, status(i, "running", 1)))
+        assert reading.lines(*families) == before

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.model_harness import ModelHarness, Options
-from support.rows import EPOCH, Told, as_rows, attempt, block, status, task, workflow
+from support.rows import EPOCH, RUN, Told, as_rows, attempt, block, status, task, workflow
 
 PARIS, UTC = ZoneInfo("Europe/Paris"), timezone.utc
 AT_10_TO_3 = datetime(2026, 10, 25, 0, 50, tzinfo=UTC)
@@ -79,3 +79,15 @@ def test_of_rows_side_by_side_each_is_read_in_the_zone_of_its_run() -> None:
     for family in ("parsl_block_state_timestamp_seconds", "parsl_task_oldest_timestamp_seconds"):
         at = {dict(key)["run_id"]: value for key, value in reading.poll().series()[family].items()}
         assert at == {"r1": EPOCH - 3_600, "r2": EPOCH, "r3": EPOCH + 6 * 3_600}, family
+
+
+def test_in_a_first_read_workers_rows_wait_for_the_blocks_until_all_of_these_were_taken() -> None:
+    reading = ModelHarness(options(UTC, htex=PARIS))
+    reading.take_by_tables(as_rows([task(0), attempt(0), running(0, "02:50"), block("0", "RUNNING", 0)]))
+    assert reading.runs.misread_runs() == []
+    assert oldest(reading.poll()) == AT_10_TO_3
+    reading = ModelHarness(options(UTC, htex=PARIS))
+    reading.runs.all_blocks_taken()
+    reading.take_by_tables(as_rows([task(0), attempt(0), running(0, "02:50")]))
+    reading.runs.runs[RUN].settle(0.0)
+    assert oldest(reading) == AT_10_TO_3 + timedelta(hours=2)
