@@ -176,9 +176,10 @@ def test_every_app_and_executor_that_tries_name_can_be_shown_before_a_row_counts
 
 def test_only_the_row_that_has_not_come_is_asked_for() -> None:
     runs = on_a_server()
-    for table, row in as_rows([task(1), attempt(2), status(1, "pending", 1), status(2, "pending", 1)]):
+    named = [task(1), task(3, None), attempt(2), attempt(4, executor=None)]
+    for table, row in as_rows([*named, *(status(task_id, "pending", 1) for task_id in (1, 2, 3, 4))]):
         runs.take(table, [row], 0.0, EPOCH)
-    assert runs.missing() == ([(RUN, 2)], [(RUN, 1, 0)])
+    assert runs.missing() == ([(RUN, 2), (RUN, 4)], [(RUN, 1, 0), (RUN, 3, 0)])
 
 
 def test_a_try_whose_row_is_read_again_closes_no_later() -> None:

@@ -6,7 +6,7 @@ import pickle
 import tracemalloc
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from parsl_exporter.base.columns import Codes
@@ -79,15 +79,21 @@ keys = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), min_size=1)
 
 
 @settings(deadline=None)
-@given(keys, st.sets(st.integers(0, 9)), st.booleans())
+@given(keys, st.sets(st.integers(0, 9)), keys, st.booleans())
+@example([(0, 0), (1, 0)], {0}, [(1, 1), (1, 2)], False)
 def test_each_try_has_one_place_and_its_task_knows_all_of_them(
-    keys: list[tuple[int, int]], gone: set[int], pack: bool
+    keys: list[tuple[int, int]], gone: set[int], more: list[tuple[int, int]], pack: bool
 ) -> None:
+    """Also those that take the places of others which have gone."""
     tasks, tries = with_tries(*keys)
     if gone:
         places = tasks.find(np.array(sorted(gone)))
         tries.forget(tries.of(places)[0])
         tasks.forget(places)
+    for key in more:
+        if key[0] not in gone:
+            tries.find_or_add(tasks.find(np.array(key[:1])), np.array(key[1:]))
+            keys = [*keys, key]
     if pack:
         tries.pack()
     left = [task_id for task_id in range(10) if task_id not in gone]

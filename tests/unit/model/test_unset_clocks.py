@@ -14,6 +14,7 @@ from support.rows import (
     as_rows,
     attempt,
     block,
+    later,
     lifecycle,
     node,
     sample,
@@ -21,6 +22,7 @@ from support.rows import (
     task,
     workflow,
 )
+from support.source_harness import NOT_HISTOGRAMS
 
 TRIED = [task(0), attempt(0, block="0", host="node1"), block("0", "PENDING", 0), block("0", "RUNNING", 0)]
 SAMPLED = [
@@ -62,6 +64,7 @@ STORIES = {
         *lifecycle(0, ("pending", 0), ("failed", 0), try_id=1),
     ],
     "odd": [workflow(), *TRIED, status(0, "parked", 0)],
+    "odd and done": [workflow(), *TRIED, status(0, "parked", 0), *lifecycle(0, ("exec_done", 0))],
     "without names": [workflow(completed=0), status(0, "running", 0), status(0, "exec_done", 0), *SAMPLED],
 }
 
@@ -96,12 +99,30 @@ def test_what_is_shown_equals_sql(story: list[Told], first: bool) -> None:
     assert differences(truth, reading.poll().series(), families=truth.keys() - NEWEST) == []
 
 
-def test_a_host_whose_zone_is_another_is_found() -> None:
-    """Its try began half an hour before it was launched, and ended an hour before its final row."""
-    story = [
-        workflow(),
-        *TRIED,
-        *lifecycle(0, ("launched", 1_800), ("running", 0), ("running_ended", 0), ("exec_done", 3_600)),
-    ]
-    reading = told([in_1970(row) for row in story])
-    assert [(offset.host, offset.us) for offset, _ in reading.runs.offsets()] == [("node1", -3_600_000_000)]
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+def test_so_does_what_a_late_row_brings(story: list[Told]) -> None:
+    *story, late = (in_1970(row) for row in (*story, status(0, "launched", 0)))
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER)).poll(as_rows(story))
+    reading.series()
+    reading.clock += 2 * CLOSE_AFTER
+    reading.poll().series()
+    series = reading.poll(later(100, late)).series()
+    assert differences(oracle_of([*story, late]), series, families={*NOT_HISTOGRAMS} - NEWEST) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "offset"),
+    [
+        pytest.param(
+            (("launched", 1_800), ("running", 0), ("running_ended", 0), ("exec_done", 3_600)),
+            -3_600,
+            id="behind",
+        ),
+        pytest.param(
+            (("launched", 0), ("running", 0), ("running_ended", 900), ("exec_done", 0)), 900, id="ahead"
+        ),
+    ],
+)
+def test_a_host_whose_zone_is_another_is_found(rows: tuple[tuple[str, float], ...], offset: float) -> None:
+    reading = told([in_1970(row) for row in [workflow(), *TRIED, *lifecycle(0, *rows)]])
+    assert [(found.host, found.us / 1e6) for found, _ in reading.runs.offsets()] == [("node1", offset)]
