@@ -120,6 +120,8 @@ def test_what_a_glob_matches_no_more_is_deleted(database: Path) -> None:
         until("both", lambda: len(groups(url)) == 2)
         (folder / "other.db").unlink()
         until("one", lambda: [one["source"] for one in groups(url)] == [str(database)])
+        database.unlink()
+        until("none", lambda: groups(url) == [])
 
 
 def test_a_gateway_that_is_away_is_told_once_and_tried_on_for(database: Path) -> None:

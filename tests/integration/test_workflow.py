@@ -237,6 +237,12 @@ class TestWithoutARun:
             assert exporter.url is None
         assert "this workflow has no metrics" in self.warned(caplog)
 
+    @pytest.mark.parametrize("linger", [float("inf"), float("nan"), -1.0, 1e300, None, "soon"])
+    def test_a_time_to_linger_that_is_none(self, linger: Any, caplog: pytest.LogCaptureFixture) -> None:
+        with parsl_exporter.serve(self.make(), address="127.0.0.1:0", linger=linger) as exporter:
+            assert exporter.url is None
+        assert "this workflow has no metrics" in self.warned(caplog)
+
     def test_what_is_no_config(self, caplog: pytest.LogCaptureFixture) -> None:
         with parsl_exporter.serve(None) as exporter:  # type: ignore[arg-type]
             assert exporter.url is None
@@ -297,6 +303,34 @@ class TestWithoutARun:
             )
         assert page
         assert up == ['parsl_exporter_source_up{source="mine"} 0']
+
+    def test_a_process_that_is_forked_within_the_block_leaves_it_and_the_exporter_serves_on(self) -> None:
+        program = (
+            "import os, sys, parsl_exporter\n"
+            "from support.loopback import text_of\n"
+            "with parsl_exporter.serve('runs', address='127.0.0.1:0') as exporter:\n"
+            "    if (forked := os.fork()) == 0:\n"
+            "        sys.exit(7 if exporter.url is None else 1)\n"  # not known yet, and not waited for
+            "    assert os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]) == 7\n"
+            "    url = exporter.url\n"
+            "    if os.fork() == 0:\n"
+            "        sys.exit()\n"
+            "    os.wait()\n"
+            "    exporter._listener.join(2)\n"
+            "    print(exporter.url == url and text_of(url + '/-/healthy'))\n"
+        )
+        known = environment()
+        known["PYTHONPATH"] += f"{os.pathsep}{ROOT / 'tests'}"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=known,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout not in ("", "False\n")
 
     def test_stopped_twice_or_never_it_leaves_nothing(self) -> None:
         exporter = parsl_exporter.serve(self.make(), address="127.0.0.1:0")

@@ -35,16 +35,20 @@ def keep(
 ) -> None:
     """Call `put` with what each source publishes, by name: once all are read, every `interval` seconds, and at the end.
 
-    A source that was not read yet is left out, one that cannot be read says so. What `put` raises as ExporterError is
+    A source that was not read yet is left out, one that cannot be read says so; of none that is left, after there were
+    some, `put` is told, too. What `put` raises as ExporterError is
     logged when it begins and when it ends, and tried again the next time.
     """
     daemon = Daemon(settings, read_as=read_as)
     daemon.start()
     faults = RepeatedFault(_log)
+    begun = False
 
     def attempt() -> None:
+        nonlocal begun
         bodies = daemon.bodies(format)
-        if not bodies:
+        begun = begun or bool(bodies)
+        if not begun:
             return
         try:
             put(bodies)

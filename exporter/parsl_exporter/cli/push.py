@@ -91,14 +91,22 @@ class Gateway:
         try:
             ask(self.url, job=self._job, grouping_key={"source@base64": key}, timeout=_PATIENCE)
         except HTTPError as error:
-            answer = on_one_line(error.read(_LONGEST_ANSWER).decode(errors="replace").strip())
-            error.close()
-            raise PushFault(f"{self.url} refuses {source}: {error.code} {answer}", answered=True) from None
-        except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
             raise PushFault(
-                f"{self.url} cannot be reached: {reason or type(error).__name__}", answered=False
+                f"{self.url} refuses {source}: {error.code} {_answer(error)}", answered=True
             ) from None
+        except (OSError, HTTPException, UnicodeError) as error:  # the last for what can be no host or no path
+            reason = getattr(error, "reason", None) or error
+            said = on_one_line(str(reason).strip()) or type(error).__name__
+            raise PushFault(f"{self.url} cannot be reached: {said}", answered=False) from None
+
+
+def _answer(error: HTTPError) -> str:
+    """What a Pushgateway says about a push that it refuses; nothing where that does not come."""
+    try:
+        with error:
+            return on_one_line(error.read(_LONGEST_ANSWER).decode(errors="replace").strip())
+    except (OSError, HTTPException):
+        return ""
 
 
 def push_once(settings: Settings, gateway: Gateway, fault: Callable[[str], object]) -> bool:

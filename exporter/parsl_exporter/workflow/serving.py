@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from parsl_exporter.base.errors import ExporterError
+from parsl_exporter.base.errors import ConfigurationError, ExporterError
 from parsl_exporter.base.redaction import hide_passwords
 from parsl_exporter.workflow.database import Database, target_of
 
@@ -22,6 +22,8 @@ _STARTING = 30.0
 """Seconds for which a URL is waited for."""
 _ENDING = 10.0
 """Seconds that the exporter may take to end, beside those that it lingers."""
+_LONGEST = 86_400.0
+"""Seconds that it may linger at most."""
 _TO_COME = ("missing", "schema")
 """Faults of a database that is still to be made: the workflow makes it."""
 
@@ -31,11 +33,13 @@ _log = logging.getLogger(__name__)
 class Serving:
     """An exporter beside this process; it ends with the `with` block, with `stop`, or with the process.
 
-    Nothing here raises for a fault of the exporter: that is a warning in the log of `parsl_exporter`.
+    Nothing here raises for a fault of the exporter: that is a warning in the log of `parsl_exporter`. A process that is
+    forked from this one neither ends it nor waits for it.
     """
 
     def __init__(self, process: subprocess.Popen[bytes] | None, linger: float) -> None:
         self._process = process
+        self._owner = os.getpid()
         self._linger = linger
         self._url: str | None = None
         self._fault = ""
@@ -50,13 +54,13 @@ class Serving:
     @property
     def url(self) -> str | None:
         """Where it serves, with the port that was really taken; waits until it does. None: it does not."""
-        self._known.wait(_STARTING)
+        self._known.wait(_STARTING if os.getpid() == self._owner else 0.0)
         return self._url
 
     def stop(self) -> None:
         """End the exporter, once who scrapes it has seen the last rows, or has had the time to (`linger`)."""
         process = self._process
-        if process is None or self._stopping:
+        if process is None or self._stopping or os.getpid() != self._owner:
             return
         self._stopping = True
         try:
@@ -133,13 +137,21 @@ def serve(
     exporter's own. Whatever fails is a warning in the log, and the workflow goes on.
     """
     try:
+        linger = _seconds(linger)
         return Serving(_started(config, address, linger, config_file), linger)
     except ExporterError as error:
         why = str(error)
     except Exception as error:  # whatever it is: the workflow is what counts
         why = hide_passwords(f"{type(error).__name__}: {error}")
     _warn(f"this workflow has no metrics, and goes on: {why}")
-    return Serving(None, linger)
+    return Serving(None, 0.0)
+
+
+def _seconds(linger: float) -> float:
+    seconds = float(linger)
+    if not 0 <= seconds <= _LONGEST:
+        raise ConfigurationError([f"linger={linger!r}: give seconds from 0 to {_LONGEST:.0f}"])
+    return seconds
 
 
 def _started(
@@ -149,7 +161,7 @@ def _started(
         "parent": os.getpid(),
         "database": target_of(config),
         "address": str(address),
-        "linger": float(linger),
+        "linger": linger,
         "config_file": None if config_file is None else str(Path(config_file).absolute()),
     }
     process = subprocess.Popen(
