@@ -170,7 +170,7 @@ def _started(
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        process_group=0,  # Ctrl-C is for the workflow, which then still writes its last rows
+        process_group=0,  # Ctrl-C is for the workflow, which ends it once it has cleaned up
     )
     # By a pipe, as a URL may have a password in it: arguments can be seen by all, the environment goes on to children.
     stdin: IO[bytes] | None = process.stdin
