@@ -29,10 +29,12 @@ def database(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def kept(database: Path, interval: str = "1s") -> Iterator[subprocess.Popen[str]]:
+def kept(
+    database: Path, interval: str = "1s", *, by: tuple[str, ...] = ()
+) -> Iterator[subprocess.Popen[str]]:
     """A `dump` that goes on."""
     arguments = ("dump", database, "--output", "textfile/parsl.prom", "--interval", interval)
-    command = (*COMMAND, *arguments, "--config.file", "exporter.yml")
+    command: tuple[str | Path, ...] = (*by, *COMMAND, *arguments, "--config.file", "exporter.yml")
     log = database.parent / "log"
     with started(*command, cwd=database.parent, log=log, environment=environment()) as process:
         yield process
@@ -164,3 +166,14 @@ def test_wrong_usage_is_told(arguments: list[str], said: str, database: Path) ->
     done = run("dump", database, *arguments, cwd=database.parent)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_started_by_nohup_it_outlives_its_terminal(database: Path) -> None:
+    with kept(database, by=("nohup",)) as process:
+        until("the first page", lambda: true(database))
+        process.send_signal(signal.SIGHUP)
+        insert(database, NEXT)
+        until("the new rows", lambda: true(database))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert "signal=SIGTERM" in (database.parent / "log").read_text()

@@ -26,6 +26,8 @@ class Signals:
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self._before = {one: signal.signal(one, lambda number, frame: None) for one in _NOTED}
+        self.hangup_ignored = self._before[signal.SIGHUP] == signal.SIG_IGN
+        """Whether the process was started to live on when its terminal goes, as by nohup."""
 
     def wait(self, seconds: float | None = None, also: Sequence[int] = ()) -> frozenset[signal.Signals]:
         """Give those that have come since the last call; when there are none wait for one, or for so long at most.

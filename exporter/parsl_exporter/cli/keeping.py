@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -59,8 +60,9 @@ def keep(
 
     first = time.monotonic() + interval
     waiting = True
+    passed_over = frozenset({signal.SIGHUP} if signals.hangup_ignored else ())
     try:
-        while not (received := signals.wait(_LOOK if waiting else interval)):
+        while not (received := signals.wait(_LOOK if waiting else interval) - passed_over):
             waiting = waiting and not daemon.ready()[0] and time.monotonic() < first
             if not waiting:
                 attempt()
