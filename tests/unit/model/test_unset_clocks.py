@@ -126,3 +126,9 @@ def test_so_does_what_a_late_row_brings(story: list[Told]) -> None:
 def test_a_host_whose_zone_is_another_is_found(rows: tuple[tuple[str, float], ...], offset: float) -> None:
     reading = told([in_1970(row) for row in [workflow(), *TRIED, *lifecycle(0, *rows)]])
     assert [(found.host, found.us / 1e6) for found, _ in reading.runs.offsets()] == [("node1", offset)]
+
+
+@pytest.mark.parametrize("row", [status(0, "running", 0), sample(0, 0, user=1.0)], ids=["running", "sampled"])
+def test_a_try_of_which_a_worker_told_is_read_again_until_it_has_its_host(row: Told) -> None:
+    reading = told([in_1970(one) for one in (task(0), attempt(0), row)])
+    assert [key[1:] for key in reading.runs.incomplete_tries()] == [(0, 0)]
