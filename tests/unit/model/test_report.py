@@ -56,6 +56,12 @@ def test_a_try_of_another_executor_is_nothing_to_them() -> None:
     assert held(told(story)) == {"idle_workers": 200}
 
 
+def test_nor_is_one_of_a_named_executor_to_those_of_which_no_executor_is_told() -> None:
+    nameless = [row for i, end in ((1, 200), (2, 150)) for row in ran(i, end=end, executor="unknown")]
+    story = [workflow(), *WORKERS, *waits(executor="unknown"), *nameless, *ran(3, end=300)]
+    assert held(told(story)) == {"unknown": 200}
+
+
 def test_nor_have_they_waited_beside_workers_that_were_not_there() -> None:
     more = [block("1", "RUNNING", 400), node("m1", 410, block_id="1")]
     story = [workflow(), *WORKERS, *waits(), *ran(1, end=200), *more]
