@@ -93,7 +93,8 @@ class TestCheck:
             "scratch/*/a.db",
         ]
         assert (
-            f"none.db: no such file, but {folder}/runinfo/monitoring.db is there; give that\n" in done.stdout
+            f"none.db: FAULT no such file, but {folder}/runinfo/monitoring.db is there; give that\n"
+            in done.stdout
         )
         assert f"there is no folder {folder}/scartch; correct the path\n" in done.stdout
         assert f"there is no folder {folder}/scratch to look in; correct the path\n" in done.stdout
@@ -107,7 +108,7 @@ class TestCheck:
         done = run("check", "runinfo", cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
-            f"{path}: WAITING {path}: no such file; Parsl makes it when a run with monitoring starts"
+            f"{path}: WAITING no such file; Parsl makes it when a run with monitoring starts"
             ' (see "No runs appear?" in docs/operations.md)\n'
             "0 faults\n"
         )

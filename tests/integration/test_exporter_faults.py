@@ -227,8 +227,8 @@ def test_check_names_every_fault_and_waits_for_no_lock_of_a_moment(folder: Path)
     assert done.stdout.splitlines()[0] == f"{good}: ok"
     odd_name = rf"{folder}/new\nline.db/monitoring.db"
     assert done.stdout.splitlines()[-3:] == [
-        f"{odd_name}: FAULT {odd_name}: a folder; give the path of a monitoring.db",
-        f"{folder}/gone.db: FAULT {folder}/gone.db: a link that leads nowhere; Parsl makes it when a run with"
+        f"{odd_name}: FAULT a folder; give the path of a monitoring.db",
+        f"{folder}/gone.db: FAULT a link that leads nowhere; Parsl makes it when a run with"
         " monitoring starts",
         "2 faults",
     ]

@@ -57,13 +57,18 @@ def check(settings: Settings, write: Callable[[str], object], clock: Clock) -> i
             try:
                 report = _patiently(settings, one, clock)
             except SourceToCome as error:
-                report = f"{on_one_line(one.name)}: WAITING {on_one_line(str(error))}{NO_RUNS}\n"
+                report = f"{on_one_line(one.name)}: WAITING {_said(error, one.name)}{NO_RUNS}\n"
             except ExporterError as error:
                 faults += 1
-                report = f"{on_one_line(one.name)}: FAULT {on_one_line(str(error))}\n"
+                report = f"{on_one_line(one.name)}: FAULT {_said(error, one.name)}\n"
             write(report)
     write(f"{faults} {'fault' if faults == 1 else 'faults'}\n")
     return faults
+
+
+def _said(error: ExporterError, name: str) -> str:
+    """The error without the path that it begins with where the line has begun with that."""
+    return on_one_line(str(error).removeprefix(f"{name}: "))
 
 
 def _nothing_matches(glob: str) -> tuple[str, int]:

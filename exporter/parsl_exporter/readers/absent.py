@@ -34,7 +34,8 @@ def absence(path: Path) -> SourceFault:
         return SourceToCome(
             FaultReason.MISSING,
             f"{path}: no such file, though runs have been in its folder; do they have monitoring"
-            f" (MonitoringHub in their Config), and no logging_endpoint elsewhere? {_TO_COME}",
+            " (MonitoringHub in their Config), parsl.load below if __name__ == '__main__':, and no logging_endpoint"
+            f" elsewhere? {_TO_COME}",
         )
     if path.name == DATABASE and folder.name != RUN_DIR:  # maybe the folder in which runs will be started
         return SourceToCome(

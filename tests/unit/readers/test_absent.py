@@ -63,6 +63,8 @@ def test_runs_without_monitoring_are_told_what_they_lack(tmp_path: Path) -> None
     (tmp_path / "runinfo" / "000").mkdir(parents=True)
     path = tmp_path / "runinfo" / "monitoring.db"
     assert said(path).startswith("no such file, though runs have been in its folder; do they have monitoring")
+    for lacking in ("MonitoringHub", "__main__", "logging_endpoint"):
+        assert lacking in said(path)
     assert to_come(path)
 
 
