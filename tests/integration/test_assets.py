@@ -98,6 +98,19 @@ def test_the_commands_that_it_says_are_right_and_each_path_is_there(tmp_path: Pa
         assert Path(path).exists(), path
 
 
+def test_a_prometheus_of_another_user_is_told_that_it_would_find_no_rules(tmp_path: Path) -> None:
+    """And so it is: promtool says of a glob that leads where it may not look what it says of one without a match."""
+    closed = tmp_path / "home"
+    closed.mkdir(mode=0o700)
+    said = written(closed / "dir")
+    assert "A Prometheus that runs as one finds no rules here, and does not say so" in said
+    config = tmp_path / "prometheus.yml"
+    config.write_text(f"rule_files: ['{tmp_path}/nothing/*.yml']\n")
+    checked = tool("promtool", "check", "config", config)
+    assert "SUCCESS" in checked
+    assert "rule files found" not in checked
+
+
 def test_the_same_again_changes_nothing_and_another_site_nothing_without_force(tmp_path: Path) -> None:
     folder = tmp_path / "dir"
     assert written(folder).startswith(

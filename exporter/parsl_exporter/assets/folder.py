@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ def write(files: Mapping[str, bytes], folder: Path, *, replace: bool) -> int:
 
     Raises AssetsFault when it cannot be written, and when files there differ from these, unless `replace`.
     """
+    if folder.exists() and not folder.is_dir():
+        raise AssetsFault(f"{_shown(folder)}: is no folder; give the name of one")
     try:
         with held():
             missing, other = _compared(files, folder)
@@ -42,6 +45,15 @@ def write(files: Mapping[str, bytes], folder: Path, *, replace: bool) -> int:
         place = Path(os.fsdecode(error.filename or folder))
         shown = place if place.is_relative_to(folder) and _STAGED not in str(place) else folder
         raise AssetsFault(f"{_shown(shown)}: cannot be written: {error.strerror or error}") from None
+
+
+def closed_to_others(folder: Path) -> Path | None:
+    """Give the topmost of `folder`, which is there, and those above it that others may not enter; None if they may.
+
+    By the permission bits of others alone: a group or an ACL may let some users in.
+    """
+    above = (*reversed(folder.parents), folder)
+    return next((one for one in above if not one.stat().st_mode & stat.S_IXOTH), None)
 
 
 def _compared(files: Mapping[str, bytes], folder: Path) -> tuple[list[str], list[str]]:

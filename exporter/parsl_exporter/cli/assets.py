@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from parsl_exporter.assets.adaptation import Site, adapted
-from parsl_exporter.assets.folder import write
+from parsl_exporter.assets.folder import closed_to_others, write
 from parsl_exporter.assets.origin import originals
 from parsl_exporter.assets.steps import next_steps
 from parsl_exporter.base.output import on_one_line
@@ -24,7 +24,7 @@ def assets(site: Site, say: Callable[[str], object], *, replace: bool) -> None:
         say(f"{on_one_line(str(site.folder))}: {changed} files written, {len(files)} in all\n\n")
     else:
         say(f"{on_one_line(str(site.folder))}: up to date, {len(files)} files\n\n")
-    say(next_steps(site))
+    say(next_steps(site, closed_to_others(site.folder)))
 
 
 def program() -> Path | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import resource
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from parsl_exporter.assets.folder import write
+from parsl_exporter.assets.folder import closed_to_others, write
 from parsl_exporter.base.errors import AssetsFault
 from parsl_exporter.base.process import umask
 
@@ -84,18 +86,36 @@ def test_when_one_file_cannot_be_written_none_is(there: bool, tmp_path: Path) ->
     assert folder.exists() is there
 
 
-@pytest.mark.parametrize(("file", "at"), [("config", "config/a.yml"), ("", "config/a.yml")])
-def test_a_file_where_a_folder_has_to_be_is_named(file: str, at: str, tmp_path: Path) -> None:
-    folder = tmp_path / "dir"
-    if file:
-        folder.mkdir()
-    (folder / file).write_text("mine")
-    with pytest.raises(AssetsFault, match=rf"dir/{at}: cannot be written: Not a directory"):
-        write(FILES, folder, replace=True)
-    assert content(tmp_path) == {f"dir/{file}".rstrip("/"): b"mine"}
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("dir/config", "dir/config/a.yml: cannot be written: Not a directory"),
+        ("dir", "dir: is no folder; give the name of one"),
+    ],
+)
+def test_a_file_where_a_folder_has_to_be_is_named(file: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("mine")
+    with pytest.raises(AssetsFault, match=re.escape(f"{tmp_path}/{said}")):
+        write(FILES, tmp_path / "dir", replace=True)
+    assert content(tmp_path) == {file: b"mine"}
 
 
 def test_a_folder_where_a_file_has_to_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "docs/b.md").mkdir(parents=True)
     with pytest.raises(AssetsFault, match=r"docs/b\.md: cannot be written: Is a directory"):
         write(FILES, tmp_path, replace=True)
+
+
+def test_others_may_enter_a_folder_only_through_those_above_it() -> None:
+    """By their bits: root, for whom no folder is closed, is told as well."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # open to all, as pytest's folders are not
+        home, folder = Path(name), Path(name) / "dir"
+        folder.mkdir()
+        home.chmod(0o755)
+        folder.chmod(0o755)
+        assert closed_to_others(folder) is None
+        folder.chmod(0o750)
+        assert closed_to_others(folder) == folder
+        home.chmod(0o700)
+        assert closed_to_others(folder) == home
