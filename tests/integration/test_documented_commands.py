@@ -11,14 +11,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import yaml
 from support.exporter_process import ROOT, environment
+from support.loopback import api, query
 from support.packages import built
-from support.processes import required
+from support.processes import eventually, required, started
 from support.source_harness import unpacked
 
 from parsl_exporter.base.errors import FaultReason
@@ -46,6 +48,9 @@ NOT_RUN = {
     "curl --unix-socket ": "needs what that has started",
     "kubectl ": "needs a cluster",
     "--interval": "goes on until a signal, and has tests of its own",
+    "bin/grafana ": "is not in Debian",
+    "prometheus --config.file": "has a test of its own, below",
+    ":9090/": "asks what that has started",
 }
 """What is in commands that are only checked for syntax, and why."""
 
@@ -140,15 +145,7 @@ def test_commands_do_what_the_page_says(block: Block, checkout: Path) -> None:
     if "&" in script:
         script += STOP_THE_EXPORTER
     output = checkout.parent / "output"
-    changes = {
-        "HOME": str(checkout.parent / "home"),
-        "OUTPUT": str(output),
-        "PATH": f"{checkout / 'bin'}{os.pathsep}{environment()['PATH']}",
-        "PIP_FIND_LINKS": str(checkout.parent / "wheels"),
-    }
-    activated = checkout.parent / "home/venvs/parsl-exporter/bin"
-    if block.page == "README.md" and activated.exists():  # by a block before, in the same shell
-        changes |= {"PYTHONPATH": "", "PATH": f"{activated}{os.pathsep}{changes['PATH']}"}
+    changes = _surroundings(checkout, block) | {"OUTPUT": str(output)}
     with output.open("wb") as out:
         process = subprocess.Popen(
             ["bash", "-e", "-c", script],
@@ -165,6 +162,34 @@ def test_commands_do_what_the_page_says(block: Block, checkout: Path) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     assert status == 0, output.read_text()
+
+
+def test_the_way_to_the_first_dashboard_leads_to_where_grafana_begins(checkout: Path) -> None:
+    """Exporter, Prometheus and rules run and know each other, and what Grafana is given leads to them."""
+    required("prometheus", "promtool", "curl")
+    exporter, prometheus = (
+        next(one for one in blocks("console") if one.page == "docs/quickstart.md" and command in one.text)
+        for command in ("parsl-exporter runinfo &", "prometheus --config.file")
+    )
+    address = "http://127.0.0.1:9090"
+    for port in (9678, 9090):
+        _need_port(port)
+    script = "\n".join(("set -e", *exporter.commands, *prometheus.commands, "echo both", "wait"))
+    surroundings = environment(**_surroundings(checkout, prometheus))
+    with started(
+        "bash", "-c", script, cwd=checkout, log=checkout.parent / "log", environment=surroundings
+    ) as shell:
+        assert shell.stdout is not None
+        assert "both\n" in shell.stdout, (checkout.parent / "log").read_text()
+        for expr in ('up{job="parsl-exporter"} == 1', "parsl:threshold"):
+            eventually(expr, 90, partial(query, address, expr))
+        groups = {group["file"].rpartition("/")[2] for group in api(address, "rules")["groups"]}
+    assert groups == {path.name for path in (ROOT / "config/rules").glob("*.yml")}
+    provisioning = checkout / "parsl-monitoring/grafana/provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources/parsl.yml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((provisioning / "dashboards/parsl.yml").read_text())["providers"]
+    assert source["url"] == address.replace("127.0.0.1", "localhost")
+    assert len(list(Path(provider["options"]["path"]).glob("*.json"))) == 5
 
 
 @pytest.mark.parametrize("block", blocks("console"), ids=str)
@@ -237,6 +262,20 @@ def test_the_pages_name_the_limits_of_the_code() -> None:
     milliseconds = f"about {LONGEST_READ * 1e3:.0f} ms"
     assert [milliseconds in page for page in (operations, design)] == [True, True]
     assert f"{_POLLS_A_SECOND} polls a second at most" in operations
+
+
+def _surroundings(checkout: Path, block: Block) -> dict[str, str]:
+    """What a person's shell has in its environment; of README's environment once a block before has made it."""
+    path = f"{checkout / 'bin'}{os.pathsep}{environment()['PATH']}"
+    given = {
+        "HOME": str(checkout.parent / "home"),
+        "PATH": path,
+        "PIP_FIND_LINKS": str(checkout.parent / "wheels"),
+    }
+    activated = checkout.parent / "home/venvs/parsl-exporter/bin"
+    if block.page in {"README.md", "docs/quickstart.md"} and activated.exists():
+        given |= {"PYTHONPATH": "", "PATH": f"{activated}{os.pathsep}{path}"}
+    return given
 
 
 def _with_real_paths(text: str, checkout: Path) -> str:
