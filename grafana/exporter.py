@@ -213,7 +213,7 @@ def rows_read() -> timeseries.Panel:
     return panels.lines(
         "Rows read a second",
         "How many rows of each table come in.",
-        NO_EXPORTER,
+        "No row came in this time",
         Query(promql.top_rate(10, _own("rows_read_total"), "table"), "{{table}}"),
         stacked=True,
         axis="rows a second",

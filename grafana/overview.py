@@ -90,6 +90,7 @@ def tasks_waiting() -> bargauge.Panel:
         "Tasks of all live runs that were submitted and do not run yet, each under the one thing it waits for.",
         "No task waits",
         Query(f"topk (4, {waiting} > 0)", "{{cause}}"),
+        "cause",
         colors=style.CAUSE_COLORS,
         names=style.CAUSES,
     )

@@ -251,13 +251,19 @@ def ranking(
     title: str,
     description: str,
     no_data: str,
-    *queries: Query,
+    query: Query,
+    label: str,
+    *,
     colors: Mapping[str, str] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> bargauge.Panel:
-    """A bar for each series, as of the end of the time range; `colors` and `names` as in `lines`."""
+    """A bar for each value of a label, as of the end of the time range; `colors` and `names` as in `lines`.
+
+    Grafana names a bar that is alone only where the panel itself says how, whatever its query and overrides say.
+    """
     panel = (
         _describe(bargauge.Panel(), title, description, no_data, unit=COUNT, steps=((None, BLUE),))
+        .display_name(f"${{__field.labels.{label}}}")
         .reduce_options(_newest())
         .display_mode(cm.BarGaugeDisplayMode.BASIC)
         .orientation(cm.VizOrientation.HORIZONTAL)
@@ -272,7 +278,7 @@ def ranking(
         .min(0)
     )
     _tell_apart(panel, colors or {}, names or {})
-    return _add(panel, queries, instant=True)
+    return _add(panel, (query,), instant=True)
 
 
 def timeline(

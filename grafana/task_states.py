@@ -303,6 +303,7 @@ def states_now() -> bargauge.Panel:
         "How many tasks are in each state at the end of the time range, or were when the run ended.",
         NO_TASKS,
         Query(promql.total(_tasks(), "state"), "{{state}}"),
+        "state",
         colors=style.TASK_COLORS,
     )
 

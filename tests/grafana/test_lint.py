@@ -187,6 +187,15 @@ def test_timelines_colour_states_and_not_thresholds(panel: Board) -> None:
 
 
 @each_panel()
+def test_a_bar_that_is_alone_has_its_name(panel: Board) -> None:
+    """Grafana writes it only where the defaults of the panel do: what tasks wait for, where all wait for one thing."""
+    if panel["type"] == "bargauge" and panel["options"]["orientation"] == "horizontal":
+        (query,) = panel["targets"]
+        label = query["legendFormat"].strip("{}")
+        assert panel["fieldConfig"]["defaults"]["displayName"] == f"${{__field.labels.{label}}}"
+
+
+@each_panel()
 def test_panels_say_what_they_are(panel: Board) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     assert re.fullmatch(r"[A-Z].*\.", panel["description"], re.DOTALL)
