@@ -174,7 +174,8 @@ def test_the_way_to_the_first_dashboard_leads_to_where_grafana_begins(checkout: 
     address = "http://127.0.0.1:9090"
     for port in (9678, 9090):
         _need_port(port)
-    script = "\n".join(("set -e", *exporter.commands, *prometheus.commands, "echo both", "wait"))
+    end = "trap 'kill $(jobs -p)' EXIT"  # where a command fails: what goes on would hold the pipe open
+    script = "\n".join(("set -e", end, *exporter.commands, *prometheus.commands, "echo both", "wait"))
     surroundings = environment(**_surroundings(checkout, prometheus))
     with started(
         "bash", "-c", script, cwd=checkout, log=checkout.parent / "log", environment=surroundings
