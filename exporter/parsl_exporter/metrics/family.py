@@ -28,6 +28,18 @@ class Distribution(NamedTuple):
     exemplars: Exemplars | None = None
 
 
+_MICRO = 6
+
+
+def in_any_order(total: float) -> float:
+    """A sum without the digits that depend on the order in which its parts were added.
+
+    Rows come in other orders after a restart, and a counter that falls by its last digit was set to 0 to Prometheus.
+    What is added has two decimals (`psutil.cpu_times`), or six.
+    """
+    return round(total, _MICRO)
+
+
 Value: TypeAlias = float | Distribution | Sketch
 """A number, what a histogram observed, or the quantiles of a summary."""
 Sample: TypeAlias = tuple[tuple[str, ...], Value]

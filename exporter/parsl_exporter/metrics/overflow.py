@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from parsl_exporter.metrics.family import Distribution, Overflow, Sample, Value
+from parsl_exporter.metrics.family import Distribution, Overflow, Sample, Value, in_any_order
 from parsl_exporter.metrics.run_families import RUN_FAMILIES
 from parsl_exporter.model.names import OTHER
 from parsl_exporter.model.sketch import Sketch
@@ -49,10 +49,10 @@ def _merged(overflow: Overflow, one: Value, other: Value) -> Value:
         counts = [a + b for a, b in zip(one.counts, other.counts, strict=True)]
         sketch = one.sketch.plus(other.sketch) if one.sketch and other.sketch else one.sketch or other.sketch
         exemplars = one.exemplars.plus(other.exemplars) if one.exemplars and other.exemplars else None
-        return Distribution(one.bounds, counts, one.sum + other.sum, sketch, exemplars)
+        return Distribution(one.bounds, counts, in_any_order(one.sum + other.sum), sketch, exemplars)
     if isinstance(one, Sketch) and isinstance(other, Sketch):
         return one.plus(other)
     assert not isinstance(one, Distribution | Sketch) and not isinstance(other, Distribution | Sketch)
     if overflow == "max":
         return max(one, other)
-    return min(one, other) if overflow == "min" else one + other
+    return min(one, other) if overflow == "min" else in_any_order(one + other)

@@ -6,7 +6,7 @@ Names and meanings are a public interface; docs/metrics.md is generated from her
 from __future__ import annotations
 
 from parsl_exporter.metrics import run_samples as samples
-from parsl_exporter.metrics.family import Family, Kind, Overflow
+from parsl_exporter.metrics.family import Family, Kind, Overflow, in_any_order
 from parsl_exporter.metrics.run_samples import Draw, View
 from parsl_exporter.model.usage import INVOLUNTARY, READ, SYSTEM, USER, VOLUNTARY, WRITTEN
 
@@ -153,7 +153,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "parsl_task_wasted_cpu_seconds_total",
         "counter",
         _TASK,
-        samples.by_group(lambda g: g.wasted),
+        samples.by_group(lambda g: in_any_order(g.wasted)),
         "CPU time, user and system, of tries that ended in fail_retryable or failed.",
     ),
     _family(
@@ -254,7 +254,7 @@ RUN_FAMILIES: tuple[Family[View], ...] = (
         "parsl_node_task_cpu_seconds_total",
         "counter",
         ("hostname",),
-        samples.by_host(lambda h: h.cpu),
+        samples.by_host(lambda h: in_any_order(h.cpu)),
         "CPU time, user and system, that tries used on a host, as parsl_task_cpu_seconds_total has it.",
         "drop",
     ),

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
-from parsl_exporter.metrics.family import Distribution, Joined, Sample
+from parsl_exporter.metrics.family import Distribution, Joined, Sample, in_any_order
 from parsl_exporter.model.blocks import BLOCK_STATES, Block, counts_by_state, queue_times
 from parsl_exporter.model.groups import Group, groups_of
 from parsl_exporter.model.managers import Host, Manager
@@ -110,7 +110,8 @@ def _bounds_in_seconds(bounds: tuple[float, ...]) -> tuple[float, ...]:
 
 def plain(summed: Summed) -> Distribution:
     """A histogram in the unit of its observations."""
-    return Distribution(*summed.histogram, *summed[1:])
+    histogram = summed.histogram
+    return Distribution(histogram.bounds, histogram.counts, in_any_order(histogram.sum), *summed[1:])
 
 
 def workflow_info(view: View) -> Iterator[Sample]:
@@ -214,7 +215,9 @@ def oldest(pair: tuple[str, str], group: Group) -> Iterator[Sample]:
 def modes(**columns: int) -> Draw:
     """For each app and executor one value a mode: the cumulative column of that name."""
     return of_groups(
-        lambda pair, group: [((*pair, mode), group.used[column]) for mode, column in columns.items()]
+        lambda pair, group: [
+            ((*pair, mode), in_any_order(group.used[column])) for mode, column in columns.items()
+        ]
     )
 
 
