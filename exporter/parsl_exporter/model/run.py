@@ -83,8 +83,8 @@ class Run(RunSums):
         due = bool(self._closing) and self._closing[0][0] <= now
         return bool(self._touched) or begins_to_be_over or due
 
-    def settle(self, now: float) -> None:
-        """Bring every sum up to date with the rows taken so far, and close the tries that have been quiet."""
+    def settle(self, now: float, *, close: bool = True) -> None:
+        """Bring every sum up to date with the rows taken so far, and `close` the tries that have been quiet."""
         self._settle_end()
         if self.over and self.over_since is None:
             self.over_since = now
@@ -95,7 +95,8 @@ class Run(RunSums):
             places = self._settle(tasks)
             self._queue(places)
             self._retire(tasks[self.tasks.partly_closed[tasks]])
-        self._close_quiet(now)
+        if close:
+            self._close_quiet(now)
         if self.tasks.size > _PACKED_FROM and 4 * len(self.tasks) < self.tasks.size:
             self._pack()
 

@@ -179,11 +179,11 @@ class Runs(Taking):
         """
         return list(self.runs)
 
-    def settle(self, now: float) -> None:
-        """Bring all facts up to date after a poll's rows were taken."""
+    def settle(self, now: float, *, close: bool = True) -> None:
+        """Bring all facts up to date after a poll's rows were taken; `close` what has been quiet."""
         self.take_waiting(now, last_call=True)
         for run in self.runs.values():
-            run.settle(now)
+            run.settle(now, close=close)
 
     def unsettled(self, now: float) -> bool:
         """Say whether `settle` would bring anything up to date."""

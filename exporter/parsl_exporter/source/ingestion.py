@@ -84,10 +84,11 @@ class Ingestion:
             self.behind = not reading.read_new()
             if self.behind:
                 reading.reader.look_again()
-        if changed or reading.runs.unsettled(now):
-            reading.steps.settle(now)
         if changed:
+            # What is to be read again is known only then; nothing closes without it, however late it could be read.
+            reading.steps.settle(now, close=False)
             reading.read_again()
+        if changed or reading.runs.unsettled(now):
             reading.steps.settle(now)
         return changed
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from support.rows import EPOCH, Told, attempt, insert, status, task, workflow, write
-from support.source_harness import SourceHarness
+from support.source_harness import CLOSE_AFTER, SourceHarness, execute
 
 from parsl_exporter.base.errors import SourceBusy
 from parsl_exporter.base.tables import WORKFLOW, Row, Table
@@ -56,3 +56,18 @@ def test_a_run_whose_zone_could_not_be_read_for_a_lock_is_read_in_it_when_the_lo
     assert list(series["parsl_task_oldest_timestamp_seconds"].values()) == [EPOCH + 7 + 2 * 3600]
     transitions = series["parsl_task_transitions_total"].items()
     assert [value for key, value in transitions if ("state", "pending") in key] == [1]
+
+
+def test_a_row_that_was_updated_in_an_outage_is_read_before_its_try_closes(folder: Path) -> None:
+    path = write(
+        folder / "a.db",
+        [workflow(), task(0), attempt(0), status(0, "running", 1), status(0, "fail_retryable", 2)],
+    )
+    watched = SourceHarness(path).poll()
+    path.rename(folder / "away.db")
+    watched.poll(3, every=CLOSE_AFTER)
+    execute(folder / "away.db", "UPDATE try SET task_fail_history = 'ValueError(1)', hostname = 'node1'")
+    (folder / "away.db").rename(path)
+    watched.poll()
+    assert [dict(key)["reason"] for key in watched.series()["parsl_task_failures_total"]] == ["ValueError"]
+    assert watched.wrong() == []
