@@ -283,6 +283,25 @@ class Run(RunSums):
             self.over_since = now - max(0.0, wall - end_us / MICROSECONDS)
         self.seen = now - max(0.0, wall - self.last_us / MICROSECONDS)
 
+    def close_unwatched(self, since: float, now_us: float) -> None:
+        """Close the tries of which rows have come after `since`, while nobody watched when, and whose time is over.
+
+        By their stamps: those of the run are at `now_us` now. An exporter that was killed may have shown them as
+        closed, and no histogram may fall; so it is enough that they have been quiet for half the time.
+        """
+        tries = self.tries
+        places, _ = tries.of(self._live())
+        places = places[(tries.seen[places] > since) & ~tries.closed[places]]
+        over = contribution.ended(self.tasks, tries, places, over=self.over)
+        before_us = max(now_us, self.last_us) - self._limits.close_after / 2 * MICROSECONDS
+        quiet = self._quiet(places, float("inf") if self.over else before_us)
+        places = places[over & quiet & self._attributed(places)]
+        if len(places):
+            tries.queued[places] = False
+            self._close(places)
+            self._retire(distinct(tries.task[places]))
+            self.changed = True
+
     def _quiet(self, places: Codes, before_us: float) -> Mask:
         """Say of each try whether all its rows lie before `before_us`, and none that it lacks is just being written."""
         newest = contribution.newest(self.tries, places)

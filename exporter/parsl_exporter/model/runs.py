@@ -71,6 +71,18 @@ class Runs(Taking):
         self._zones.resume(kept["run_zones"])
         self._workers.resume(*kept["worker_zones"])
 
+    def clocks(self) -> dict[str, float]:
+        """By how many seconds the stamps of each run were ahead of `now` when its newest row came."""
+        return {run_id: run.last_us / MICROSECONDS - run.seen for run_id, run in self.runs.items()}
+
+    def close_unwatched(self, since: float, clocks: Mapping[str, float], now: float) -> None:
+        """Close the tries of which rows have come after `since`, while nobody watched, and whose time is over.
+
+        `clocks`: what `clocks` gave at `since`.
+        """
+        for run_id, run in self.runs.items():
+            run.close_unwatched(since, (clocks.get(run_id, -now) + now) * MICROSECONDS)
+
     def late_tasks(self) -> dict[tuple[str, int], set[int]]:
         """Finished tasks of which more rows have come, and the try_ids that those give.
 

@@ -63,11 +63,17 @@ _log = logging.getLogger(__name__)
 
 
 class Kept(NamedTuple):
-    """A source as it was at a moment of its own clock; the mappings are what its parts have `kept`."""
+    """A source as it was at a moment of its own clock; the mappings are what its parts have `kept`.
+
+    `at_end`: the exporter ended then, and has shown nothing since. `started` is since when its own counters count.
+    """
 
     steady: float
     wall: float
+    at_end: bool
+    started: float
     rows_read: Mapping[str, int]
+    errors: Mapping[str, int]
     ingestion: Mapping[str, Any]
     showing: Mapping[str, Any]
 
@@ -93,6 +99,7 @@ class Checkpoint:
         self._clock = clock
         self._due = float("-inf")
         self._changed = True
+        self._rests = False
         self._faults = RepeatedFault(_log, clock.steady)
 
     def last(self, turn: AbstractContextManager[None]) -> Kept | None:
@@ -124,11 +131,13 @@ class Checkpoint:
     def due(self, *, changed: bool) -> bool:
         """Say whether to keep the source now, which `changed` since the last call; if it has not, that is noted."""
         self._changed = self._changed or changed
+        self._rests = self._rests and not changed
         now = self._clock.steady()
         if now < self._due:
             return False
         if not self._changed:
             self._due = now + _EVERY
+            self._rests = True
             self._keeper.touch(self._name)
         return self._changed
 
@@ -146,9 +155,9 @@ class Checkpoint:
         self._keeper.write(self._name, parts)
 
     @property
-    def changed(self) -> bool:
-        """Say whether the source has changed since it was last kept."""
-        return self._changed
+    def rests(self) -> bool:
+        """Say whether the source was kept, and has then not changed for as long as there is between two."""
+        return self._rests
 
 
 def _why(error: Exception) -> str:

@@ -38,17 +38,23 @@ class Ingestion:
     def _make(self) -> None:
         self.reading = self._begin()
         self.caught_up = self.behind = self.resumed = False
+        self._unwatched: tuple[float, Mapping[str, float]] | None = None
 
     def kept(self) -> dict[str, Any] | None:
         """Give what there is to know of it, not a copy; None while there is nothing whole to keep."""
         reading = self.reading.kept() if self.caught_up else None
         return None if reading is None else {"reading": reading, "before": tuple(self._before)}
 
-    def resume(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what another one has `kept`: the next update reads what has come since."""
+    def resume(self, kept: Mapping[str, Any], *, unwatched_since: float | None) -> None:
+        """Go on from what another one has `kept`: the next update reads what has come since.
+
+        `unwatched_since`: when that was, if the other one may have shown what came later.
+        """
         self._before = Counts(*kept["before"])
         self.reading.resume(kept["reading"])
         self.resumed = True
+        if unwatched_since is not None:
+            self._unwatched = unwatched_since, self.runs.clocks()
 
     def begin_anew(self) -> None:
         """Forget what was read: the next update reads everything."""
@@ -90,6 +96,9 @@ class Ingestion:
             reading.read_again()
         if changed or reading.runs.unsettled(now):
             reading.steps.settle(now)
+        if self._unwatched is not None:
+            reading.steps.close_unwatched(*self._unwatched, now)
+            self._unwatched = None
         return changed
 
     def _read_on(self, show: Callable[[], None]) -> bool:

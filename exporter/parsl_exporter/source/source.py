@@ -87,7 +87,7 @@ class Source:
         self._options = options
         self._own_clock = OwnClock(clock)
         self._clock = self._own_clock.clock
-        self._started = started
+        self._process_started = started
         self._series_left = series_left
         self._baton = baton
         self._stopping = stopping
@@ -105,6 +105,7 @@ class Source:
 
     def _begin(self) -> None:
         """As if nothing had ever been read or shown."""
+        self._started = self._process_started
         self._rows_read: Counter[str] = Counter()
         self._ingestion = Ingestion(
             lambda: Reading(
@@ -120,8 +121,8 @@ class Source:
 
     def close(self) -> None:
         """Let the database go; what is known of it is kept if that can be."""
-        if self._checkpoint is not None and self._checkpoint.changed and self._health.up:
-            self._keep()
+        if self._checkpoint is not None and not self._checkpoint.rests and self._health.up:
+            self._keep(at_end=True)
         self._reader.close()
 
     def poll(self) -> float:
@@ -276,14 +277,16 @@ class Source:
             return
         try:
             self._own_clock.go_on_from(kept.steady, kept.wall)
+            self._started = kept.started
             self._rows_read.update(kept.rows_read)
+            self._health.errors.update(kept.errors)
             self._showing.resume(kept.showing)
-            self._ingestion.resume(kept.ingestion)
+            self._ingestion.resume(kept.ingestion, unwatched_since=None if kept.at_end else kept.steady)
         except Exception as error:
             self._begin()
             self._checkpoint.refuse(error)
 
-    def _keep(self) -> None:
+    def _keep(self, *, at_end: bool = False) -> None:
         """Keep what is known, unless the database cannot be looked at just now: then the next poll is soon enough."""
         assert self._checkpoint is not None
         try:
@@ -292,8 +295,18 @@ class Source:
             return
         if ingestion is not None:
             with self._baton:
-                now, wall = self._clock.steady(), self._clock.wall()
-                self._checkpoint.keep(Kept(now, wall, dict(self._rows_read), ingestion, self._showing.kept()))
+                self._checkpoint.keep(
+                    Kept(
+                        self._clock.steady(),
+                        self._clock.wall(),
+                        at_end,
+                        self._started,
+                        dict(self._rows_read),
+                        {str(reason): count for reason, count in self._health.errors.items()},
+                        ingestion,
+                        self._showing.kept(),
+                    )
+                )
 
     # --- publishing -----------------------------------------------------------------------------------------
 
