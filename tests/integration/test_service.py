@@ -244,6 +244,7 @@ def test_a_scrape_waits_while_the_exporter_is_started_anew(folder: Path) -> None
         ({"LISTEN_FDS": "1", "LISTEN_PID": "1"}, "no socket was passed on"),
         ({"LISTEN_FDS": "many", "LISTEN_PID": "$$"}, "no socket was passed on"),
         ({"LISTEN_FDS": "0", "LISTEN_PID": "$$"}, "no socket was passed on"),
+        ({"LISTEN_FDS": "9" * 5000, "LISTEN_PID": "$$"}, "no socket was passed on"),
         ({"LISTEN_FDS": "1", "LISTEN_PID": "$$"}, "descriptor 3 that was passed on is no stream socket"),
         (
             {"LISTEN_FDS": "1", "LISTEN_PID": "$$", "LISTEN_FDNAMES": "web"},

@@ -7,13 +7,16 @@ knows no watchdog, and systemd-python is compiled against libsystemd.
 from __future__ import annotations
 
 import os
+import re
 import socket
+import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-_SECONDS = 1.0
+_SECONDS = 1
 """A manager that is so busy is told nothing: it must not hold up the process."""
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Notifier:
@@ -29,6 +32,7 @@ class Notifier:
         self._watchdog = (
             _watchdog(environment, os.getpid() if pid is None else pid) if self._address else None
         )
+        self._sender = _sender() if self._address else None
         self._status = ""
 
     @property
@@ -62,13 +66,21 @@ class Notifier:
 
     def alive(self) -> None:
         """The process works. Waits for nobody: the next call comes soon."""
-        self._send("WATCHDOG=1", seconds=0.0)
+        self._send("WATCHDOG=1", flags=socket.MSG_DONTWAIT)
 
-    def _send(self, *lines: str, seconds: float = _SECONDS) -> None:
-        if self._address:
-            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.settimeout(seconds)
-                sender.sendto("\n".join(lines).encode("utf-8", "backslashreplace"), self._address)
+    def _send(self, *lines: str, flags: int = 0) -> None:
+        if self._sender is not None:
+            with suppress(OSError):
+                self._sender.sendto(
+                    "\n".join(lines).encode("utf-8", "backslashreplace"), flags, self._address
+                )
+
+
+def _sender() -> socket.socket:
+    """A socket for as long as the process lives: where clients take the last descriptors, it is still there."""
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SECONDS, 0))
+    return sender
 
 
 def _status(text: str) -> str:
@@ -77,6 +89,6 @@ def _status(text: str) -> str:
 
 def _watchdog(environment: Mapping[str, str], pid: int) -> float | None:
     microseconds = environment.get("WATCHDOG_USEC", "")
-    if not (microseconds.isascii() and microseconds.isdigit() and int(microseconds)):
+    if _NUMBER.fullmatch(microseconds) is None or not int(microseconds):
         return None
     return int(microseconds) / 1e6 if environment.get("WATCHDOG_PID", str(pid)) == str(pid) else None

@@ -6,8 +6,9 @@ import asyncio
 import fcntl
 import logging
 import termios
+import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from uvicorn import Config
@@ -17,6 +18,8 @@ from uvicorn.server import ServerState
 from parsl_exporter.base.logs import event
 
 log = logging.getLogger("parsl_exporter.web")
+
+_LOG_EVERY = 60.0
 
 
 class Patience(NamedTuple):
@@ -35,10 +38,15 @@ class Patience(NamedTuple):
 
 
 class Clients:
-    """The connections there are, `most` at a time. Logs once when it begins and ends to turn clients away."""
+    """The connections there are, `most` at a time. Logs when it begins and ends to turn clients away, once a minute.
 
-    def __init__(self, most: int) -> None:
+    `clock` gives seconds that never go back.
+    """
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
+        self._clock = clock
+        self._logged = -_LOG_EVERY
         self._inside: set[Connection] = set()
         self._turning_away = False
         self._closed = False
@@ -55,9 +63,10 @@ class Clients:
         if self._closed:
             return False
         if len(self._inside) >= self._most:
-            if not self._turning_away:
+            now = self._clock()
+            if not self._turning_away and now - self._logged >= _LOG_EVERY:
+                self._turning_away, self._logged = True, now
                 event(log, logging.WARNING, "turning clients away", connections=self._most)
-            self._turning_away = True
             return False
         self._inside.add(connection)
         return True

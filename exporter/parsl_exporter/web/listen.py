@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 from collections.abc import Mapping, Sequence
 
@@ -18,6 +19,7 @@ _ADVICE = {
 }
 
 _FIRST_PASSED = 3
+_COUNT = re.compile(r"[0-9]{1,4}")
 
 
 def listen(addresses: Sequence[str]) -> list[socket.socket]:
@@ -56,9 +58,7 @@ def passed_on(environment: Mapping[str, str]) -> list[socket.socket]:
         ConfigurationError: there are none, or with one line for each that is something else.
     """
     count = environment.get("LISTEN_FDS", "")
-    if environment.get("LISTEN_PID") != str(os.getpid()) or not (
-        count.isascii() and count.isdigit() and int(count)
-    ):
+    if environment.get("LISTEN_PID") != str(os.getpid()) or _COUNT.fullmatch(count) is None or not int(count):
         raise ConfigurationError(
             [
                 "no socket was passed on; leave out --web.systemd-socket, or have systemd start its .socket unit"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -70,6 +71,8 @@ def test_a_status_is_one_line_of_any_characters(manager: socket.socket) -> None:
         ({"WATCHDOG_USEC": "2500000", "WATCHDOG_PID": "8"}, None),
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "9" * 400}, None),
+        ({"WATCHDOG_USEC": "9" * 5000}, None),
     ],
 )
 def test_signs_of_life_are_for_the_process_that_the_watchdog_watches(
@@ -100,3 +103,18 @@ def test_a_sign_of_life_waits_for_no_manager_that_takes_nothing(manager: socket.
     for _ in range(2000):  # no queue of datagrams is as long
         notifier.alive()
     assert time.monotonic() - began < 1
+
+
+def test_it_is_told_where_clients_have_taken_the_last_descriptors(manager: socket.socket) -> None:
+    """Else the watchdog would end a process that works."""
+    notifier = Notifier(environment(manager))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            socket.socket()
+        notifier.ready("one")
+        notifier.alive()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert [told(manager)[0] for _ in range(2)] == ["READY=1", "WATCHDOG=1"]
