@@ -17,7 +17,7 @@ from parsl_exporter.metrics.families import FAMILIES
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
 TARGETS = ROOT / "config" / "targets" / "login-nodes.yml"
-PLACE = "/path/to/this/checkout/config/targets"
+PLACE = "/path/to/parsl-monitoring/config/targets"
 
 
 def job(folder: Path) -> str:
