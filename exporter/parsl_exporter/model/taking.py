@@ -328,7 +328,7 @@ class Taking:
 
     def _refused_first(self, row: Row) -> bool:
         """Say whether a workflow row is refused for the first time: those of open runs are read at each poll."""
-        seen = blake2b(repr(row).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+        seen = blake2b(repr(row).encode(), digest_size=16).digest()
         if seen in self._refused:
             return False
         if len(self._refused) < _REMEMBERED:
