@@ -29,8 +29,8 @@ class Programs:
 
     From the beginning of that block, a descendant whose parent has ended becomes a child of this process
     (PR_SET_CHILD_SUBREAPER), so that none is lost: batch jobs detach from whoever submits them. Should this process
-    be killed, the programs are too (PR_SET_PDEATHSIG). It must have no other children and a single thread.
-    Both: prctl(2).
+    be killed, the programs are sent SIGTERM, once for each of its threads (PR_SET_PDEATHSIG). It must have no other
+    children, and a single thread while it starts programs. Both: prctl(2).
     """
 
     def __init__(self, folder: Path) -> None:
