@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.checkpoints import FROM_ONE, NOT_USED
 from support.pg import tables
 from support.pg.server import Server, running
 from support.pg.watching import SWEEP, Watch, settle
@@ -20,7 +21,6 @@ from parsl_exporter.checkpoint.keeper import Keeper
 from parsl_exporter.readers.postgresql import heap
 
 RESTARTS = 8
-NOT_USED = "warning checkpoint not used: everything is read source=s why="
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def test_restarts_beside_eight_writers_change_nothing(
             assert left == []
             assert watch.falls == []
     lines = log.new()
-    assert sum(line.startswith("info goes on from its checkpoint") for line in lines) == RESTARTS
+    assert sum(line.startswith(FROM_ONE) for line in lines) == RESTARTS
     assert [line for line in lines if line.startswith(NOT_USED)] == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.checkpoints import go_on, keep, kept_in
+from support.checkpoints import go_on, keep, started
 from support.rows import EPOCH, RUN, Told, attempt, insert, lifecycle, status, task, workflow, write
 from support.source_harness import CLOSE_AFTER, FakeClock, SourceHarness, execute, unpacked
 
@@ -33,8 +33,8 @@ def test_no_histogram_falls_when_an_exporter_was_killed(folder: Path, down: floa
     """Tries of which all rows came after the checkpoint had closed, and were shown so."""
     path = write(folder / "a.db", [workflow()])
     clock = FakeClock(EPOCH)
-    with kept_in(folder / "state", clock) as keeper:
-        killed = SourceHarness(path, fake_clock=clock, close_after=5.0, keeper=keeper).poll()
+    with started(path, folder / "state", clock, close_after=5.0) as killed:
+        killed.poll()
         insert(path, retried_task(0, 1))
         for second in range(2, 22):
             insert(path, finished_task(second, second))
@@ -42,9 +42,8 @@ def test_no_histogram_falls_when_an_exporter_was_killed(folder: Path, down: floa
         shown = histogram_counts(killed.poll(idle))
     assert sum(shown.values()) > 10
     clock = FakeClock(clock.wall + down)
-    with kept_in(folder / "state", clock) as keeper:
-        after = SourceHarness(path, fake_clock=clock, close_after=5.0, keeper=keeper).poll()
-        counts = histogram_counts(after)
+    with started(path, folder / "state", clock, close_after=5.0) as after:
+        counts = histogram_counts(after.poll())
         assert [name for name, count in shown.items() if counts.get(name, 0) < count] == []
         assert after.wrong() == []
 
@@ -71,8 +70,7 @@ def test_what_the_source_counts_of_itself_counts_since_it_began_to(folder: Path)
     """A counter that goes on and says that it began just now tells Prometheus of a burst."""
     path = unpacked(folder / "a.db")
     clock = FakeClock()
-    with kept_in(folder / "state", clock) as keeper:
-        before = SourceHarness(path, fake_clock=clock, keeper=keeper)
+    with started(path, folder / "state", clock) as before:
         path.rename(folder / "away.db")
         before.poll()
         (folder / "away.db").rename(path)
