@@ -10,7 +10,6 @@ in one statement over the tables' keys. A query without an interval runs at each
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import statistics
 import subprocess
@@ -22,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from another_process import cpu_of
 from steady import poll_cost
 
 _VERSION = "5.0.2"
 _NEW_TASKS = 637
 """Of 11 rows each."""
 _REFRESHES = 3
-_TICKS = os.sysconf("SC_CLK_TCK")
 _FINAL = ("memo_done", "exec_done", "dep_fail", "failed")
 _STATES = ("pending", "launched", "running", "running_ended", "joining", "fail_retryable", *_FINAL)
 _RANK = " ".join(f"WHEN '{state}' THEN {rank}" for rank, state in enumerate(_STATES))
@@ -99,11 +98,6 @@ def configuration(path: Path) -> dict[str, Any]:
     }
 
 
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
 def refreshes(path: Path, folder: Path) -> list[float]:
     """CPU seconds of its whole process that each refresh takes."""
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
@@ -126,7 +120,7 @@ def refreshes(path: Path, folder: Path) -> list[float]:
         try:
             costs: list[float] = []
             while len(costs) < _REFRESHES:
-                before = _cpu(process.pid)
+                before = cpu_of(process.pid)
                 try:
                     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=1_200) as answer:
                         page = answer.read().decode()
@@ -135,7 +129,7 @@ def refreshes(path: Path, folder: Path) -> list[float]:
                         raise
                     time.sleep(0.1)
                     continue
-                costs.append(_cpu(process.pid) - before)
+                costs.append(cpu_of(process.pid) - before)
                 missing = [name for name in _QUERIES if f"\n{name}{{" not in page and name != "failures"]
                 if missing and missing != ["resident_bytes"]:
                     raise SystemExit(f"query-exporter gives nothing of {', '.join(missing)}")

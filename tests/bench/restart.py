@@ -21,13 +21,12 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from another_process import cpu_of, get
 from generate import RUN_ID, generate
 from once import source_of
 
@@ -72,21 +71,6 @@ def add_open(path: Path, tasks: int) -> None:
     database.close()
 
 
-def get(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, ""
-    except OSError:
-        return 0, ""
-
-
-def cpu_of(process: subprocess.Popen[bytes]) -> float:
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def peak_of(process: subprocess.Popen[bytes]) -> int:
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
     assert found is not None
@@ -105,7 +89,7 @@ def exporter(path: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[bytes],
     try:
         while get(f"{url}/-/ready")[0] != 200:
             time.sleep(_PACE)
-        yield process, url, Ready(time.perf_counter() - begin, cpu_of(process), peak_of(process))
+        yield process, url, Ready(time.perf_counter() - begin, cpu_of(process.pid), peak_of(process))
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -127,7 +111,7 @@ def at_work(path: Path, seconds: float, *flags: str) -> tuple[float, float, floa
         writer = threading.Thread(target=work, daemon=True)
         writer.start()
         time.sleep(2)  # so that the last poll is none of the first read
-        cpu, begin = cpu_of(process), time.perf_counter()
+        cpu, begin = cpu_of(process.pid), time.perf_counter()
         scrapes, polls = [], []
         while time.perf_counter() - begin < seconds:
             at = time.perf_counter()
@@ -137,7 +121,7 @@ def at_work(path: Path, seconds: float, *flags: str) -> tuple[float, float, floa
                 float(v) for v in re.findall(r"^parsl_exporter_poll_duration_seconds.*? (\S+)$", page, re.M)
             ]
             time.sleep(0.05)
-        used = (cpu_of(process) - cpu) * 60 / (time.perf_counter() - begin)
+        used = (cpu_of(process.pid) - cpu) * 60 / (time.perf_counter() - begin)
         stop.set()
         writer.join()
         return used, max(scrapes), max(polls), peak_of(process)
@@ -147,9 +131,9 @@ def at_rest(path: Path, seconds: float, *flags: str) -> float:
     """The part of a CPU that an exporter uses which has nothing to do."""
     with exporter(path, *flags) as (process, _, _):
         time.sleep(5)
-        cpu, begin = cpu_of(process), time.perf_counter()
+        cpu, begin = cpu_of(process.pid), time.perf_counter()
         time.sleep(seconds)
-        return (cpu_of(process) - cpu) / (time.perf_counter() - begin)
+        return (cpu_of(process.pid) - cpu) / (time.perf_counter() - begin)
 
 
 def told(ready: Ready) -> str:

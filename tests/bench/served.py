@@ -11,22 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
+
+from another_process import get
 
 _EVERY = 0.2
 """Seconds between two scrapes."""
-
-
-def _get(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, ""
-    except OSError:
-        return 0, ""
 
 
 def main() -> None:
@@ -46,14 +36,14 @@ def main() -> None:
         try:
             begin = time.perf_counter()
             scrapes: list[float] = []
-            while _get(f"{url}/-/ready")[0] != 200 and time.perf_counter() - begin < 1200:
+            while get(f"{url}/-/ready")[0] != 200 and time.perf_counter() - begin < 1200:
                 at = time.perf_counter()
-                if _get(f"{url}/metrics")[0] == 200:
+                if get(f"{url}/metrics")[0] == 200:
                     scrapes.append(time.perf_counter() - at)
                 time.sleep(_EVERY)
             taken = time.perf_counter() - begin
             time.sleep(1)
-            page = _get(f"{url}/metrics")[1]
+            page = get(f"{url}/metrics")[1]
         finally:
             exporter.terminate()
             exporter.wait(timeout=10)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import generate
+from another_process import cpu_of
 from support.processes import required
 
 from parsl_exporter.base.formats import Format
@@ -123,16 +124,11 @@ def _serving(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 def _cpu_of(process: subprocess.Popen[bytes], url: str) -> float:
     """The part of a core that it uses, scraped every five seconds."""
-    begin, before = time.monotonic(), _seconds(process)
+    begin, before = time.monotonic(), cpu_of(process.pid)
     while time.monotonic() < begin + WATCHED:
         time.sleep(5)
         _get(f"{url}/metrics")
-    return (_seconds(process) - before) / (time.monotonic() - begin)
-
-
-def _seconds(process: subprocess.Popen[bytes]) -> float:
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return (cpu_of(process.pid) - before) / (time.monotonic() - begin)
 
 
 def _get(url: str) -> bytes:
