@@ -44,20 +44,16 @@ def packed(value: object, most: int) -> list[Part]:
     parts: list[Part] = []
     left = most
 
-    def beside(buffer: pickle.PickleBuffer) -> None:
+    def copied(part: memoryview) -> bytes:
         nonlocal left
-        raw = buffer.raw()
-        left -= len(raw)
+        left -= len(part)
         if left < 0:
             raise CheckpointFault(f"it would be larger than {most >> 20} MiB; open tasks take most")
-        parts.append(bytes(raw))
+        return bytes(part)
 
     file = io.BytesIO()
-    _Pickler(file, _PROTOCOL, buffer_callback=beside).dump(value)
-    parts.insert(0, file.getvalue())
-    if len(parts[0]) > left:
-        raise CheckpointFault(f"it would be larger than {most >> 20} MiB; open tasks take most")
-    return parts
+    _Pickler(file, _PROTOCOL, buffer_callback=lambda buffer: parts.append(copied(buffer.raw()))).dump(value)
+    return [copied(file.getbuffer()), *parts]
 
 
 def unpacked(parts: Sequence[Part], modules: Collection[str]) -> Any:

@@ -141,13 +141,15 @@ class Run(RunSums):
                 places = places[~later]
             # The row that a try lacks, or the end of the run, will touch it again.
             tries.queued[places] = False
-            places = distinct(places[self._attributed(places)])
-            if len(places):
-                self._close(places)
-                self._retire(distinct(tries.task[places]))
-                self.changed = True
+            self._close_and_retire(distinct(places[self._attributed(places)]))
         for part in again:
             self._look_again(*part)
+
+    def _close_and_retire(self, places: Codes) -> None:
+        if len(places):
+            self._close(places)
+            self._retire(distinct(self.tries.task[places]))
+            self.changed = True
 
     def _attributed(self, places: Codes) -> Mask:
         return np.full(len(places), True) if self.over else self._complete(places)
@@ -296,11 +298,8 @@ class Run(RunSums):
         before_us = max(now_us, self.last_us) - self._limits.close_after / 2 * MICROSECONDS
         quiet = self._quiet(places, float("inf") if self.over else before_us)
         places = places[over & quiet & self._attributed(places)]
-        if len(places):
-            tries.queued[places] = False
-            self._close(places)
-            self._retire(distinct(tries.task[places]))
-            self.changed = True
+        tries.queued[places] = False
+        self._close_and_retire(places)
 
     def _quiet(self, places: Codes, before_us: float) -> Mask:
         """Say of each try whether all its rows lie before `before_us`, and none that it lacks is just being written."""

@@ -20,44 +20,40 @@ class RunZones:
 
     def __init__(self, zone: tzinfo | None, zones: Sequence[tuple[str, tzinfo]]) -> None:
         self.default = Stamps(zone)
-        self._zones = [(pattern, Stamps(own)) for pattern, own in zones]
-        self.others = [stamps for _, stamps in self._zones]
-        self._of: dict[str, Stamps] = {}
+        self.others = [Stamps(own) for _, own in zones]
+        self._patterns = [pattern for pattern, _ in zones]
+        self._all = [self.default, *self.others]
+        self._of: dict[str, int] = {}
 
     def stamps(self, run_id: object) -> Stamps:
         """Give what reads the stamps of a run's submit side."""
-        return self._of.get(run_id, self.default) if isinstance(run_id, str) else self.default
+        return self._all[self._of.get(run_id, 0) if isinstance(run_id, str) else 0]
 
     def learn(self, workflows: Sequence[Row]) -> None:
         """Take workflow rows."""
-        if self._zones:
+        if self._patterns:
             for row in workflows:
                 self._of[row[1]] = self._on(row[_HOST])
 
-    def _on(self, host: object) -> Stamps:
-        return next((s for pattern, s in self._zones if fnmatchcase(str(host), pattern)), self.default)
+    def _on(self, host: object) -> int:
+        return next((i for i, p in enumerate(self._patterns, 1) if fnmatchcase(str(host), p)), 0)
 
-    def kept(self) -> dict[str, int]:
-        """Which of the zones, the default first, each run has."""
-        all_stamps = [self.default, *self.others]
-        return {
-            run_id: next(i for i, one in enumerate(all_stamps) if one is own)
-            for run_id, own in self._of.items()
-        }
+    def kept(self) -> Mapping[str, int]:
+        """Which of the zones, the default first, each run has: not a copy."""
+        return self._of
 
     def resume(self, kept: Mapping[str, int]) -> None:
         """Take what `kept` gave under the same zones."""
-        all_stamps = [self.default, *self.others]
-        self._of = {run_id: all_stamps[i] for run_id, i in kept.items()}
+        self._of.update(kept)
 
     def unknown(self, run_ids: Iterable[str]) -> list[str]:
         """Give those of these runs whose zone is not known."""
-        return sorted(set(run_ids) - self._of.keys()) if self._zones else []
+        return sorted(set(run_ids) - self._of.keys()) if self._patterns else []
 
     def settle(self, run_ids: Iterable[str]) -> None:
         """Let those of these runs whose zone is not known have the default."""
         for run_id in run_ids:
-            self._of.setdefault(run_id, self.default)
+            self._of.setdefault(run_id, 0)
 
     def in_order(self, least: str, greatest: str, wall: float) -> bool:
         """Say whether of stamps between these the greatest is the newest in any zone, and not later than `wall`."""
@@ -65,7 +61,7 @@ class RunZones:
             return not any(
                 stamps.readings(greatest).again > wall * MICROSECONDS
                 or stamps.repeats_between(least, greatest)
-                for stamps in (self.default, *self.others)
+                for stamps in self._all
             )
         except ValueError:
             return False

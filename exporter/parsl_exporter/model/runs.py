@@ -34,23 +34,28 @@ class TryKey(NamedTuple):
     try_id: int
 
 
-_KEPT = (
-    "wall_us",
-    "blocks_later",
-    "runs",
-    "late",
-    "rejected",
-    "overflowed",
-    "aside",
-    "ended",
-    "abandoned",
-    "awakened",
-    "others",
-    "ready",
-    "_overflows",
-    "_refused",
+_NOT_KEPT = frozenset(
+    {
+        "last_call",
+        "passing",
+        "names",
+        "first_rejected",
+        "_only",
+        "_beginnings",
+        "_keyed",
+        "_buckets",
+        "_limits",
+        "_reasons",
+        "_labels",
+        "_zones",
+        "_workers",
+        "_other_stamps",
+    }
 )
-"""What rows have made of a model: all that is neither given at its beginning nor of one moment."""
+"""What is given at a model's beginning, is of one moment or for the log, or has a `kept` of its own.
+
+All else of a model is kept.
+"""
 
 
 class Runs(Taking):
@@ -61,15 +66,18 @@ class Runs(Taking):
 
     def kept(self) -> dict[str, object]:
         """Everything that rows have made of it, as it is between two steps: not a copy."""
-        own = {name: getattr(self, name) for name in _KEPT}
+        own = {name: getattr(self, name) for name in self._own()}
         return {**own, "run_zones": self._zones.kept(), "worker_zones": self._workers.kept()}
 
     def resume(self, kept: Mapping[str, Any]) -> None:
         """Go on, as an empty model of the same options, from what another one has `kept`."""
-        for name in _KEPT:
+        for name in self._own():
             setattr(self, name, kept[name])
         self._zones.resume(kept["run_zones"])
         self._workers.resume(*kept["worker_zones"])
+
+    def _own(self) -> list[str]:
+        return [name for name in vars(self) if name not in _NOT_KEPT]
 
     def clocks(self) -> dict[str, float]:
         """By how many seconds the stamps of each run were ahead of `now` when its newest row came."""

@@ -102,8 +102,7 @@ class Table:
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the columns' ends, in which no place is in use: these are empty."""
-        used = np.full(self.size, True)
-        used[self._free] = False
+        used = self._used()
         end = self.size - int(np.argmax(used[::-1])) if any_of(used) else 0
         return {**self.__dict__, **{name: getattr(self, name)[:end] for name in self._columns}}
 
@@ -114,6 +113,11 @@ class Table:
             column: npt.NDArray[Any] = np.full((self.size, *shape), empty, kind)
             column[: len(state[name])] = state[name]
             setattr(self, name, column)
+
+    def _used(self) -> Mask:
+        used = np.full(self.size, True)
+        used[self._free] = False
+        return used
 
     def __len__(self) -> int:
         """The number of places in use."""
@@ -138,8 +142,7 @@ class Table:
 
         Behind them stand FINISHED and NONE: as an index those give themselves.
         """
-        used = np.full(self.size, True)
-        used[self._free] = False
+        used = self._used()
         count = int(np.count_nonzero(used))
         size = int(count * _GROWTH) + _FIRST_ROOM
         for name, (kind, shape, empty) in self._columns.items():

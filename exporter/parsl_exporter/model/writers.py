@@ -7,8 +7,6 @@ below its writer's newest is of the second pass.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
-from typing import Any
 
 from parsl_exporter.model.timestamps import MICROSECONDS, Readings
 
@@ -48,15 +46,12 @@ class Writer:
             del places[:-1:2], newest[:-1:2]
 
 
-class Writers(defaultdict[tuple[str, str], Writer]):
+class Writers(dict[tuple[str, str], Writer]):
     """The writers of one run, by table and executor (`SUBMIT` for what no worker writes)."""
 
-    def __init__(self) -> None:
-        super().__init__(Writer)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """As of any mapping: that of a defaultdict would hand its factory to `__init__`."""
-        return type(self), (), None, None, iter(self.items())
+    def __missing__(self, key: tuple[str, str]) -> Writer:
+        writer = self[key] = Writer()
+        return writer
 
     def read(self, table: str, writer: str, place: int, stamp: Readings) -> int:
         """Give the microseconds of a row's stamp: of its second reading when its writer was far beyond the first.

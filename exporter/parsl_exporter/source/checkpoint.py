@@ -98,29 +98,24 @@ class Checkpoint:
         }
         self._clock = clock
         self._due = float("-inf")
-        self._changed = True
         self._rests = False
         self._faults = RepeatedFault(_log, clock.steady)
 
     def last(self, turn: AbstractContextManager[None]) -> Kept | None:
-        """Give what was kept, computed within `turn`; None when nothing was that can be used, which is then said."""
-        try:
-            parts = self._keeper.read(self._name)
-            if parts is None:
-                return None
-            with turn:
-                return self._opened(parts)
-        except Exception as error:  # whatever it holds, all can be read
-            self.refuse(error)
-            return None
+        """Give what was kept, computed within `turn`; None when nothing was.
 
-    def _opened(self, parts: list[bytearray]) -> Kept:
-        about = json.loads(parts[0])
-        if about["program"] != self._about["program"]:
-            raise CheckpointFault(f"it is of another program: {about['program']}")
-        if about["settings"] != self._about["settings"]:
-            raise CheckpointFault("it was kept under other settings, or of another database")
-        return Kept(*unpacked(parts[1:], MODULES))
+        Raises CheckpointFault when it is not to be used, and anything where it makes no sense.
+        """
+        parts = self._keeper.read(self._name)
+        if parts is None:
+            return None
+        with turn:
+            about = json.loads(parts[0])
+            if about["program"] != self._about["program"]:
+                raise CheckpointFault(f"it is of another program: {about['program']}")
+            if about["settings"] != self._about["settings"]:
+                raise CheckpointFault("it was kept under other settings, or of another database")
+            return Kept(*unpacked(parts[1:], MODULES))
 
     def refuse(self, error: Exception) -> None:
         """Say why the checkpoint is not used, and have it removed."""
@@ -129,30 +124,29 @@ class Checkpoint:
         self._keeper.remove(self._name)
 
     def due(self, *, changed: bool) -> bool:
-        """Say whether to keep the source now, which `changed` since the last call; if it has not, that is noted."""
-        self._changed = self._changed or changed
+        """Say whether to keep the source now, which `changed` since it was kept; if it has not, that is noted."""
         self._rests = self._rests and not changed
         now = self._clock.steady()
         if now < self._due:
             return False
-        if not self._changed:
+        if not changed:
             self._due = now + _EVERY
             self._rests = True
             self._keeper.touch(self._name)
-        return self._changed
+        return changed
 
-    def keep(self, kept: Kept) -> None:
-        """Keep this: it is copied when this returns, and written beside."""
+    def keep(self, kept: Kept) -> bool:
+        """Keep this, and say whether that could be: it is copied when this returns, and written beside."""
         self._due = self._clock.steady() + _EVERY
         try:
             parts = [json.dumps(self._about).encode(), *packed(tuple(kept), MOST_BYTES)]
         except Exception as error:  # no poll fails for it
             self._faults.failed("keep", "no checkpoint can be made", source=self._source, why=_why(error))
             self._keeper.remove(self._name)
-            return
+            return False
         self._faults.ended("keep", source=self._source)
-        self._changed = False
         self._keeper.write(self._name, parts)
+        return True
 
     @property
     def rests(self) -> bool:

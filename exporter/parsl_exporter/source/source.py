@@ -99,7 +99,7 @@ class Source:
         self._unexpected = ""
         self._poll_duration = self._longest_read = 0.0
         self._next_progress = 0.0
-        self._changed = False
+        self._changed = True
         self._asked = -math.inf
         self.published = self._publication()
 
@@ -154,7 +154,6 @@ class Source:
             self._asked = begin
         self._publish(begin)
         if self._checkpoint is not None and self._health.up and self._checkpoint.due(changed=self._changed):
-            self._changed = False
             self._keep()
         return again
 
@@ -271,18 +270,19 @@ class Source:
 
     def _resume(self) -> None:
         """Go on from the checkpoint, if there is one that can be used."""
+        assert self._checkpoint is not None
         self._to_resume = False
-        kept = self._checkpoint.last(self._baton) if self._checkpoint is not None else None
-        if self._checkpoint is None or kept is None:
-            return
         try:
+            kept = self._checkpoint.last(self._baton)
+            if kept is None:
+                return
             self._own_clock.go_on_from(kept.steady, kept.wall)
             self._started = kept.started
             self._rows_read.update(kept.rows_read)
             self._health.errors.update(kept.errors)
             self._showing.resume(kept.showing)
             self._ingestion.resume(kept.ingestion, unwatched_since=None if kept.at_end else kept.steady)
-        except Exception as error:
+        except Exception as error:  # whatever it holds, all can be read
             self._begin()
             self._checkpoint.refuse(error)
 
@@ -295,7 +295,7 @@ class Source:
             return
         if ingestion is not None:
             with self._baton:
-                self._checkpoint.keep(
+                self._changed = not self._checkpoint.keep(
                     Kept(
                         self._clock.steady(),
                         self._clock.wall(),

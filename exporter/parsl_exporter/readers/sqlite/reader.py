@@ -75,18 +75,18 @@ class SqliteReader(SqliteFile):
         """Say whether anything was committed; SourceReplaced too when it is not the database that was kept."""
         changed = super().changed()
         if (kept := self._expected) is not None:
-            positions = {name: Position(*position) for name, position in kept["positions"].items()}
-            same = self._schema_version == kept["schema"] and self._some_rows(positions) == kept["rows"]
+            same = (
+                self._schema_version == kept["schema"] and self._some_rows(kept["positions"]) == kept["rows"]
+            )
             self._expected = None
             if not same:
                 raise SourceReplaced(f"{self.path}: rows are other ones than before; reading it anew")
         return changed
 
-    def _some_rows(self, upto: Mapping[str, Position]) -> dict[str, list[Row]]:
+    def _some_rows(self, upto: Mapping[str, tuple[int, Row | None]]) -> dict[str, list[Row]]:
         """What is never updated of a few rows up to each position, from the first on."""
         found: dict[str, list[Row]] = {}
-        for name, position in upto.items():
-            last = position.rowid
+        for name, (last, _) in upto.items():
             rowids = {min(1, last), *(last * part // _LOOKED_AT for part in range(1, _LOOKED_AT + 1))}
             rows = self._rows(
                 BY_NAME[name],
