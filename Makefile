@@ -57,7 +57,7 @@ lint: $(READY) ## style, types, and whether what is generated is up to date
 	$(VENV)/bin/mypy
 	$(PY) -m docs.build --check
 	$(PY) -m grafana.build --check
-	$(PY) config/build.py --check
+	$(PY) -m config.build --check
 	.ci/if-there promtool check rules config/rules/*.yml
 	.ci/if-there shellcheck $(SCRIPTS)
 
@@ -142,7 +142,7 @@ dashboards: $(READY) ## write grafana/dashboards/ anew
 	$(PY) -m grafana.build
 
 manifests: $(READY) ## write config/kubernetes/ anew
-	$(PY) config/build.py
+	$(PY) -m config.build
 
 docs: $(READY) ## write the generated pages, the manual page and the completions anew
 	$(PY) -m docs.build

@@ -1,6 +1,6 @@
 """Write the manifests for Kubernetes, or check that they are up to date.
 
-    python config/build.py [--check]
+    python -m config.build [--check]
 
 They hold what is elsewhere in this checkout, so that a cluster runs the same: the configuration's example, the rules,
 the dashboards.
@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
+from docs.generated import ROOT, write_or_check
 
 from parsl_exporter.base.release import VERSION
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "config" / "kubernetes"
 
 NAME = "parsl-exporter"
@@ -187,16 +186,8 @@ def _dashboards() -> Iterator[dict[str, Any]]:
 
 def main(arguments: list[str]) -> int:
     """Write, or with `--check` give 1 when a manifest is not up to date."""
-    stale = 0
-    for name, text in manifests().items():
-        file = FOLDER / name
-        if arguments != ["--check"]:
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        elif not file.is_file() or file.read_text(encoding="utf-8") != text:
-            stale = 1
-            print(f"config/kubernetes/{name} is not up to date: run make manifests", file=sys.stderr)
-    return stale
+    files = {FOLDER / name: text for name, text in manifests().items()}
+    return write_or_check(files, arguments, "make manifests")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from docs import completions, manual
+from docs.generated import ROOT, write_or_check
 
 from parsl_exporter.assets.completions import FILES
 from parsl_exporter.base.formats import Format
@@ -34,8 +35,7 @@ from parsl_exporter.source.options import options_of
 from parsl_exporter.source.source import read_once
 
 FOLDER = Path(__file__).parent
-RUNS = FOLDER.parent / "tests" / "data"
-ROOT = FOLDER.parent
+RUNS = ROOT / "tests" / "data"
 MANUAL = FOLDER / "parsl-exporter.1"
 
 _CONFIGURATION = """\
@@ -201,15 +201,7 @@ def _shortened(line: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write, or with `--check` give 1 when a page is not up to date."""
-    stale = 0
-    for page, text in pages().items():
-        if arguments != ["--check"]:
-            page.parent.mkdir(exist_ok=True)
-            page.write_text(text, encoding="utf-8")
-        elif not page.is_file() or page.read_text(encoding="utf-8") != text:
-            stale = 1
-            print(f"{page.relative_to(ROOT)} is not up to date: run make docs", file=sys.stderr)
-    return stale
+    return write_or_check(pages(), arguments, "make docs")
 
 
 if __name__ == "__main__":
