@@ -13,13 +13,13 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from prometheus_client import CollectorRegistry, delete_from_gateway, push_to_gateway
 from prometheus_client.exposition import basic_auth_handler
 
-from parsl_exporter.base.errors import ConfigurationError, PushFault, SourceFault
+from parsl_exporter.base.errors import PushFault, SourceFault
 from parsl_exporter.base.formats import Format
 from parsl_exporter.base.output import on_one_line
+from parsl_exporter.cli.databases import databases
 from parsl_exporter.cli.dump import dump
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.readers.opening import open_reader
-from parsl_exporter.readers.targets import discover, distinct
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.options import options_of
 
@@ -114,11 +114,7 @@ def push_once(settings: Settings, gateway: Gateway, fault: Callable[[str], objec
 
     That is told to `fault`, and the others are pushed. Raises PushFault, and ConfigurationError where no database is.
     """
-    found, _ = distinct(one for source in settings.sources for one in discover(source))
-    if not found:
-        raise ConfigurationError(
-            [f"{', '.join(one.target for one in settings.sources)}: no database is there"]
-        )
+    found = databases(settings)
     bodies = {}
     for one in found:
         try:

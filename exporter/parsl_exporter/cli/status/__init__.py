@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from parsl_exporter.base.errors import ConfigurationError, NoSuchRun, SourceFault
+from parsl_exporter.base.errors import NoSuchRun, SourceFault
 from parsl_exporter.base.output import write_out
 from parsl_exporter.base.shard import WHOLE
 from parsl_exporter.base.signals import Signals
+from parsl_exporter.cli.databases import databases
 from parsl_exporter.cli.status.document import document
 from parsl_exporter.cli.status.terminal import NEWEST, News, Screen, board, news, source, titled
 from parsl_exporter.config.settings import Settings
 from parsl_exporter.daemon.daemon import Daemon
 from parsl_exporter.model.report import SourceReport
 from parsl_exporter.readers.opening import open_reader
-from parsl_exporter.readers.targets import Found, discover, distinct
 from parsl_exporter.source.clock import Clock
 from parsl_exporter.source.options import NO_LIMIT, SourceOptions, options_of
 from parsl_exporter.source.source import read_once
@@ -89,7 +89,7 @@ def watch(settings: Settings, runs: Sequence[str], *, as_json: bool, signals: Si
 
 def read(settings: Settings, runs: Sequence[str], clock: Clock) -> Iterator[SourceReport]:
     """Read one database after the other; give how each is now. Raises ConfigurationError when there is none."""
-    for found in _found(settings):
+    for found in databases(settings):
         options = chosen(runs)(options_of(settings, found.settings, found.name))
         try:
             _, published = read_once(open_reader(found), options, clock)
@@ -124,12 +124,3 @@ def _reading(runs: tuple[str, ...], options: SourceOptions) -> SourceOptions:
 def _log_nothing() -> None:
     """What is worth knowing stands in what is shown, and `check` says the rest."""
     logging.getLogger("parsl_exporter").addHandler(logging.NullHandler())
-
-
-def _found(settings: Settings) -> Iterator[Found]:
-    """The databases, each file once."""
-    found, _ = distinct(one for source in settings.sources for one in discover(source))
-    if not found:
-        targets = ", ".join(source.target for source in settings.sources)
-        raise ConfigurationError([f"{targets}: no database is there"])
-    yield from found
