@@ -73,6 +73,7 @@ class Daemon:
         self.conditions = self._supervisor.conditions
         self.run = self._supervisor.run
         self.reports = self._supervisor.reports
+        self.read_now = self._supervisor.read_now
 
     def start(self) -> None:
         """Begin to read."""
@@ -97,10 +98,6 @@ class Daemon:
             if taken
             else f"configuration not taken, the old one stays; {summary_of(sources)}"
         )
-
-    def read_now(self, patience: float) -> bool:
-        """Have all that is there now read; say whether it was, or failed, within `patience` seconds."""
-        return self._supervisor.read_now(patience)
 
     def shows(self, since: float) -> bool:
         """Say whether the page has all that sources had published at `since`, by the steady clock."""

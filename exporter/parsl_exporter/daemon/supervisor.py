@@ -107,14 +107,14 @@ class Supervisor:
         self.settings = settings
         self._look.set()
 
-    def read_now(self, patience: float) -> bool:
-        """Have each source read what is there now; say whether all have, or failed, within `patience` seconds."""
+    def read_now(self, patience: float) -> None:
+        """Have each source read what is there now; wait until all have, or failed, for `patience` seconds at most."""
         begin = self._clock.steady()
         workers = list(self._workers.values())
         for worker in workers:
             worker.wake.set()
         with self._polled:
-            return self._polled.wait_for(
+            self._polled.wait_for(
                 lambda: all(worker.source.published.asked >= begin for worker in workers), patience
             )
 
