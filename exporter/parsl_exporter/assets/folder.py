@@ -26,9 +26,9 @@ def write(files: Mapping[str, bytes], folder: Path, *, replace: bool) -> int:
 
     Raises AssetsFault when it cannot be written, and when files there differ from these, unless `replace`.
     """
-    if folder.exists() and not folder.is_dir():
-        raise AssetsFault(f"{_shown(folder)}: is no folder; give the name of one")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise AssetsFault(f"{_shown(folder)}: is no folder; give the name of one")
         with held():
             missing, other = _compared(files, folder)
             if other and not replace:

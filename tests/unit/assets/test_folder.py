@@ -101,6 +101,13 @@ def test_a_file_where_a_folder_has_to_be_is_named(file: str, said: str, tmp_path
     assert content(tmp_path) == {file: b"mine"}
 
 
+def test_a_name_that_no_folder_can_have_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / ("a" * 300)
+    with pytest.raises(AssetsFault, match=f"{folder}: cannot be written: File name too long"):
+        write(FILES, folder, replace=False)
+    assert content(tmp_path) == {}
+
+
 def test_a_folder_where_a_file_has_to_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "docs/b.md").mkdir(parents=True)
     with pytest.raises(AssetsFault, match=r"docs/b\.md: cannot be written: Is a directory"):
