@@ -90,23 +90,26 @@ def _other_data_source(text: str, site: Site) -> str:
     return json.dumps(board, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _prometheus(site: Site) -> list[tuple[str, str]]:
+def _scraped(site: Site, example: str) -> list[tuple[str, str]]:
+    """What is scraped, where the file has one exporter as its example."""
     return [
         (f"job_name: {JOB}", f"job_name: {site.job if site.job == JOB else json.dumps(site.job)}"),
-        ('["exporter:9678"]', json.dumps(site.targets)),
-        ('["alertmanager:9093"]', json.dumps([site.alertmanager])),
+        (json.dumps([example]), json.dumps(site.targets)),
         ("scrape_interval: 15s", f"scrape_interval: {site.scrape_interval}"),
+    ]
+
+
+def _prometheus(site: Site) -> list[tuple[str, str]]:
+    return [
+        *_scraped(site, "exporter:9678"),
+        ('["alertmanager:9093"]', json.dumps([site.alertmanager])),
         ("${GRAFANA_URL}", json.dumps(site.grafana_url)),
         ("${RUNBOOK_URL}", json.dumps(site.runbooks)),
     ]
 
 
 def _agent(site: Site) -> list[tuple[str, str]]:
-    return [
-        (f"job_name: {JOB}", f"job_name: {site.job if site.job == JOB else json.dumps(site.job)}"),
-        ('["127.0.0.1:9678"]', json.dumps(site.targets)),
-        ("scrape_interval: 15s", f"scrape_interval: {site.scrape_interval}"),
-    ]
+    return _scraped(site, "127.0.0.1:9678")
 
 
 def _data_source(site: Site) -> list[tuple[str, str]]:
