@@ -29,21 +29,12 @@ class Notifier:
         name = environment.get("NOTIFY_SOCKET", "")
         # The name of an abstract socket begins with a zero byte, which no environment can hold.
         self._address = f"\0{name[1:]}" if name.startswith("@") else name if name.startswith("/") else ""
-        self._watchdog = (
-            _watchdog(environment, os.getpid() if pid is None else pid) if self._address else None
-        )
         self._sender = _sender() if self._address else None
         self._status = ""
-
-    @property
-    def there(self) -> bool:
+        self.there = self._sender is not None
         """Whether there is a manager that wants to be told."""
-        return bool(self._address)
-
-    @property
-    def watchdog(self) -> float | None:
+        self.watchdog = _watchdog(environment, pid or os.getpid()) if self.there else None
         """Seconds within which `alive` is to be called again and again; None where nobody waits for it."""
-        return self._watchdog
 
     def ready(self, status: str) -> None:
         """The process serves, or does so again after `reloading`."""
