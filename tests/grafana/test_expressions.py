@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import promql_parser as ast
 import pytest
 from grafana import inventory
 from grafana.inventory import Ask
-from support.processes import each_programs, required
+from support.processes import each_programs, said_by
 from support.promql_labels import TARGET, LabelFault, Labels, instead, labels_of, nodes, scraped, split_by
 
 from parsl_exporter.metrics.families import FAMILIES
@@ -170,7 +169,6 @@ def test_external_labels_of_a_long_term_store_count_nothing_twice(ask: Ask, carr
 @pytest.mark.stack
 @each_programs
 def test_every_query_parses(tmp_path: Path, today: bool) -> None:
-    promtool = required("promtool", today=today)
     rules = [
         {
             "record": f"check:{number}",
@@ -181,6 +179,4 @@ def test_every_query_parses(tmp_path: Path, today: bool) -> None:
     ]
     file = tmp_path / "rules.yml"
     file.write_text(json.dumps({"groups": [{"name": "dashboards", "rules": rules}]}))
-    done = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert f"{len(ASKS)} rules found" in done.stdout
+    assert f"{len(ASKS)} rules found" in said_by("promtool", "check", "rules", file, today=today)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.exporter_process import run
-from support.processes import each_programs, required
+from support.processes import each_programs, said_by
 
 from parsl_exporter.assets.origin import originals
 
@@ -35,15 +35,6 @@ def written(folder: Path, *flags: str) -> str:
     return done.stdout
 
 
-def tool(name: str, *arguments: str | Path, today: bool = False) -> str:
-    done = subprocess.run(
-        [required(name, today=today), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
 @each_programs
 @pytest.mark.parametrize("flags", [(), OTHER], ids=["as it comes", "another job"])
 def test_promtool_takes_the_configuration_with_all_rules(
@@ -51,8 +42,10 @@ def test_promtool_takes_the_configuration_with_all_rules(
 ) -> None:
     written(tmp_path / "dir", *flags)
     config = tmp_path / "dir/config/prometheus.yml"
-    assert "4 rule files found" in tool("promtool", "check", "config", "--lint-fatal", config, today=today)
-    assert "SUCCESS" in tool("amtool", "check-config", tmp_path / "dir/config/alertmanager.yml", today=today)
+    assert "4 rule files found" in said_by("promtool", "check", "config", "--lint-fatal", config, today=today)
+    assert "SUCCESS" in said_by(
+        "amtool", "check-config", tmp_path / "dir/config/alertmanager.yml", today=today
+    )
 
 
 LONG = ("blocks", "clocks", "runs", "tasks")
@@ -67,7 +60,7 @@ def test_the_rules_pass_their_tests_with_another_job(chosen: bool, tmp_path: Pat
     every = sorted((tmp_path / "dir/config/rules/tests").glob("*.yml"))
     assert {'job="parsl-exporter"' in path.read_text() for path in every} == {False}
     tests = [path for path in every if (path.stem in LONG) is chosen]
-    assert tool("promtool", "test", "rules", *tests).count("SUCCESS") == len(tests) > 0
+    assert said_by("promtool", "test", "rules", *tests).count("SUCCESS") == len(tests) > 0
 
 
 def test_what_it_says_to_add_to_a_configuration_is_one(tmp_path: Path) -> None:
@@ -77,7 +70,7 @@ def test_what_it_says_to_add_to_a_configuration_is_one(tmp_path: Path) -> None:
     added = "\n".join(re.findall(r"(?m)^  (.*)$", said.partition("Your own thresholds")[0]))
     config = tmp_path / "prometheus.yml"
     config.write_text(added)
-    assert "4 rule files found" in tool("promtool", "check", "config", config)
+    assert "4 rule files found" in said_by("promtool", "check", "config", config)
     given, whole = yaml.safe_load(added), yaml.safe_load((folder / "config/prometheus.yml").read_text())
     assert given["global"]["external_labels"] == whole["global"]["external_labels"]
     (job,) = given["scrape_configs"]
@@ -106,7 +99,7 @@ def test_a_prometheus_of_another_user_is_told_that_it_would_find_no_rules(tmp_pa
     assert "A Prometheus that runs as one finds no rules here, and does not say so" in said
     config = tmp_path / "prometheus.yml"
     config.write_text(f"rule_files: ['{tmp_path}/nothing/*.yml']\n")
-    checked = tool("promtool", "check", "config", config)
+    checked = said_by("promtool", "check", "config", config)
     assert "SUCCESS" in checked
     assert "rule files found" not in checked
 

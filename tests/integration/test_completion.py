@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 from support.exporter_process import ROOT, run
-from support.processes import required
+from support.processes import required, said_by
 from support.terminal import on_terminal
 
 from parsl_exporter.assets.completions import FILES
@@ -94,22 +93,11 @@ def test_the_program_gives_the_script(shell: str, tmp_path: Path) -> None:
     ids=lambda one: one[0],
 )
 def test_the_manual_page_gives_no_warning(command: tuple[str, ...]) -> None:
-    program, *flags = command
-    done = subprocess.run(
-        [required(program), *flags, PAGE],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "")
+    assert said_by(*command, PAGE) == ""
 
 
 def test_the_manual_page_reads_as_the_help_does() -> None:
     """Each command with its flags; a hyphen is one that can be copied."""
-    done = subprocess.run(
-        [required("groff"), "-man", "-Tascii", "-P-cbou", PAGE], capture_output=True, text=True, check=True
-    )
-    text = " ".join(done.stdout.split())
+    text = " ".join(said_by("groff", "-man", "-Tascii", "-P-cbou", PAGE).split())
     assert "parsl-exporter assets --output DIR [FLAG ...]" in text
     assert "--log.level debug|info|warn|error the least of what is logged (default info)" in text

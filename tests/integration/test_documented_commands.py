@@ -20,7 +20,7 @@ import yaml
 from support.exporter_process import ROOT, environment
 from support.loopback import api, query
 from support.packages import built
-from support.processes import eventually, required, started
+from support.processes import eventually, required, said_by, started
 from support.source_harness import unpacked
 
 from parsl_exporter.base.errors import FaultReason
@@ -227,11 +227,9 @@ def test_configuration_in_the_pages_is_accepted(block: Block, checkout: Path, tm
         load(target, Overrides())
         return
     newer = "protobuf_message" in block.text  # than Debian 12's Prometheus
-    promtool = required("promtool", today=newer)
-    done = subprocess.run([promtool, "check", "config", target], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    said = said_by("promtool", "check", "config", target, today=newer)
     if "rule_files" in given:
-        assert re.search(r"SUCCESS: [1-9]\d* rule files found", done.stdout)
+        assert re.search(r"SUCCESS: [1-9]\d* rule files found", said)
 
 
 @pytest.mark.parametrize("page", PAGES)

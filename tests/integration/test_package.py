@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.exporter_process import ROOT
 from support.packages import built, unpacked
-from support.processes import required
+from support.processes import said_by
 
 from parsl_exporter.assets.origin import originals
 
@@ -146,12 +146,8 @@ def test_the_installed_program_writes_the_files_of_the_checkout(environment: Pat
         assert json.loads(board.read_text())["uid"] == board.stem
     unit = there["config/systemd/parsl-exporter.service"].read_text()
     assert f"ExecStart={program} serve --config.file" in unit
-    for asked in (
-        ("check", "config", "config/prometheus.yml"),
-        ("test", "rules", "config/rules/tests/exporter.yml"),
-    ):
-        command = [required("promtool"), *asked[:2], str(there[asked[2]])]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
+    said_by("promtool", "check", "config", there["config/prometheus.yml"])
+    said_by("promtool", "test", "rules", there["config/rules/tests/exporter.yml"])
 
 
 def test_a_checkout_that_is_installed_to_be_edited_stays_one(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.processes import each_programs, required
+from support.processes import each_programs, required, said_by
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.apart]
 
@@ -18,36 +18,22 @@ RULE_FILES = sorted((CONFIG / "rules").glob("*.yml"))
 RULE_TESTS = sorted((CONFIG / "rules/tests").glob("*.yml"))
 
 
-def run(today: bool, tool: str, *arguments: str | Path) -> str:
-    """What a tool says; fails the test when the tool finds a fault, and skips it where there is no such tool."""
-    done = subprocess.run(
-        [required(tool, today=today), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
 @each_programs
 @pytest.mark.parametrize("file", RULE_FILES, ids=lambda path: path.name)
 def test_promtool_finds_the_rules_right(today: bool, file: Path) -> None:
-    assert "SUCCESS" in run(today, "promtool", "check", "rules", "--lint-fatal", file)
+    assert "SUCCESS" in said_by("promtool", "check", "rules", "--lint-fatal", file, today=today)
 
 
 @each_programs
 def test_promtool_finds_the_configuration_right_and_all_rule_files_in_it(today: bool) -> None:
-    said = run(today, "promtool", "check", "config", "--lint-fatal", CONFIG / "prometheus.yml")
+    said = said_by("promtool", "check", "config", "--lint-fatal", CONFIG / "prometheus.yml", today=today)
     assert f"{len(RULE_FILES)} rule files found" in said
 
 
 @each_programs
 @pytest.mark.parametrize("file", RULE_TESTS, ids=lambda path: path.name)
 def test_the_rules_pass_their_unit_tests(today: bool, file: Path) -> None:
-    assert "SUCCESS" in run(today, "promtool", "test", "rules", file)
+    assert "SUCCESS" in said_by("promtool", "test", "rules", file, today=today)
 
 
 def minutes(time: str) -> int:
@@ -96,7 +82,7 @@ def test_the_unit_tests_see_every_rule_give_something(tmp_path: Path) -> None:
 
 @each_programs
 def test_amtool_finds_the_configuration_right(today: bool) -> None:
-    assert "SUCCESS" in run(today, "amtool", "check-config", CONFIG / "alertmanager.yml")
+    assert "SUCCESS" in said_by("amtool", "check-config", CONFIG / "alertmanager.yml", today=today)
 
 
 @each_programs
@@ -106,6 +92,6 @@ def test_amtool_finds_the_configuration_right(today: bool) -> None:
 def test_an_alert_is_routed_by_its_severity(today: bool, severity: str, receiver: str) -> None:
     config = f"--config.file={CONFIG / 'alertmanager.yml'}"
     assert (
-        run(today, "amtool", "config", "routes", "test", config, f"severity={severity}").split()[-1]
+        said_by("amtool", "config", "routes", "test", config, f"severity={severity}", today=today).split()[-1]
         == receiver
     )

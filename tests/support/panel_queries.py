@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from grafana import inventory
 
-from support.processes import required
+from support.processes import said_by
 
 RULES = Path(__file__).parents[2] / "config/rules"
 PANELS = inventory.panels_by_title()
@@ -84,6 +83,4 @@ def promtool(
         )
     )
     for today in (False, True):
-        program = required("promtool", today=today)
-        done = subprocess.run([program, "test", "rules", file], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{program}: {done.stderr}{done.stdout}"
+        said_by("promtool", "test", "rules", file, today=today)

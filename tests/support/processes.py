@@ -46,6 +46,20 @@ def required(*names: str, today: bool = False) -> str:
     pytest.skip(missing)
 
 
+def said_by(tool: str, *arguments: str | Path, today: bool = False) -> str:
+    """What a program says on both its outputs; the test fails when that finds a fault. `today` as in `required`."""
+    done = subprocess.run(
+        [required(tool, today=today), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.args[0]}: {done.stdout}"
+    return done.stdout
+
+
 def parsl_required() -> None:
     """Skip the test without Parsl's monitoring; where CI is set it is there, or the test fails."""
     if not os.environ.get("CI"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import runpy
-import subprocess
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.processes import required
+from support.processes import said_by
 from support.stack_files import ROOT
 
 from parsl_exporter.config.load import Overrides, load
@@ -79,11 +78,7 @@ def test_the_prometheus_operator_takes_its_objects(kind: str, tmp_path: Path) ->
         (tmp_path / f"{number}.json").write_text(json.dumps(one))
     objects = sorted(tmp_path.glob("*.json"))
     assert objects
-    done = subprocess.run(
-        [required("check-jsonschema"), "--schemafile", tmp_path / "schema", *objects],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    said_by("check-jsonschema", "--schemafile", tmp_path / "schema", *objects)
 
 
 def test_no_two_objects_of_a_kind_have_one_name() -> None:
