@@ -13,7 +13,13 @@ import yaml
 from support.exporter_process import ROOT, serving, until
 from support.far_end import NEXT, SETTINGS, STORY, page_of, wrong
 from support.loopback import OPENER, query
-from support.processes import free_port, required, said_by, started, started_prometheus
+from support.processes import (
+    required,
+    said_by,
+    started_listening,
+    started_prometheus,
+    started_victoria_metrics,
+)
 from support.rows import insert
 from support.rows import write as write_database
 
@@ -34,12 +40,9 @@ def receiving_prometheus(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def victoria_metrics(folder: Path) -> Iterator[str]:
-    program = required("victoria-metrics", today=True)
-    address = f"127.0.0.1:{free_port()}"
-    flags = (f"-storageDataPath={folder / 'store'}", f"-httpListenAddr={address}", "-search.latencyOffset=0s")
-    with started(program, *flags, cwd=folder, log=folder / "store.log"):
-        until("a store", lambda: OPENER.open(f"http://{address}/health").status)
-        yield f"http://{address}"
+    with started_victoria_metrics(folder) as url:
+        until("a store", lambda: OPENER.open(f"{url}/health").status)
+        yield url
 
 
 def filled_in(exporter: str, server: str) -> dict[str, Any]:
@@ -64,8 +67,8 @@ def test_the_numbers_at_the_server_are_those_of_sql(server: Any, tmp_path: Path)
         server(tmp_path) as url,
     ):
         (tmp_path / "agent.yml").write_text(yaml.safe_dump(filled_in(exporter.url, url)))
-        flags = ("--agent", "--storage.agent.path=agent", f"--web.listen-address=127.0.0.1:{free_port()}")
-        with started(agent, *flags, "--config.file=agent.yml", cwd=tmp_path, log=tmp_path / "agent.log"):
+        flags = ("--agent", "--storage.agent.path=agent", "--config.file=agent.yml")
+        with started_listening(agent, tmp_path, *flags, name="agent"):
 
             def told() -> str:
                 return page_of(query(url, '{__name__=~"parsl_.+"}'), "instance", "job", "cluster")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.exporter_process import serving, until
 from support.loopback import api, query
-from support.processes import free_port, required, started, started_prometheus
+from support.processes import required, started_listening, started_prometheus, started_victoria_metrics
 from support.source_harness import unpacked
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
@@ -31,37 +31,32 @@ def asked(store: str, expr: str) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
     """A store, a vmalert and its log: an endless run is scraped, and both add labels to what they write."""
-    prometheus, store = required("prometheus", today=True), required("victoria-metrics", today=True)
-    vmalert = required("vmalert", today=True)
+    prometheus, vmalert = required("prometheus", today=True), required("vmalert", today=True)
     folder = tmp_path_factory.mktemp("vmalert")
     database = unpacked(folder / "monitoring.db", "crash-2026.10.26")
     (folder / "exporter.yml").write_text(
         f"retention: 1000w\nabandon_after: 1000w\ntimezone: UTC\nsources: [{{path: {database}, name: endless}}]\n"
     )
-    stored, alerting = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    listen = "-httpListenAddr=" + stored.removeprefix("http://")
-    with serving(folder, "--config.file", folder / "exporter.yml") as exporter:
+    with (
+        serving(folder, "--config.file", folder / "exporter.yml") as exporter,
+        started_victoria_metrics(folder) as stored,
+    ):
         target = exporter.url.removeprefix("http://")
         (folder / "prometheus.yml").write_text(
             "global: {scrape_interval: 1s, external_labels: {cluster: here}}\n"
             f"scrape_configs: [{{job_name: parsl-exporter, static_configs: [{{targets: ['{target}']}}]}}]\n"
             f"remote_write: [{{url: '{stored}/api/v1/write', queue_config: {{batch_send_deadline: 1s}}}}]\n"
         )
-        with (
-            started(
-                store, f"-storageDataPath={folder / 'store'}", listen, "-search.latencyOffset=0s",
-                cwd=folder, log=folder / "store.log",
-            ),
-            started_prometheus(prometheus, folder),
-        ):  # fmt: skip
+        with started_prometheus(prometheus, folder):
             until("the run in the store", lambda: asked(stored, "parsl_workflow_info"), 60)
-            with started(
-                vmalert, f"-rule={ROOT}/config/rules/*.yml", "-evaluationInterval=1s", "-rule.evalDelay=0s",
+            with started_listening(
+                vmalert, folder,
+                f"-rule={ROOT}/config/rules/*.yml", "-evaluationInterval=1s", "-rule.evalDelay=0s",
                 *(f"-{name}.url={stored}" for name in ("datasource", "remoteWrite", "remoteRead")),
                 "-remoteWrite.flushInterval=200ms", "-notifier.blackhole", "-external.label=cluster=here",
                 *(f"-external.label={name}={value}" for name, value in LINKS.items()),
-                "-httpListenAddr=" + alerting.removeprefix("http://"), cwd=folder, log=folder / "vmalert.log",
-            ):  # fmt: skip
+                name="vmalert", listen="-httpListenAddr",
+            ) as alerting:  # fmt: skip
                 yield stored, alerting, folder / "vmalert.log"
 
 

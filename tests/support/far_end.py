@@ -12,7 +12,7 @@ from parsl_exporter.metrics.families import FAMILIES
 from support.exporter_process import until
 from support.loopback import text_of
 from support.oracle import Series, differences, expected, parse
-from support.processes import free_port, required, started
+from support.processes import required, started_listening
 from support.rows import Told, attempt, block, lifecycle, task, workflow
 from support.source_harness import REASONS
 
@@ -37,9 +37,7 @@ SETTINGS = "{retention: 1000w, abandon_after: 1000w, timezone: UTC, close_after:
 @contextmanager
 def running(program: str, folder: Path, *flags: str) -> Iterator[str]:
     """A program of today on a port of loopback; its URL."""
-    url = f"http://127.0.0.1:{free_port()}"
-    listen = f"--web.listen-address={url.removeprefix('http://')}"
-    with started(required(program, today=True), listen, *flags, cwd=folder, log=folder / f"{program}.log"):
+    with started_listening(required(program, today=True), folder, *flags, name=program) as url:
         until("an answer", lambda: text_of(f"{url}/metrics"), 30)
         yield url
 

@@ -155,14 +155,31 @@ def started(
 
 
 @contextmanager
+def started_listening(
+    program: str, folder: Path, *flags: str, name: str, listen: str = "--web.listen-address"
+) -> Iterator[str]:
+    """A program on a port of loopback, given by `listen`, with its log in `folder` under its `name`; its URL."""
+    address = f"127.0.0.1:{free_port()}"
+    with started(program, f"{listen}={address}", *flags, cwd=folder, log=folder / f"{name}.log"):
+        yield f"http://{address}"
+
+
+@contextmanager
 def started_prometheus(
     program: str, folder: Path, *flags: str, name: str = "prometheus", config: str = "prometheus.yml"
 ) -> Iterator[str]:
     """A Prometheus on a port of loopback, with its data and its log in `folder` under its `name`; its URL."""
-    url = f"http://127.0.0.1:{free_port()}"
-    listen = f"--web.listen-address={url.removeprefix('http://')}"
-    command = (program, f"--config.file={config}", f"--storage.tsdb.path={name}", listen, *flags)
-    with started(*command, cwd=folder, log=folder / f"{name}.log"):
+    own = (f"--config.file={config}", f"--storage.tsdb.path={name}")
+    with started_listening(program, folder, *own, *flags, name=name) as url:
+        yield url
+
+
+@contextmanager
+def started_victoria_metrics(folder: Path, *flags: str, today: bool = True) -> Iterator[str]:
+    """A VictoriaMetrics that answers at once with what it was sent, with its data and its log in `folder`; its URL."""
+    program = required("victoria-metrics", "victoria-metrics-prod", today=today)
+    own = ("-storageDataPath=store", "-search.latencyOffset=0s")
+    with started_listening(program, folder, *own, *flags, name="store", listen="-httpListenAddr") as url:
         yield url
 
 

@@ -16,7 +16,13 @@ from support.exporter_process import serving
 from support.loopback import query
 from support.pg import tables
 from support.pg.server import Server
-from support.processes import INSTALLED_AND_TODAYS, eventually, free_port, required, started
+from support.processes import (
+    INSTALLED_AND_TODAYS,
+    eventually,
+    required,
+    started_prometheus,
+    started_victoria_metrics,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
@@ -76,33 +82,21 @@ def asked(
 ) -> Iterator[Asked]:
     """Twenty scrapes and what the rules recorded of them."""
     prometheus = required("prometheus", today=request.param)
-    store = required("victoria-metrics", "victoria-metrics-prod", today=request.param)
     folder = tmp_path_factory.mktemp("stored")
-    api, writing = free_port(), free_port()
-    write = f"http://127.0.0.1:{writing}/api/v1/write"
-    (folder / "prometheus.yml").write_text(
-        f"global: {{scrape_interval: 1s, evaluation_interval: 1s, external_labels: {json.dumps(EXTERNAL)}}}\n"
-        f"rule_files: [{json.dumps(str(ROOT / 'config/rules/*.yml'))}]\n"
-        f"scrape_configs: [{{job_name: parsl-exporter, static_configs: [{{targets: ['{exporter}']}}]}}]\n"
-        f"remote_write: {json.dumps([remote_write(write, today=request.param)])}\n"
-    )
-    with (
-        started(
-            store, f"-storageDataPath={folder / 'store'}", f"-httpListenAddr=127.0.0.1:{writing}",
-            "-search.latencyOffset=0s", "-retentionPeriod=100y",
-            cwd=folder, log=folder / "store.log",
-        ),
-        started(
-            prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data",
-            f"--web.listen-address=127.0.0.1:{api}", cwd=folder, log=folder / "prometheus.log",
-        ),
-    ):  # fmt: skip
-        own, stored = f"http://127.0.0.1:{api}", f"http://127.0.0.1:{writing}"
-        eventually("a scrape", 60, lambda: samples(own, time.time()))
-        at = time.time() + 20
-        eventually("what was scraped then", 60, lambda: samples(own, at + 3) - samples(own, at))
-        eventually("the same in the store", 60, lambda: samples(own, at) <= samples(stored, at))
-        yield Asked(own, stored, at)
+    with started_victoria_metrics(folder, "-retentionPeriod=100y", today=request.param) as stored:
+        written = remote_write(f"{stored}/api/v1/write", today=request.param)
+        (folder / "prometheus.yml").write_text(
+            f"global: {{scrape_interval: 1s, evaluation_interval: 1s, external_labels: {json.dumps(EXTERNAL)}}}\n"
+            f"rule_files: [{json.dumps(str(ROOT / 'config/rules/*.yml'))}]\n"
+            f"scrape_configs: [{{job_name: parsl-exporter, static_configs: [{{targets: ['{exporter}']}}]}}]\n"
+            f"remote_write: {json.dumps([written])}\n"
+        )
+        with started_prometheus(prometheus, folder) as own:
+            eventually("a scrape", 60, lambda: samples(own, time.time()))
+            at = time.time() + 20
+            eventually("what was scraped then", 60, lambda: samples(own, at + 3) - samples(own, at))
+            eventually("the same in the store", 60, lambda: samples(own, at) <= samples(stored, at))
+            yield Asked(own, stored, at)
 
 
 @pytest.fixture(scope="module")
