@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from dashboard_kinds import kinds
-from dashboard_samples import fill, samples
+from dashboard_samples import Samples, samples
 from dashboard_world import Prometheus
 from grafana import inventory
-from support.exporter_process import until
-from support.processes import required, started_prometheus, there
 
 NOW = 1_790_000_000.0
 STEP = 60
@@ -22,31 +17,9 @@ PANELS = inventory.panels_by_title()
 Found = dict[frozenset[tuple[str, str]], float]
 
 
-@contextmanager
-def holding(folder: Path) -> Iterator[dict[bool, Prometheus]]:
-    """The machine's own Prometheus and today's, which hold all kinds of runs, each as a source of its own."""
-    programs, promtools = there("prometheus"), there("promtool")
-    text = folder / "samples.txt"
-    text.write_text(samples((run for runs in RUNS.values() for run in runs), NOW, STEP).text())
-    (folder / "prometheus.yml").write_text("global: {}\n")
-    found = {}
-    with ExitStack() as stack:
-        for today in programs.keys() & promtools.keys():
-            keeping, name = "--storage.tsdb.retention.time=100y", f"prometheus-{today}"
-            fill(folder / name, text, promtools[today])
-            url = stack.enter_context(started_prometheus(programs[today], folder, keeping, name=name))
-            found[today] = Prometheus(url)
-        text.unlink()
-        for one in found.values():
-            until("the runs", lambda one=one: one.instant("parsl_workflow_info", NOW), 60)  # type: ignore[misc]  # bound at once
-        yield found
-
-
-def one_of(held: dict[bool, Prometheus], *, today: bool) -> Prometheus:
-    """One of those that hold the runs, if its programs are there."""
-    for name in ("prometheus", "promtool"):
-        required(name, today=today)
-    return held[today]
+def all_kinds() -> Samples:
+    """Samples of all kinds of runs, each as a source of its own."""
+    return samples((run for runs in RUNS.values() for run in runs), NOW, STEP)
 
 
 def filled(expr: str, kind: str) -> str:

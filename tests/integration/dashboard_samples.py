@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from dashboard_kinds import RETENTION, App, Counts, Run
+from dashboard_world import Prometheus
+from support.exporter_process import until
+from support.processes import required, started_prometheus, there
 
 from parsl_exporter.model.blocks import BLOCK_STATES
 
@@ -271,7 +276,34 @@ def _recorded(made: Samples, run: Run, at: float) -> None:
         made.add(at, "parsl:run:live", 1, **named)
 
 
-def fill(data: Path, text: Path, promtool: str) -> None:
+@contextmanager
+def holding(folder: Path, made: Samples) -> Iterator[dict[bool, Prometheus]]:
+    """The machine's own Prometheus and today's, as far as they are there, once they hold these samples."""
+    programs, promtools = there("prometheus"), there("promtool")
+    text = folder / "samples.txt"
+    text.write_text(made.text())
+    (folder / "prometheus.yml").write_text("{}")
+    found = {}
+    with ExitStack() as stack:
+        for today in programs.keys() & promtools.keys():
+            keeping, name = "--storage.tsdb.retention.time=100y", f"prometheus-{today}"
+            _fill(folder / name, text, promtools[today])
+            url = stack.enter_context(started_prometheus(programs[today], folder, keeping, name=name))
+            found[today] = Prometheus(url)
+        text.unlink()
+        for one in found.values():
+            until("the samples", partial(one.get, "labels"), 60)
+        yield found
+
+
+def one_of(held: dict[bool, Prometheus], *, today: bool) -> Prometheus:
+    """One of those that hold samples, if its programs are there."""
+    for name in ("prometheus", "promtool"):
+        required(name, today=today)
+    return held[today]
+
+
+def _fill(data: Path, text: Path, promtool: str) -> None:
     """Make the data folder of a Prometheus out of a file of samples."""
     command: list[str | Path] = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data]
     subprocess.run(command, check=True, capture_output=True)

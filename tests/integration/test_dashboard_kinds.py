@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from dashboard_answers import NOW, PANELS, RUNS, asked, by, filled, holding, numbers, one_of, table
+from dashboard_answers import NOW, PANELS, RUNS, all_kinds, asked, by, filled, numbers, table
 from dashboard_kinds import CRITICAL, IN_TROUBLE, MANY, Run
+from dashboard_samples import holding, one_of
 from dashboard_world import Prometheus
 from grafana import inventory
 from support.processes import INSTALLED_AND_TODAYS
@@ -24,7 +25,7 @@ VERDICT = PANELS[STATES, "What it does, and what holds it up"]
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Prometheus]]:
-    with holding(tmp_path_factory.mktemp("kinds")) as found:
+    with holding(tmp_path_factory.mktemp("kinds"), all_kinds()) as found:
         yield found
 
 

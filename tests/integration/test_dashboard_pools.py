@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from dashboard_answers import NOW, PANELS, RUNS, asked, by, filled, holding, numbers, one_of, table
-from dashboard_samples import CORES, GIB, NODE_MEMORY, SILENCE
+from dashboard_answers import NOW, PANELS, RUNS, all_kinds, asked, by, filled, numbers, table
+from dashboard_samples import CORES, GIB, NODE_MEMORY, SILENCE, holding, one_of
 from dashboard_world import Prometheus
 from grafana import inventory
 from support.processes import INSTALLED_AND_TODAYS
@@ -21,7 +21,7 @@ LIVING, ENDED = "Living blocks over time", "Ended blocks over time"
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Prometheus]]:
-    with holding(tmp_path_factory.mktemp("kinds")) as found:
+    with holding(tmp_path_factory.mktemp("kinds"), all_kinds()) as found:
         yield found
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from dashboard_samples import Samples, fill
+from dashboard_samples import Samples, holding, one_of
+from dashboard_world import Prometheus
 from docs.build import questions
-from support.exporter_process import until
-from support.loopback import api
-from support.processes import INSTALLED_AND_TODAYS, required, started_prometheus, there
+from support.processes import INSTALLED_AND_TODAYS
 from support.replay import Replay
 from support.source_harness import FakeClock, SourceHarness
 
@@ -54,35 +52,27 @@ def history(folder: Path) -> tuple[Samples, float, float]:
     return scraped, began, clock.wall
 
 
+Asked = tuple[dict[bool, Prometheus], float, float]
+
+
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, tuple[str, float, float]]]:
-    """Prometheuses that hold what was scraped, each with the time of the run."""
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """Prometheuses that hold what was scraped, and the time of the run."""
     folder = tmp_path_factory.mktemp("asked")
     scraped, began, ended = history(folder)
-    text = folder / "scraped.txt"
-    text.write_text(scraped.text())
-    (folder / "prometheus.yml").write_text("{}")
-    promtools = there("promtool")
-    with ExitStack() as stack:
-        urls = {}
-        for today, program in there("prometheus").items():
-            keeping, name = "--storage.tsdb.retention.time=100y", f"prometheus-{today}"
-            fill(folder / name, text, promtools[today])
-            urls[today] = stack.enter_context(started_prometheus(program, folder, keeping, name=name))
-        for url in urls.values():
-            until("a Prometheus", lambda url=url: api(url, "labels"), 60)  # type: ignore[misc]  # bound at once
-        yield {today: (url, began, ended) for today, url in urls.items()}
+    with holding(folder, scraped) as held:
+        yield held, began, ended
 
 
 @pytest.mark.parametrize("today", INSTALLED_AND_TODAYS)
-def test_each_question_is_answered(answers: dict[bool, tuple[str, float, float]], today: bool) -> None:
-    required("prometheus", today=today)
-    url, began, ended = answers[today]
+def test_each_question_is_answered(asked: Asked, today: bool) -> None:
+    held, began, ended = asked
+    prometheus = one_of(held, today=today)
     unanswered = []
-    for family, asked in questions().items():
-        found = api(url, "query_range", query=asked["expr"], start=began, end=ended, step=SCRAPE_INTERVAL)[
-            "result"
-        ]
+    for family, question in questions().items():
+        found = prometheus.get(
+            "query_range", query=question["expr"], start=began, end=ended, step=SCRAPE_INTERVAL
+        )["result"]
         if not any(value != "NaN" for series in found for _, value in series["values"]):
             unanswered.append(family)
     assert unanswered == []
