@@ -19,7 +19,7 @@ import pytest
 from running_daemon import running
 from support.exporter_process import Serving, ended, run, serving, until
 from support.oracle import differences, expected, parse
-from support.processes import eventually
+from support.processes import eventually, limited
 from support.rows import attempt, create, insert, status, task, workflow, write
 from support.source_harness import Log, execute, unpacked
 
@@ -323,19 +323,16 @@ def test_two_thousand_databases_are_read_although_few_files_are_allowed_at_first
         f"retention: {FOREVER}\nabandon_after: {FOREVER}\ntimezone: UTC\nlimits: {{series: 1000000}}\n"
         f'sources: [{{path: "{folder}/user*/monitoring.db"}}]\n'
     )
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, hard))
-    try:
-        with serving(folder, "--config.file", file) as exporter:
-            eventually("ready", 120, lambda: exporter.get("/-/ready")[0] == 200)
-            page = exporter.get("/metrics?name[]=parsl_exporter_source_up")[1]
-            assert page.count("} 1\n") == 2_000
-            insert(paths[7], [status(0, "launched", 2)])
-            shown = f'parsl_tasks{{source="{paths[7]}",run_id="run-1",app="add",executor="htex",state="launched"}} 1'
-            eventually("shown", 120, lambda: shown in exporter.get("/metrics?name[]=parsl_tasks")[1])
-            assert ended(exporter.process, signal.SIGTERM)[0] == 0
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with limited(resource.RLIMIT_NOFILE, 1_024), serving(folder, "--config.file", file) as exporter:
+        eventually("ready", 120, lambda: exporter.get("/-/ready")[0] == 200)
+        page = exporter.get("/metrics?name[]=parsl_exporter_source_up")[1]
+        assert page.count("} 1\n") == 2_000
+        insert(paths[7], [status(0, "launched", 2)])
+        shown = (
+            f'parsl_tasks{{source="{paths[7]}",run_id="run-1",app="add",executor="htex",state="launched"}} 1'
+        )
+        eventually("shown", 120, lambda: shown in exporter.get("/metrics?name[]=parsl_tasks")[1])
+        assert ended(exporter.process, signal.SIGTERM)[0] == 0
 
 
 def asked(connection: http.client.HTTPConnection, path: str) -> str:

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from web_serving import CLOSING_SCRAPE, connect, get, hash_of, login, serving, undisturbed
+from support.web_asking import login
+from web_serving import CLOSING_SCRAPE, connect, get, hash_of, serving, undisturbed
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import pytest
+from support.processes import limited
 from web_serving import (
     CLOSING_SCRAPE,
     HUGE_PAGE,
@@ -153,10 +154,8 @@ def test_clients_that_do_not_read_cost_no_copy_of_the_page() -> None:
 @pytest.fixture
 def _all_file_descriptors() -> Iterator[None]:
     """As many as this process may have, as the exporter does; a login gives 1,024, and here both ends count."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with limited(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE)[1]):
+        yield
 
 
 @pytest.mark.usefixtures("_all_file_descriptors")
@@ -203,13 +202,9 @@ def test_more_clients_than_allowed_are_turned_away_until_others_leave(
 
 
 def test_clients_leave_file_descriptors_for_the_databases() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     in_use = file_descriptors()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * in_use + 60, hard))
-    try:
+    with limited(resource.RLIMIT_NOFILE, 2 * in_use + 60):
         server = Server(LargeSite(), addresses=["127.0.0.1:0"], telemetry_path="/metrics", version="1")
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     with ExitStack() as stack:
         port = urlsplit(server.start()[0]).port
         assert port

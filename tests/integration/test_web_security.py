@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from support.web_asking import login
 from web_serving import (
     HUGE_PAGE,
     PAGE,
@@ -26,7 +27,6 @@ from web_serving import (
     eventually,
     get,
     hash_of,
-    login,
     read_to_end,
     serving,
     slow_reader,

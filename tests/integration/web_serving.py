@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import http.client
 import logging
@@ -125,10 +124,6 @@ def get(
     response.read()
     connection.close()
     return response
-
-
-def login(name: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 def hash_of(password: bytes, cost: int = 4) -> str:

@@ -6,6 +6,7 @@ Parsl's blocks outlive their submit process and leave its process group, but not
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -106,6 +107,17 @@ def eventually(
                 return found
         time.sleep(0.1)
     raise AssertionError(f"{what}: not within {seconds:g} s {so_far()}")
+
+
+@contextmanager
+def limited(kind: int, most: int) -> Iterator[None]:
+    """Within, this process may have no more of a resource (RLIMIT_...), and those that it starts."""
+    before = resource.getrlimit(kind)
+    resource.setrlimit(kind, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(kind, before)
 
 
 def of_session(leader: int) -> list[int]:

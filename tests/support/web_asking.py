@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import http.client
 from collections.abc import Sequence
@@ -48,6 +49,11 @@ class Reply:
     @property
     def text(self) -> str:
         return self.body.decode()
+
+
+def login(name: str, password: str) -> str:
+    """The header `Authorization` of basic authentication."""
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 class Client:

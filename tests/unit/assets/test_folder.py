@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import resource
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.processes import limited
 
 from parsl_exporter.assets.folder import closed_to_others, write
 from parsl_exporter.base.errors import AssetsFault
@@ -22,17 +21,6 @@ def content(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
-
-
-@contextmanager
-def no_more_than(size: int) -> Iterator[None]:
-    """As on a disk that is full: a file may have no more bytes than this."""
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
 def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
@@ -80,7 +68,8 @@ def test_when_one_file_cannot_be_written_none_is(there: bool, tmp_path: Path) ->
     if there:
         write(FILES, folder, replace=False)
     before = content(tmp_path)
-    with no_more_than(100), pytest.raises(AssetsFault, match=r"dir: cannot be written: File too large"):
+    said = r"dir: cannot be written: File too large"
+    with limited(resource.RLIMIT_FSIZE, 100), pytest.raises(AssetsFault, match=said):  # as on a full disk
         write(FILES | {"config/a.yml": b"a: 2\n", "docs/c.md": b"c" * 1000}, folder, replace=True)
     assert content(tmp_path) == before
     assert folder.exists() is there

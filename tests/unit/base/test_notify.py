@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.processes import limited
 
 from parsl_exporter.base.notify import Notifier
 
@@ -108,13 +109,9 @@ def test_a_sign_of_life_waits_for_no_manager_that_takes_nothing(manager: socket.
 def test_it_is_told_where_clients_have_taken_the_last_descriptors(manager: socket.socket) -> None:
     """Else the watchdog would end a process that works."""
     notifier = Notifier(environment(manager))
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))
-    try:
+    with limited(resource.RLIMIT_NOFILE, 1):
         with pytest.raises(OSError, match="Too many open files"):
             socket.socket()
         notifier.ready("one")
         notifier.alive()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert [told(manager)[0] for _ in range(2)] == ["READY=1", "WATCHDOG=1"]

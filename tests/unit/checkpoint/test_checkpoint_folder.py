@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.exporter_process import environment
+from support.processes import limited
 from support.source_harness import NOBODY, in_memory
 
 from parsl_exporter.base.errors import CheckpointFault
@@ -140,14 +141,9 @@ def test_one_exporter_has_it_at_a_time(state: Path) -> None:
 def test_one_that_cannot_be_written_leaves_the_one_before(state: Path) -> None:
     """As on a full disk, or at the end of a quota."""
     file = written(state)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with closing(Folder(state)) as folder:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
-        try:
-            with pytest.raises(OSError, match="File too large"):
-                folder.write("a", [b"x" * 2_000], WALL + 1)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with limited(resource.RLIMIT_FSIZE, 1_000), pytest.raises(OSError, match="File too large"):
+            folder.write("a", [b"x" * 2_000], WALL + 1)
         assert folder.read("a") == (PARTS, WALL)
     assert sorted(path.name for path in file.parent.iterdir()) == ["a.checkpoint", "lock"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -12,6 +11,7 @@ from typing import Any
 
 import bcrypt
 import pytest
+from support.web_asking import login
 
 from parsl_exporter.web.authentication import Authenticator
 
@@ -38,10 +38,6 @@ class Worker(Executor):
     def work(self) -> None:
         while self.waiting:
             self.waiting.pop(0)()
-
-
-def login(name: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 class Door:
