@@ -29,6 +29,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.apart]
 
 WORKLOAD = Path(__file__).parent / "workloads" / "served_run.py"
 SECRET = "n0t-to-be-seen"
+OF_HISTOGRAMS = re.compile(r"^(missing|differs): parsl_task_\w*(seconds|bytes)\{")
+"""How a page differs."""
 
 
 class Run(NamedTuple):
@@ -82,13 +84,32 @@ def command(pid: int) -> str:
     return ""
 
 
+def with_support() -> dict[str, str]:
+    """The environment of a program that imports what tests do."""
+    known = environment()
+    return known | {"PYTHONPATH": f"{known['PYTHONPATH']}{os.pathsep}{ROOT / 'tests'}"}
+
+
+def printed(*arguments: str, cwd: Path) -> str:
+    """What a Python program prints that has nothing to complain of."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=with_support(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 @contextmanager
 def running(folder: Path, address: str = "127.0.0.1:0", kind: str = "threads") -> Iterator[Run]:
     parsl_required()
-    known = environment()
-    known["PYTHONPATH"] += f"{os.pathsep}{ROOT / 'tests'}"
     command = (sys.executable, WORKLOAD, address, kind)
-    with started(*command, cwd=folder, log=folder / "log", environment=known) as process:
+    with started(*command, cwd=folder, log=folder / "log", environment=with_support()) as process:
         assert process.stdout is not None
         yield Run(process, folder, process.stdout.readline().strip())
 
@@ -131,16 +152,8 @@ def test_prometheus_sees_the_end_of_the_run(tmp_path: Path) -> None:
             assert value(page, "parsl_workflow_end_timestamp_seconds") > 0
             assert value(page, "parsl_tasks", state="exec_done") == 7
             # Histograms observe a try 30 s after its end.
-            late = [line for line in wrong_local(page, run.database) if not HISTOGRAMS.search(line)]
-            assert late == []
-
-
-HISTOGRAMS = re.compile(r"^(missing|differs): parsl_task_\w*(seconds|bytes)\{")
-
-
-def wrong_local(page: str, database: Path) -> list[str]:
-    """How a page differs from what SQL says of a database whose stamps are of this host."""
-    return wrong(page, database, zone="local")
+            found = wrong(page, run.database, zone="local")
+            assert [line for line in found if not OF_HISTOGRAMS.search(line)] == []
 
 
 def test_without_anybody_who_scrapes_nothing_is_waited_for(tmp_path: Path) -> None:
@@ -297,14 +310,14 @@ class TestWithoutARun:
         with parsl_exporter.serve(
             self.make(), address="127.0.0.1:0", config_file=tmp_path / "exporter.yml"
         ) as exporter:
-            page = until("a poll", lambda: text_of(f"{exporter.url}/m"))
-            up = until(
-                "a source", lambda: re.findall(r"parsl_exporter_source_up\{.*", page_at(exporter, "/m"))
-            )
-        assert page
+            page = f"{exporter.url}/m"
+            assert until("a poll", lambda: text_of(page))
+            up = until("a source", lambda: re.findall(r"parsl_exporter_source_up\{.*", text_of(page)))
         assert up == ['parsl_exporter_source_up{source="mine"} 0']
 
-    def test_a_process_that_is_forked_within_the_block_leaves_it_and_the_exporter_serves_on(self) -> None:
+    def test_a_process_that_is_forked_within_the_block_leaves_it_and_the_exporter_serves_on(
+        self, tmp_path: Path
+    ) -> None:
         program = (
             "import os, sys, parsl_exporter\n"
             "from support.loopback import text_of\n"
@@ -319,18 +332,7 @@ class TestWithoutARun:
             "    exporter._listener.join(2)\n"
             "    print(exporter.url == url and text_of(url + '/-/healthy'))\n"
         )
-        known = environment()
-        known["PYTHONPATH"] += f"{os.pathsep}{ROOT / 'tests'}"
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env=known,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout not in ("", "False\n")
+        assert printed("-c", program, cwd=tmp_path) not in ("", "False\n")
 
     def test_stopped_twice_or_never_it_leaves_nothing(self) -> None:
         exporter = parsl_exporter.serve(self.make(), address="127.0.0.1:0")
@@ -346,10 +348,6 @@ def is_child(pid: int) -> bool:
     return int(stat[1]) == os.getpid() and "workflow.child" in command(pid)
 
 
-def page_at(exporter: parsl_exporter.Serving, path: str) -> str:
-    return text_of(f"{exporter.url}{path}")
-
-
 def test_the_lines_of_the_readme_are_a_workflow(tmp_path: Path) -> None:
     parsl_required()
     (block,) = re.findall(r"(?ms)^```python\n(.*?)^```$", (ROOT / "README.md").read_text())
@@ -360,16 +358,4 @@ def test_the_lines_of_the_readme_are_a_workflow(tmp_path: Path) -> None:
         "from parsl.config import Config\nfrom parsl.monitoring import MonitoringHub\n"
         "config = Config(monitoring=MonitoringHub())\n"
     )
-    known = environment()
-    known["PYTHONPATH"] += f"{os.pathsep}{ROOT / 'tests'}"
-    done = subprocess.run(
-        [sys.executable, "workflow.py"],
-        cwd=tmp_path,
-        env=known,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.match(r"http://127.0.0.1:\d+ ", done.stdout)
+    assert re.match(r"http://127.0.0.1:\d+ ", printed("workflow.py", cwd=tmp_path))
