@@ -9,17 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import yaml
 from support.exporter_process import ROOT, environment
 from support.loopback import api, query
 from support.packages import built
+from support.pages import Block, blocks
 from support.processes import eventually, required, said_by, started
 from support.source_harness import unpacked
 
@@ -65,32 +64,6 @@ PLACEHOLDERS = {"/var/lib/prometheus/node-exporter": "textfile", "/path/to/parsl
 """What stands in the documentation, and what to put there in the sandbox."""
 
 
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    page: str
-    line: int
-    text: str
-
-    @property
-    def commands(self) -> list[str]:
-        return [one.removeprefix("$ ") for one in self.text.splitlines() if one.startswith("$ ")]
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-
-def blocks(kind: str) -> list[Block]:
-    return list(_blocks(kind))
-
-
-def _blocks(kind: str) -> Iterator[Block]:
-    for page in PAGES:
-        text = (ROOT / page).read_text(encoding="utf-8")
-        for found in re.finditer(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            yield Block(page, text.count("\n", 0, found.start()) + 1, found[1])
-
-
 def is_run(command: str) -> bool:
     return not any(part in command for part in NOT_RUN)
 
@@ -129,11 +102,11 @@ def _program(checkout: Path, name: str, script: str) -> None:
 
 
 def test_the_pages_have_commands() -> None:
-    pages = {block.page for block in blocks("console")}
+    pages = {block.page for block in blocks("console", *PAGES)}
     assert {"README.md", "docs/operations.md", "docs/hpc.md"} <= pages
 
 
-@pytest.mark.parametrize("block", blocks("console"), ids=str)
+@pytest.mark.parametrize("block", blocks("console", *PAGES), ids=str)
 def test_commands_do_what_the_page_says(block: Block, checkout: Path) -> None:
     assert block.commands, "a console block without a line that begins with $"
     script = _with_real_paths("\n".join(filter(is_run, block.commands)), checkout)
@@ -168,7 +141,7 @@ def test_the_way_to_the_first_dashboard_leads_to_where_grafana_begins(checkout: 
     """Exporter, Prometheus and rules run and know each other, and what Grafana is given leads to them."""
     required("prometheus", "promtool", "curl")
     exporter, prometheus = (
-        next(one for one in blocks("console") if one.page == "docs/quickstart.md" and command in one.text)
+        next(one for one in blocks("console", "docs/quickstart.md") if command in one.text)
         for command in ("parsl-exporter runinfo &", "prometheus --config.file")
     )
     address = "http://127.0.0.1:9090"
@@ -193,7 +166,7 @@ def test_the_way_to_the_first_dashboard_leads_to_where_grafana_begins(checkout: 
     assert len(list(Path(provider["options"]["path"]).glob("*.json"))) == 5
 
 
-@pytest.mark.parametrize("block", blocks("console"), ids=str)
+@pytest.mark.parametrize("block", blocks("console", *PAGES), ids=str)
 def test_commands_that_are_not_run_are_at_least_spelled_right(block: Block) -> None:
     for command in block.commands:
         subprocess.run(["bash", "-n", "-c", command], check=True)
@@ -218,7 +191,7 @@ def test_make_lists_its_targets_and_each_is_one() -> None:
             assert (ROOT / script).is_file()
 
 
-@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+@pytest.mark.parametrize("block", blocks("yaml", *PAGES), ids=str)
 def test_configuration_in_the_pages_is_accepted(block: Block, checkout: Path, tmp_path: Path) -> None:
     target = tmp_path / "block.yml"  # not in the checkout: neither is people's configuration
     target.write_text(_with_real_paths(block.text, checkout))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
+from support.browser import document
 from support.exporter_process import Serving, serving, until
-from support.processes import required
 from support.source_harness import unpacked
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
@@ -29,11 +28,6 @@ document.body.insertAdjacentText(
 
 
 @pytest.fixture(scope="module")
-def browser() -> str:
-    return required("chromium", "chromium-browser", "google-chrome")
-
-
-@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """An exporter on runs of long ago, which it is told to keep, and to hide who ran them."""
     folder = tmp_path_factory.mktemp("site")
@@ -45,22 +39,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with serving(folder, "--config.file", "exporter.yml") as exporter:
         until("ready", lambda: exporter.get("/-/ready")[0] == 200 or None)
         yield exporter
-
-
-def seen(browser: str, url: str, profile: Path, *arguments: str) -> str:
-    """The document as the browser has it once it is loaded."""
-    done = subprocess.run(
-        [
-            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-            *(f"--user-data-dir={profile}", "--dump-dom", *arguments, url),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 class Shown(HTMLParser):
@@ -83,8 +61,8 @@ class Shown(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-def test_the_pages_say_what_runs_do(browser: str, site: Serving, tmp_path: Path) -> None:
-    landing = Shown(seen(browser, f"{site.url}/", tmp_path))
+def test_the_pages_say_what_runs_do(site: Serving, tmp_path: Path) -> None:
+    landing = Shown(document(f"{site.url}/", tmp_path))
     assert re.search(
         r"silent since 2026-11-22 \d\d:56 UTC, for .*: crashed\? 6 pending, 2 launched", landing.text
     )
@@ -92,7 +70,7 @@ def test_the_pages_say_what_runs_do(browser: str, site: Serving, tmp_path: Path)
     assert "htex: 4 of 4 busy on 2 managers" in landing.text
     runs = [target for target in landing.targets if "run=" in target]
     assert len(runs) == 4
-    pages = [Shown(seen(browser, urljoin(f"{site.url}/", target), tmp_path)) for target in runs]
+    pages = [Shown(document(urljoin(f"{site.url}/", target), tmp_path)) for target in runs]
     assert "6 pending, 2 launched, 4 running left" in pages[0].text
     assert "quick 6 . . 20 slow . 2 4 ." in pages[0].text
     assert "<lambda> 4" in pages[-1].text
@@ -113,11 +91,9 @@ def measured(site: Serving, tmp_path: Path) -> dict[str, str]:
     return {name: f"file://{tmp_path}/{name}.html" for name in pages}
 
 
-def test_a_phone_shows_them_without_scrolling_sideways(
-    browser: str, measured: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_phone_shows_them_without_scrolling_sideways(measured: dict[str, str], tmp_path: Path) -> None:
     for name, url in measured.items():
-        shown = seen(browser, url, tmp_path / "profile", "--window-size=390,800")
+        shown = document(url, tmp_path / "profile", "--window-size=390,800")
         found = re.search(r"\[states (\d+), needs (\d+) of (\d+), ", shown)
         assert found is not None
         assert int(found[2]) <= int(found[3]) <= 500, name
@@ -125,12 +101,11 @@ def test_a_phone_shows_them_without_scrolling_sideways(
 
 
 def test_they_are_dark_where_the_browser_is_and_light_elsewhere(
-    browser: str, measured: dict[str, str], tmp_path: Path
+    measured: dict[str, str], tmp_path: Path
 ) -> None:
     colours = []
     for scheme in ("0", "1"):
-        shown = seen(
-            browser,
+        shown = document(
             measured["run-0"],
             tmp_path / "profile",
             f"--blink-settings=preferredColorScheme={scheme}",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 import yaml
 from support.exporter_process import ROOT, serving, until
 from support.loopback import query
+from support.pages import block_with
 from support.processes import required, started_prometheus
 from support.source_harness import unpacked
 
@@ -22,13 +22,9 @@ PLACE = "/path/to/parsl-monitoring/config/targets"
 
 def job(folder: Path) -> str:
     """The scrape configuration of docs/hpc.md, looking into `folder`."""
-    page = (ROOT / "docs" / "hpc.md").read_text(encoding="utf-8")
-    found = re.search(
-        r"^```yaml\n(scrape_configs:\n(?:.+\n)*?.*file_sd_configs:\n(?:.+\n)*?)```$", page, re.MULTILINE
-    )
-    assert found
-    assert PLACE in found[1]
-    return "global: {scrape_interval: 250ms}\n" + found[1].replace(PLACE, str(folder))
+    block = block_with("file_sd_configs", "yaml", "docs/hpc.md")
+    assert PLACE in block
+    return "global: {scrape_interval: 250ms}\n" + block.replace(PLACE, str(folder))
 
 
 def list_of(folder: Path, *urls: str) -> None:

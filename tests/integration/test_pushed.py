@@ -17,6 +17,7 @@ import pytest
 from support.exporter_process import COMMAND, environment, run, until
 from support.far_end import NEXT, SETTINGS, STORY, page_of, running, wrong
 from support.loopback import query, text_of
+from support.pages import block_with
 from support.processes import free_port, required, started, started_prometheus
 from support.rows import insert
 from support.rows import write as write_database
@@ -72,8 +73,7 @@ def test_the_numbers_are_those_of_sql_as_databases_grow(database: Path) -> None:
 def test_prometheus_has_them_under_the_job_that_the_alerts_ask_for(database: Path) -> None:
     folder = database.parents[1]
     with gateway(folder) as url, pushing(folder, url, database):
-        page = Path(__file__).parents[2] / "docs" / "operations.md"
-        (block,) = re.findall(r"(?ms)^```yaml\n(scrape_configs:.*?9091.*?)^```$", page.read_text())
+        block = block_with("honor_labels", "yaml", "docs/operations.md")
         block = block.replace("gateway.example.org:9091", url.removeprefix("http://"))
         (folder / "prometheus.yml").write_text(f"global: {{scrape_interval: 1s}}\n{block}")
         with started_prometheus(required("prometheus", today=True), folder) as prometheus:

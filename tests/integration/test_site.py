@@ -18,6 +18,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 import yaml
+from support.browser import document
 from support.exporter_process import ROOT
 from support.processes import required
 
@@ -216,7 +217,6 @@ def test_lists_and_tables_are_not_taken_for_running_text(pages: dict[str, Html])
 
 
 def test_no_page_is_wider_than_its_window(site: Path, pages: dict[str, Html], tmp_path: Path) -> None:
-    browser = required("chromium", "chromium-browser", "google-chrome")
     shown = [(name, width) for name in pages if name != "404.html" for width in WIDTHS]
     frames = "\n".join(
         f"<iframe src='{name}' width='{width}' height='800' style='border: 0' onload='measure(this)'></iframe>"
@@ -224,17 +224,8 @@ def test_no_page_is_wider_than_its_window(site: Path, pages: dict[str, Html], tm
     )
     (site / "frames.htm").write_text(f"<!DOCTYPE html>{MEASURE}<body>{frames}</body>")
     with _served(site) as url:
-        done = subprocess.run(
-            [
-                *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-                *(f"--user-data-dir={tmp_path}", "--dump-dom", f"{url}/frames.htm"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-    found = re.findall(r"\[(\S+) (\d+): (\d+) of (\d+)\]", done.stdout)
+        said = document(f"{url}/frames.htm", tmp_path)
+    found = re.findall(r"\[(\S+) (\d+): (\d+) of (\d+)\]", said)
     assert sorted((name, int(width)) for name, width, *_ in found) == sorted(shown)
     assert [one for one in found if int(one[2]) > int(one[3])] == []
 

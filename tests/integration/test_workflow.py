@@ -21,6 +21,7 @@ import pytest
 from support.exporter_process import ROOT, environment, until
 from support.far_end import page_of, wrong
 from support.loopback import query, text_of
+from support.pages import block_with
 from support.processes import of_session, parsl_required, required, started, started_prometheus
 
 import parsl_exporter
@@ -350,7 +351,7 @@ def is_child(pid: int) -> bool:
 
 def test_the_lines_of_the_readme_are_a_workflow(tmp_path: Path) -> None:
     parsl_required()
-    (block,) = re.findall(r"(?ms)^```python\n(.*?)^```$", (ROOT / "README.md").read_text())
+    block = block_with("parsl.load", "python", "README.md")
     script = block.replace("serve(config)", "serve(config, address='127.0.0.1:0') as exporter")
     script = script.replace("...", "print(exporter.url, open_url(exporter.url + '/-/healthy'))")
     (tmp_path / "workflow.py").write_text(f"from support.loopback import text_of as open_url\n{script}")

@@ -14,6 +14,7 @@ import yaml
 from grafana import inventory
 from support.exporter_process import serving
 from support.loopback import query
+from support.pages import block_with
 from support.pg import tables
 from support.pg.server import Server
 from support.processes import (
@@ -68,9 +69,7 @@ def instant(url: str, expr: str, at: float) -> dict[str, float]:
 
 def remote_write(url: str, *, today: bool) -> dict[str, Any]:
     """As docs/postgresql.md has it, sooner; Debian 12's Prometheus knows one format only."""
-    page = (ROOT / "docs/postgresql.md").read_text()
-    (block,) = (text for text in re.findall(r"(?ms)^```yaml\n(.*?)^```$", page) if "remote_write" in text)
-    (example,) = yaml.safe_load(block)["remote_write"]
+    (example,) = yaml.safe_load(block_with("remote_write", "yaml", "docs/postgresql.md"))["remote_write"]
     assert example["write_relabel_configs"].pop()["regex"] == "parsl_.*"
     example |= {"url": url, "queue_config": {"batch_send_deadline": "1s"}}
     return {key: value for key, value in example.items() if today or key != "protobuf_message"}
