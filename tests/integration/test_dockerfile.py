@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.packages import PROJECT
 from support.processes import eventually, free_port, required, started
 from support.stack_files import IMAGE, ROOT, SERVICES, mounts, published
 
@@ -156,8 +157,6 @@ def test_the_build_steps_make_an_exporter_that_runs(tmp_path: Path) -> None:
                 check=False,
             )  # fmt: skip
             assert run.returncode == 0, run.stdout
-    version = re.search(r'(?m)^version = "(.+)"$', (ROOT / "pyproject.toml").read_text())
-    assert version
     entry = json.loads(dict(whole("exporter"))["ENTRYPOINT"])
     path = moved(dict(pair.split("=", 1) for pair in shlex.split(dict(whole("exporter"))["ENV"]))["PATH"])
     said = subprocess.check_output(
@@ -166,7 +165,7 @@ def test_the_build_steps_make_an_exporter_that_runs(tmp_path: Path) -> None:
         text=True,
         timeout=60,
     )
-    assert said == f"parsl-exporter {version[1]}\n"
+    assert said == f"parsl-exporter {PROJECT['version']}\n"
 
 
 def test_the_health_check_tells_a_living_exporter_from_a_dead_one(tmp_path: Path) -> None:

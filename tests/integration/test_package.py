@@ -9,20 +9,18 @@ import re
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 from support.exporter_process import ROOT
-from support.packages import built, unpacked
+from support.packages import PROJECT, built, unpacked
 from support.processes import said_by
 
 from parsl_exporter.assets.origin import originals
 
 pytestmark = pytest.mark.integration
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAME = f"parsl_exporter-{PROJECT['version']}"
 
 

@@ -90,14 +90,7 @@ class Html(HTMLParser):
 def built(checkout: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """What MkDocs says of a checkout."""
     return subprocess.run(
-        [
-            required("mkdocs"),
-            "build",
-            "--config-file",
-            checkout / "mkdocs.yml",
-            "--site-dir",
-            site,
-        ],
+        [required("mkdocs"), "build", "--config-file", checkout / "mkdocs.yml", "--site-dir", site],
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,

@@ -1,13 +1,17 @@
-"""The project's sdist and wheel, built here and now."""
+"""What the project is called and made of, and its sdist and wheel, built here and now."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 from support.exporter_process import ROOT
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 
 
 def built(folder: Path, *what: str, source: Path = ROOT, epoch: int = 1_700_000_000) -> Path:

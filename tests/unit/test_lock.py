@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from support.exporter_process import ROOT
+from support.packages import PROJECT, PYPROJECT
 
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PROJECT = PYPROJECT["project"]
 ENVIRONMENTS = {
     "lock.txt": ("test", "demo", "dashboards", "docs", "kubernetes", "measure"),
     "lock-sqlalchemy21.txt": ("test",),

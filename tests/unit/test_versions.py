@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from datetime import date
 
 from support.exporter_process import ROOT
+from support.packages import PROJECT
 from support.stack_files import SERVICES
 
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+VERSION = PROJECT["version"]
 HEADINGS = re.findall(r"(?m)^## (.*)$", (ROOT / "CHANGELOG.md").read_text())
 RELEASED = [re.fullmatch(r"\[([0-9.]+)\] - (\d{4}-\d\d-\d\d)", one) for one in HEADINGS[1:]]
 KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}

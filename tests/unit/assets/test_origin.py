@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
 from support.exporter_process import ROOT
+from support.packages import PYPROJECT
 
 from parsl_exporter.assets import origin
 from parsl_exporter.base.errors import AssetsFault
 
-WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+WHEEL = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
 
 
 def test_a_checkout_has_the_files_where_they_are_written() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from one_task import CLOSE_AFTER
+from one_task import CLOSE_AFTER, at_rest, late
 from support.model_harness import ModelHarness, Options, oracle_of, told
 from support.oracle import differences
 from support.rows import (
@@ -14,7 +14,6 @@ from support.rows import (
     as_rows,
     attempt,
     block,
-    later,
     lifecycle,
     node,
     sample,
@@ -94,20 +93,18 @@ def test_what_is_shown_equals_sql(story: list[Told], first: bool) -> None:
     story = [in_1970(row) for row in story]
     reading = ModelHarness(Options(close_after=CLOSE_AFTER)).poll(as_rows(story), first=first)
     reading.series()
-    reading.clock += 2 * CLOSE_AFTER
     truth = oracle_of(story)
-    assert differences(truth, reading.poll().series(), families=truth.keys() - NEWEST) == []
+    assert differences(truth, at_rest(reading).series(), families=truth.keys() - NEWEST) == []
 
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_so_does_what_a_late_row_brings(story: list[Told]) -> None:
-    *story, late = (in_1970(row) for row in (*story, status(0, "launched", 0)))
+    *story, last = (in_1970(row) for row in (*story, status(0, "launched", 0)))
     reading = ModelHarness(Options(close_after=CLOSE_AFTER)).poll(as_rows(story))
     reading.series()
-    reading.clock += 2 * CLOSE_AFTER
-    reading.poll().series()
-    series = reading.poll(later(100, late)).series()
-    assert differences(oracle_of([*story, late]), series, families={*NOT_HISTOGRAMS} - NEWEST) == []
+    at_rest(reading).series()
+    series = reading.poll(late(last)).series()
+    assert differences(oracle_of([*story, last]), series, families={*NOT_HISTOGRAMS} - NEWEST) == []
 
 
 @pytest.mark.parametrize(
