@@ -153,8 +153,8 @@ def test_prometheus_sees_the_end_of_the_run(tmp_path: Path) -> None:
             assert value(page, "parsl_workflow_end_timestamp_seconds") > 0
             assert value(page, "parsl_tasks", state="exec_done") == 7
             # Histograms observe a try 30 s after its end.
-            found = wrong(page, run.database, zone="local")
-            assert [line for line in found if not OF_HISTOGRAMS.search(line)] == []
+            differing = wrong(page, run.database, zone="local")
+            assert [line for line in differing if not OF_HISTOGRAMS.search(line)] == []
 
 
 def test_without_anybody_who_scrapes_nothing_is_waited_for(tmp_path: Path) -> None:
