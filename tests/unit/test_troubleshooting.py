@@ -36,6 +36,7 @@ ELSEWHERE = {
     "readers/postgresql/columns.py": "SQL",
     "readers/postgresql/statements.py": "SQL",
     "readers/sqlite/columns.py": "SQL",
+    "readers/sqlite/texts.py": "SQL",
 }
 """Modules whose texts are no messages, and what they are."""
 HELP = {"help", "description", "epilog", "usage"}

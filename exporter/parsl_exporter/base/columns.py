@@ -19,7 +19,9 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
-_SHAPE = np.frombuffer(b"0000-00-00 00:00:00.000000", np.uint8)
+_SHAPE = np.frombuffer(b"0000-00-00 00:00:00.000000,", np.uint8)
+STAMP_LENGTH = len(_SHAPE) - 1
+"""Characters of a stamp as Parsl writes it."""
 _SLACK = np.where(ord("0") == _SHAPE, 9, 0).astype(np.uint8)
 """By how much a character of a stamp may differ from that of `_SHAPE`: in the bits in which digits differ from 0."""
 _PLACES = np.arange(len(_SHAPE))
@@ -133,8 +135,11 @@ Columns: TypeAlias = TaskColumns | TryColumns | StatusColumns | SampleColumns
 
 
 def naive_stamps(text: str, count: int) -> Ints | None:
-    """Give the naive microseconds of `count` stamps that stand end to end; None when any is not as Parsl writes it."""
-    raw = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+    """Give the naive microseconds of `count` stamps with a comma between them; None when any is not as Parsl writes it.
+
+    With the commas none that is too short is made whole by the next one.
+    """
+    raw = np.frombuffer(f"{text},".encode("utf-8", "surrogatepass"), np.uint8)
     if len(raw) != count * len(_SHAPE) or not count:
         return None
     stamps = raw.reshape(count, -1)
@@ -143,7 +148,9 @@ def naive_stamps(text: str, count: int) -> Ints | None:
     if (differ > _SLACK).any():
         return None
     try:
-        return stamps.view(f"S{len(_SHAPE)}")[:, 0].astype("datetime64[us]").astype(np.int64)
+        return (
+            stamps[:, :STAMP_LENGTH].view(f"S{STAMP_LENGTH}")[:, 0].astype("datetime64[us]").astype(np.int64)
+        )
     except ValueError:  # such as a 13th month
         return None
 

@@ -102,7 +102,7 @@ class Stamps(dict[str, int]):
     def naive(self, values: Sequence[object]) -> Ints:
         """Give stamps as the database gave them in naive microseconds; NO_STAMP for what is none."""
         if set(map(type, values)) == {str}:
-            naive = naive_stamps("".join(values), len(values))  # type: ignore[arg-type]  # all are texts
+            naive = naive_stamps(",".join(values), len(values))  # type: ignore[arg-type]  # all are texts
             if naive is not None:
                 return naive
         return np.array([self._naive(value) for value in values], np.int64)

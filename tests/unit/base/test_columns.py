@@ -17,7 +17,7 @@ moments = st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 31))
 
 @given(st.lists(moments, min_size=1))
 def test_stamps_are_read_as_the_calendar_has_them(moments: list[datetime]) -> None:
-    text = "".join(moment.strftime("%Y-%m-%d %H:%M:%S.%f").rjust(26, "0") for moment in moments)
+    text = ",".join(moment.strftime("%Y-%m-%d %H:%M:%S.%f").rjust(26, "0") for moment in moments)
     found = naive_stamps(text, len(moments))
     assert found is not None
     assert found.tolist() == [(moment - EPOCH) // timedelta(microseconds=1) for moment in moments]
@@ -40,6 +40,14 @@ def test_stamps_are_read_as_the_calendar_has_them(moments: list[datetime]) -> No
 )
 def test_what_parsl_does_not_write_is_no_stamp(text: str) -> None:
     assert naive_stamps(text, 1) is None
+
+
+@pytest.mark.parametrize("at", range(1, 26))
+def test_one_that_is_too_short_is_not_made_whole_by_the_next(at: int) -> None:
+    two = "2026-01-01 00:00:00.0000002026-01-01 00:00:01.000000"
+    assert naive_stamps(f"{two[:at]},{two[at:]}", 2) is None
+    assert naive_stamps(f"{two[:26]},{two[26:]}", 2) is not None
+    assert naive_stamps(two, 2) is None
 
 
 @given(st.lists(st.none() | st.text(max_size=3)))

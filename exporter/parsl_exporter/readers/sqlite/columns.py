@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,7 @@ from parsl_exporter.base.columns import (
     EARLIEST_US,
     LATEST_US,
     TOO_MUCH,
+    Codes,
     Columns,
     Floats,
     Ints,
@@ -29,12 +30,15 @@ from parsl_exporter.base.columns import (
     StatusColumns,
     TaskColumns,
     TryColumns,
+    begins_of,
+    indices,
     naive_stamps,
 )
 from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TOO_LARGE, TRY, Row, Table
 from parsl_exporter.readers.batch import Batch, InOrder, Position, RunColumns, in_order_of_texts, stand_in
 from parsl_exporter.readers.pace import BatchSize
 from parsl_exporter.readers.sqlite.faults import TooLarge
+from parsl_exporter.readers.sqlite.texts import TEXTS, integers, late_enough, names, stamp
 
 if TYPE_CHECKING:
     from parsl_exporter.readers.sqlite.reader import SqliteReader
@@ -49,75 +53,23 @@ _LONGEST_READ = 0.03
 LAST_ROWID = 2**63 - 1
 """The greatest that SQLite has."""
 _STAMP = 1 + NODE.columns.index("timestamp")
-_SEPARATOR = "\x1e"
-_INTEGERS = "typeof(task_id) <> 'integer' OR task_id < 0"
-_NO_STAMP = "typeof(timestamp) <> 'text' OR length(timestamp) <> 26"
-_TRY_INTEGERS = f"{_INTEGERS} OR typeof(try_id) <> 'integer' OR try_id < 0"
-
-
-def _name(column: str) -> str:
-    """A column of names as one text; NULL is as good as the empty text."""
-    return f"group_concat(ifnull({column}, ''), char(30))"
-
-
-def _no_name(column: str) -> str:
-    return f"typeof({column}) NOT IN ('text', 'null')"
-
-
-class _Texts(NamedTuple):
-    """How a table's rows become columns: `odd` says of a row that it does not fit; `texts` are aggregates.
-
-    Rows where `alone` holds are read one by one.
-    """
-
-    odd: str
-    texts: tuple[str, ...]
-    alone: str = ""
-
-
-_NAMES = ("task_executor", "block_id", "hostname")
-_TEXTS = {
-    TASK.name: _Texts(
-        f"{_INTEGERS} OR {_no_name('task_func_name')}", ("group_concat(task_id)", _name("task_func_name"))
-    ),
-    TRY.name: _Texts(
-        f"{_TRY_INTEGERS} OR {' OR '.join(map(_no_name, _NAMES))}",
-        ("group_concat(task_id)", "group_concat(try_id)", *map(_name, _NAMES)),
-        alone="ifnull(task_fail_history, '') <> ''",
-    ),
-    STATUS.name: _Texts(
-        f"{_TRY_INTEGERS} OR {_NO_STAMP} OR {_no_name('task_status_name')}",
-        (
-            "group_concat(task_id)",
-            "group_concat(try_id)",
-            _name("task_status_name"),
-            "group_concat(timestamp, '')",
-        ),
-    ),
-    RESOURCE.name: _Texts(
-        f"{_TRY_INTEGERS} OR {_NO_STAMP}",
-        ("group_concat(task_id)", "group_concat(try_id)", "group_concat(timestamp, '')"),
-    ),
-}
 
 
 class _Slice(NamedTuple):
-    """The rows from rowid `first` to `last`, of all runs or, if `among`, only those of one run."""
+    """The rows of one run from rowid `first` to `last`; all rows there if it is the only one.
+
+    `rows`: how many they are; if it is not known, how many they are at most.
+    """
 
     run_id: object
     first: int
     last: int
-    among: bool = True
+    rows: int
+    known: bool = True
 
     def where(self) -> tuple[str, tuple[object, ...]]:
         """The condition, and its parameters."""
-        if self.among:
-            return "rowid BETWEEN ? AND ? AND run_id IS ?", (self.first, self.last, self.run_id)
-        return "rowid BETWEEN ? AND ?", (self.first, self.last)
-
-    def strangers(self) -> tuple[str, tuple[object, ...]]:
-        """How many of the rows are of other runs than `run_id`, as an aggregate, and its parameters."""
-        return ("0", ()) if self.among else ("sum(run_id IS NOT ?)", (self.run_id,))
+        return "rowid BETWEEN ? AND ? AND run_id IS ?", (self.first, self.last, self.run_id)
 
 
 class _Found(NamedTuple):
@@ -153,7 +105,7 @@ class SqliteColumns:
         How many is a matter of how fast the file can be read. That others need the processor, too, does not count: on
         a busy host smaller reads would cost more, and end no sooner.
         """
-        if table is NODE or table.name in _TEXTS:
+        if table.name in TEXTS:
             self._in_order = in_order
             if self.few and after.rowid and not skip:
                 few = self._reader.few_after(table, after, self.few)
@@ -175,7 +127,7 @@ class SqliteColumns:
         rowid, run_id = first
         position, newest = self._reader.last_upto(table, min(rowid + self.size.now - 1, LAST_ROWID))
         more, part = position.rowid < newest, position.rowid / newest if newest > 0 else 1.0
-        whole = _Slice(run_id, rowid, position.rowid, among=False)
+        whole = _Slice(run_id, rowid, position.rowid, position.rowid - rowid + 1, known=False)
         if position.rowid - rowid < self.size.least:
             found = self._found(table, whole, skip)
         else:
@@ -189,13 +141,15 @@ class SqliteColumns:
         if not skip:
             with suppress(_Mixed):
                 return self._found_of(table, [whole])
-        runs = [
-            run for run in self._reader.runs_between(table, whole.first, whole.last) if run[0] not in skip
-        ]
-        found = self._found_of(table, [_Slice(*run) for *run, _ in runs])
+        between = self._reader.runs_between(table, whole.first, whole.last)
+        runs = [_Slice(*run) for run in between if run[0] not in skip]
+        found = self._found_of(table, runs)
         # A run_id that is no UTF-8 is not found by what it is read as.
-        if found.size < sum(count for *_, count in runs):
-            rows = [row for row in self._rows(table, whole) if row[1] not in skip]
+        if found.size < sum(run.rows for run in runs):
+            all_rows = self._reader.rows_where(
+                table, "rowid BETWEEN ? AND ? ORDER BY rowid", (whole.first, whole.last)
+            )
+            rows = [row for row in all_rows if row[1] not in skip]
             return _Found([], rows, len(rows))
         return found
 
@@ -204,55 +158,69 @@ class SqliteColumns:
         rows: list[Row] = []
         size = 0
         for part in parts:
-            if table is NODE:
-                count, others = self._managers(part)
-            else:
-                count, fitting, others = self._columns(table, part)
-                if fitting is not None and isinstance(part.run_id, str):
-                    columns.append(RunColumns(part.run_id, fitting, part.first, part.last))
-                count += len(others)
+            count, fitting, others = self._found_in(table, part)
+            if fitting is not None and isinstance(part.run_id, str):
+                columns.append(RunColumns(part.run_id, fitting, part.first, part.last))
             rows += others
             size += count
         return _Found(columns, rows, size)
 
-    # --- tasks and tries ------------------------------------------------------------------------------------
+    def _found_in(self, table: Table, part: _Slice) -> tuple[int, Columns | None, list[Row]]:
+        """How many rows a slice has, and these in columns and as rows: all as rows where one does not fit."""
+        count, alone, values = self._fitting(table, part)
+        if self._all_fit(table, part, count):
+            if not count:
+                return 0, None, []
+            if table is NODE:
+                last = self._last_of_managers(values, count)
+                if last is not None:
+                    return count, None, last
+            elif (columns := self._parsed(table, part, count - alone, values)) is not None:
+                # Last: of a row whose history is written between the two reads both bring something, and not none.
+                apart = self._rows(table, part, TEXTS[table.name].alone) if alone else []
+                return count - alone + len(apart), columns, apart
+        rows = self._rows(table, part)
+        return len(rows), None, rows
 
-    def _columns(self, table: Table, part: _Slice) -> tuple[int, Columns | None, list[Row]]:
-        """The rows of a slice in columns, as far as they fit and how many those are, and the others."""
-        odd, texts, alone = _TEXTS[table.name]
+    def _fitting(self, table: Table, part: _Slice) -> tuple[int, int, list[Any]]:
+        """How many rows of a slice fit, how many of them are to be read alone, and the texts of the others."""
+        if not isinstance(part.run_id, str) or not part.run_id:
+            return 0, 0, []
+        fits, texts, alone = TEXTS[table.name]
         where, parameters = part.where()
-        foreign, run_id = part.strangers()
-        found = self._reader.fetch(
-            f'SELECT count(*), {foreign}, sum({odd}), {", ".join(texts)} FROM "{table.name}" NOT INDEXED'
-            f" WHERE {where}{f' AND NOT ({alone})' if alone else ''}",
-            (*run_id, *parameters),
-        )
-        count, strangers, misfits, *values = found[0]
+        count, apart, *values = self._reader.fetch(
+            f'SELECT count(*), {f"sum({alone})" if alone else "0"}, {", ".join(texts)} FROM "{table.name}"'
+            f" NOT INDEXED WHERE {where} AND {fits}",
+            parameters,
+        )[0]
+        return count, apart or 0, values
+
+    def _all_fit(self, table: Table, part: _Slice, fitting: int) -> bool:
+        """Say whether a slice has so many rows. Raises _Mixed when some are of another run."""
+        if part.known or fitting == part.rows:
+            return fitting == part.rows
+        count, strangers = self._reader.fetch(
+            f'SELECT count(*), sum(run_id IS NOT ?) FROM "{table.name}" NOT INDEXED WHERE rowid BETWEEN ? AND ?',
+            (part.run_id, part.first, part.last),
+        )[0]
         if strangers:
             raise _Mixed
-        # Last: of a row whose history is written between the two reads both bring something, and not none.
-        others = self._rows(table, part, alone) if alone and count <= part.last - part.first else []
-        if not count:
-            return 0, None, others
-        columns = None
-        if not misfits and isinstance(part.run_id, str) and part.run_id:
-            columns = self._parsed(table, part, count, values)
-        if columns is None:
-            return 0, None, self._rows(table, part)
-        return count, columns, others
+        return bool(count == fitting)
+
+    # --- tasks and tries ------------------------------------------------------------------------------------
 
     def _parsed(self, table: Table, part: _Slice, count: int, values: list[Any]) -> Columns | None:
         if not all(isinstance(value, str) for value in values):
             return None
-        task_ids = _integers(values[0], count)
+        task_ids = integers(values[0], count)
         if table is TASK:
-            apps = _names(values[1], count)
+            apps = names(values[1], count)
             return None if task_ids is None or apps is None else TaskColumns(task_ids, apps)
-        try_ids = _integers(values[1], count)
+        try_ids = integers(values[1], count)
         if task_ids is None or try_ids is None:
             return None
         if table is TRY:
-            executors, blocks, hosts = (_names(value, count) for value in values[2:])
+            executors, blocks, hosts = (names(value, count) for value in values[2:])
             if executors is None or blocks is None or hosts is None:
                 return None
             none = Named(np.zeros(count, np.int32), [None])
@@ -261,7 +229,7 @@ class SqliteColumns:
         if at is None or int(at.min()) < EARLIEST_US or int(at.max()) >= LATEST_US:
             return None
         if table is STATUS:
-            states = _names(values[2], count)
+            states = names(values[2], count)
             return None if states is None else StatusColumns(task_ids, try_ids, at, states)
         numbers = self._samples(part, count)
         return None if numbers is None else SampleColumns(task_ids, try_ids, at, numbers)
@@ -294,8 +262,8 @@ class SqliteColumns:
 
     def places(self, table: Table, of_run: RunColumns) -> Ints:
         """Give the rowids of rows that were read in columns, in their order."""
-        alone = _TEXTS[table.name].alone
-        where, parameters = _Slice(of_run.run_id, of_run.first, of_run.last).where()
+        alone = TEXTS[table.name].alone
+        where, parameters = _Slice(of_run.run_id, of_run.first, of_run.last, 0).where()
         rows = self._reader.fetch(
             f'SELECT rowid FROM "{table.name}" NOT INDEXED WHERE {where}{f" AND NOT ({alone})" if alone else ""}',
             parameters,
@@ -304,42 +272,32 @@ class SqliteColumns:
 
     # --- managers -------------------------------------------------------------------------------------------
 
-    def _managers(self, part: _Slice) -> tuple[int, list[Row]]:
-        """How many rows there are, and of each manager the last, and the first and the last with active=1.
+    def _last_of_managers(self, values: list[Any], count: int) -> list[Row] | None:
+        """Of each manager the last row, and the first and the last with active=1; None when all rows are needed.
 
-        Before the last, where an earlier one is newer, comes an inactive one with that stamp.
-
-        All rows when any is not as Parsl writes it. Rows of one manager on two hosts are as those of two.
+        Before the last, where an earlier one is newer, comes an inactive one with that stamp. Rows of one manager on
+        two hosts are as those of two.
         """
-        if not isinstance(part.run_id, str) or not part.run_id:
-            rows = self._rows(NODE, part)
-            return len(rows), rows
-        where, parameters = part.where()
-        foreign, run_id = part.strangers()
-        managers = self._reader.fetch(
-            "SELECT max(rowid), count(*), max(timestamp), min(timestamp), min(last_heartbeat),"
-            f" count(last_heartbeat), sum({_ODD}), group_concat(timestamp, ''), group_concat(last_heartbeat, ''),"
-            f" min(CASE WHEN active <> 0 THEN rowid END), max(CASE WHEN active <> 0 THEN rowid END), {foreign}"
-            f" FROM node NOT INDEXED WHERE {where} GROUP BY uid, hostname",
-            (*run_id, *parameters),
-        )
-        if any(row[-1] for row in managers):
-            raise _Mixed
-        last = None
-        if not managers:
-            return 0, []
-        if all(map(_ordinary, managers)) and self._in_order(
-            min(row[3] for row in managers), max(row[2] for row in managers)
-        ):
-            last = self._last_rows(managers)
-        count = sum(row[1] for row in managers)
-        return count, self._rows(NODE, part) if last is None else last
+        uid_text, host_text, stamps, beats, rowid_text, active_text = values
+        uids, hosts, at = names(uid_text, count), names(host_text, count), naive_stamps(stamps, count)
+        rowids, active = integers(rowid_text, count), integers(active_text, count)
+        if uids is None or hosts is None or at is None or rowids is None or active is None:
+            return None
+        if int(at.min()) < EARLIEST_US or not late_enough(beats):
+            return None
+        if not self._in_order(stamp(stamps, int(at.argmin())), stamp(stamps, int(at.argmax()))):
+            return None
+        managers = uids.codes * np.int32(len(hosts.values)) + hosts.codes
+        order = np.argsort(managers, kind="stable")
+        newest: dict[int, str] = {}
+        for first, last in zip(*_ends(managers[order]), strict=True):
+            rows = order[first : last + 1]
+            newest[int(rowids[rows[-1]])] = stamp(stamps, int(rows[at[rows].argmax()]))
+        working = order[active[order] != 0]
+        chosen = rowids[working[np.concatenate(_ends(managers[working]))]]
+        return self._last_rows(newest, newest.keys() | set(chosen.tolist()))
 
-    def _last_rows(self, managers: Sequence[Row]) -> list[Row] | None:
-        newest = {row[0]: row[2] for row in managers}
-        chosen = {
-            rowid for last, *_, first, latest, _ in managers for rowid in (last, first, latest) if rowid
-        }
+    def _last_rows(self, newest: Mapping[int, str], chosen: Collection[int]) -> list[Row] | None:
         rows: list[Row] = []
         for row in self._reader.rows_where(
             NODE, "rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid", (json.dumps(list(chosen)),)
@@ -352,27 +310,7 @@ class SqliteColumns:
         return rows
 
 
-def _integers(text: str, count: int) -> Ints | None:
-    numbers = np.fromstring(text, np.int64, sep=",")
-    return numbers if len(numbers) == count else None
-
-
-def _names(text: str, count: int) -> Named | None:
-    names = text.split(_SEPARATOR)
-    return Named.of(names) if len(names) == count else None
-
-
-def _ordinary(found: Row) -> bool:
-    """Say whether the rows of one manager are all as Parsl writes them."""
-    _, count, _, earliest, earliest_beat, beats, odd, stamps, beat_stamps, *_ = found
-    if odd or naive_stamps(stamps, count) is None or (beats and naive_stamps(beat_stamps, beats) is None):
-        return False
-    return bool(min(earliest, earliest_beat or earliest) > _EARLIEST)
-
-
-_EARLIEST = "1970-01-02"  # of which no zone makes a time before 1970
-_ODD = (
-    "typeof(uid) <> 'text' OR uid = '' OR typeof(cpu_count) <> 'integer'"
-    " OR typeof(total_memory) <> 'integer' OR typeof(active) <> 'integer' OR typeof(worker_count) <> 'integer'"
-    " OR typeof(timestamp) <> 'text' OR typeof(last_heartbeat) NOT IN ('text', 'null')"
-)
+def _ends(in_order: Codes) -> tuple[Ints, Ints]:
+    """Give where each different one of codes is first, and where last; equal ones stand side by side."""
+    begins = begins_of(in_order)
+    return indices(begins), indices(np.append(begins[1:], True)[: len(begins)])
