@@ -19,7 +19,7 @@ from parsl_exporter.readers.batch import START, Batch
 COLUMNS = {TASK: TaskColumns, TRY: TryColumns, STATUS: StatusColumns, RESOURCE: SampleColumns}
 TABLES = [TASK, TRY, STATUS, RESOURCE, NODE]
 IDS = [b"1", "1", "x", 0.5, 1.0, None, -1, 2.0**63]
-NAMES = [b"x", 5, 1.5, "a\x1eb"]
+NAMES = [b"x", 5, 1.5, "a\x1eb", "a\x1ea"]
 STAMPS = [
     *(stamp(1).encode(), None, 5, 5.0, "", stamp(1)[:-1]),
     *(stamp(1).replace("-01-", "-13-"), "1970-01-01 00:00:00.000000"),
