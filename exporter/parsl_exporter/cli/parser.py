@@ -6,6 +6,7 @@ import argparse
 import difflib
 import os
 import re
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -28,6 +29,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     does, after help and after wrong usage.
     """
     whole = parser()
+    for flag, _, value in (one.partition("=") for one in takewhile("--".__ne__, arguments)):
+        if value == "--":  # argparse would make it an empty list
+            whole.error(f"argument {flag}: -- is no value")
     return whole.parse_args(_command_first(arguments, _without_value(whole)))
 
 

@@ -17,6 +17,9 @@ _UID = r"[A-Za-z0-9_-]{1,40}"
 # Of RFC 3986, but for $, which is for Prometheus and Grafana the begin of a variable.
 _URL = r"(https?|file)://[A-Za-z0-9._~:/?#\[\]@!&'()*+,;=%-]+"
 
+# Prometheus takes `rule_files` for patterns of Go's filepath.Match, with the folder of its configuration in front.
+_OF_PATTERNS = "*?[\\"
+
 _USUAL = Site(Path())
 
 
@@ -65,7 +68,12 @@ def folder(text: str) -> Path:
     """A folder, named from the working folder or the home folder on. Raises ArgumentTypeError."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; give the name of a folder")
-    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111  # a link stays the link that it is
+    path = os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111  # a link stays the link that it is
+    if set(path) & set(_OF_PATTERNS):
+        raise argparse.ArgumentTypeError(
+            f"{path} has one of {_OF_PATTERNS} in it, for Prometheus a pattern that finds no rules there; give another"
+        )
+    return Path(path)
 
 
 def _job(text: str) -> str:
