@@ -11,7 +11,7 @@ from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TRY
 
 _SEPARATOR = "\x1e"
 _SEPARATED = f"'{_SEPARATOR}'"
-"""As a literal: `char(30)` would be made anew for each row."""
+"""As a literal: what `char(30)` gives would be copied for each row."""
 
 
 def _integer(column: str) -> str:
