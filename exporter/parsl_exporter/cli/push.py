@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from http.client import HTTPException
+from threading import Thread
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -27,6 +30,8 @@ PASSWORD = "PARSL_EXPORTER_PUSH_PASSWORD"
 """The environment variable of a password that is not in the URL, where others could see it."""
 _PATIENCE = 5.0
 """Seconds of silence after which a Pushgateway is taken for unreachable."""
+_LONGEST_ASKED = 15.0
+"""Seconds that one request may take in all: one that answers a byte at a time is never silent."""
 _LONGEST_ANSWER = 300
 
 
@@ -44,6 +49,7 @@ class Gateway:
         secret = os.environ.get(PASSWORD, "") if parts.password is None else unquote(parts.password)
         self._secret = None if self._user is None else secret
         self._pushed: dict[str, None] = {}
+        self._asking: Thread | None = None
 
     def put(self, bodies: Mapping[str, bytes]) -> None:
         """Push what sources publish, and delete what was pushed of others before.
@@ -86,6 +92,25 @@ class Gateway:
         del self._pushed[source]
 
     def _ask(self, ask: partial[None], source: str) -> None:
+        """Send a request, and wait no longer than is to be borne: a signal is heeded only then. Raises PushFault."""
+        if self._asking is None or not self._asking.is_alive():
+            answer: Future[None] = Future()
+            self._asking = Thread(target=self._answered, args=(answer, ask, source), daemon=True)
+            self._asking.start()
+            with suppress(TimeoutError):
+                return answer.result(_LONGEST_ASKED)
+        raise PushFault(
+            f"{self.url} cannot be reached: no whole answer within {_LONGEST_ASKED:.0f} s", answered=False
+        )
+
+    def _answered(self, answer: Future[None], ask: partial[None], source: str) -> None:
+        try:
+            self._request(ask, source)
+            answer.set_result(None)
+        except BaseException as error:
+            answer.set_exception(error)
+
+    def _request(self, ask: partial[None], source: str) -> None:
         # In base64 whatever it holds: a path is full of slashes.
         key = base64.urlsafe_b64encode(source.encode("utf-8", "backslashreplace")).decode()
         try:

@@ -65,6 +65,32 @@ def test_a_refusal_of_which_the_text_does_not_come_is_one_all_the_same(
     assert (str(found), found.answered) == (f"{url} refuses a: 500 ", True)
 
 
+def test_one_that_answers_a_byte_at_a_time_is_waited_for_no_longer_than_any_and_by_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is never silent: `push --interval` would not heed a signal for as long as that goes on."""
+    monkeypatch.setattr(push, "_LONGEST_ASKED", 0.2)
+    ends, before = threading.Event(), threading.active_count()
+
+    def slowly() -> None:
+        with listener.accept()[0] as connection:
+            while not ends.wait(0.01):
+                connection.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=slowly)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        gateway = Gateway(url, "job")
+        for _ in range(3):
+            with pytest.raises(PushFault) as raised:
+                gateway.put({"a": b"last line\n"})
+            assert str(raised.value) == f"{url} cannot be reached: no whole answer within 0 s"
+        assert threading.active_count() == before + 2
+        ends.set()
+        thread.join()
+
+
 def test_what_is_no_http_is_shown_on_one_line() -> None:
     with answering(b"\x00\x1b[1m\r\n") as url:
         found = fault(url)
