@@ -56,8 +56,8 @@ Generated from `parsl_exporter.metrics`, `docs/promql.toml` and runs in `tests/d
 
 Of each family: what it means, a sample of it, and something to ask Prometheus. The samples are of a run that was
 killed, a second after its last row; what it has nothing of is of others. `source` is left out, and `run_id` cut.
-Of a histogram one of its buckets is shown. [Why nothing moves](operations.md#why-nothing-moves) explains the values of
-`cause`, [when a source is down](operations.md#when-a-source-is-down) those of `reason`.
+Of a histogram one of its buckets is shown. [Why nothing moves](causes.md#why-nothing-moves) explains the values of
+`cause`, [when a source is down](causes.md#when-a-source-is-down) those of `reason`.
 """
 
 _GROUPS = {

@@ -109,7 +109,7 @@ class TestCheck:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
             f"{path}: WAITING no such file; Parsl makes it when a run with monitoring starts"
-            ' (see "No runs appear?" in docs/operations.md)\n'
+            ' (see "No runs appear?" in docs/causes.md)\n'
             "0 faults\n"
         )
 

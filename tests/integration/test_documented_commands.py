@@ -103,7 +103,7 @@ def _program(checkout: Path, name: str, script: str) -> None:
 
 def test_the_pages_have_commands() -> None:
     pages = {block.page for block in blocks("console", *PAGES)}
-    assert {"README.md", "docs/operations.md", "docs/hpc.md"} <= pages
+    assert {"README.md", "docs/operations.md", "docs/without-prometheus.md", "docs/hpc.md"} <= pages
 
 
 @pytest.mark.parametrize("block", blocks("console", *PAGES), ids=str)
@@ -214,7 +214,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_every_reason_why_a_source_is_down_is_explained() -> None:
-    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "causes.md").read_text(encoding="utf-8")
     table = text.partition("| reason |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| (\w+) \|", table, re.MULTILINE) == list(FaultReason)
 

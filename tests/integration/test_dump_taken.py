@@ -42,7 +42,7 @@ def samples(page: str) -> set[str]:
 
 
 def made_up(dump: str) -> set[str]:
-    """What both make of summaries that have quantiles alone, as docs/operations.md says."""
+    """What both make of summaries that have quantiles alone, as docs/without-prometheus.md says."""
     summaries = re.findall(r'(?m)^(parsl_\w*_summary_\w+){(.*),quantile="1\.0"} ', dump)
     return {f"{name}_{what}{{{labels}}} 0" for name, labels in summaries for what in ("count", "sum")}
 
@@ -101,7 +101,7 @@ def test_a_pushgateway_takes_the_text_format_whole(dumps: dict[str, Path], tmp_p
 
 
 def test_both_refuse_openmetrics_for_its_exemplars(dumps: dict[str, Path], tmp_path: Path) -> None:
-    """As docs/operations.md says: that is why it says to leave the format at text."""
+    """As docs/without-prometheus.md says: that is why it says to leave the format at text."""
     with running("prometheus-pushgateway", tmp_path, "--persistence.file=") as url:
         assert pushed(url, dumps["openmetrics"], "parsl") == 400
     page = collected(dumps["openmetrics"], tmp_path)

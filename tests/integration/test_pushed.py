@@ -73,7 +73,7 @@ def test_the_numbers_are_those_of_sql_as_databases_grow(database: Path) -> None:
 def test_prometheus_has_them_under_the_job_that_the_alerts_ask_for(database: Path) -> None:
     folder = database.parents[1]
     with gateway(folder) as url, pushing(folder, url, database):
-        block = block_with("honor_labels", "yaml", "docs/operations.md")
+        block = block_with("honor_labels", "yaml", "docs/without-prometheus.md")
         block = block.replace("gateway.example.org:9091", url.removeprefix("http://"))
         (folder / "prometheus.yml").write_text(f"global: {{scrape_interval: 1s}}\n{block}")
         with started_prometheus(required("prometheus", today=True), folder) as prometheus:

@@ -6,7 +6,7 @@ from parsl_exporter.config.duration import spelled
 from parsl_exporter.model.run import Limits
 from parsl_exporter.model.runs import Runs
 
-NO_RUNS = ' (see "No runs appear?" in docs/operations.md)'
+NO_RUNS = ' (see "No runs appear?" in docs/causes.md)'
 
 
 def nothing_shown(runs: Runs, limits: Limits, without_workflow: int = 0) -> str | None:

@@ -27,7 +27,7 @@ def runs(ended: int, silent: int) -> list[Told]:
 @pytest.mark.parametrize(
     ("ended", "silent", "why"),
     [
-        (0, 0, 'no run yet (see "No runs appear?" in docs/operations.md)'),
+        (0, 0, 'no run yet (see "No runs appear?" in docs/causes.md)'),
         (1, 0, f"1 run, which {ENDED}; `dump` shows it"),
         (2, 0, f"2 runs, all {ENDED}; `dump` shows them"),
         (0, 1, f"1 run, {SILENT}; `dump` shows it"),

@@ -1,4 +1,4 @@
-"""The runs as JSON, for scripts. docs/operations.md names the keys; they are added to, but not changed."""
+"""The runs as JSON, for scripts. docs/without-prometheus.md names the keys; they are added to, but not changed."""
 
 from __future__ import annotations
 
