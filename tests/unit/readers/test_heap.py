@@ -38,7 +38,11 @@ class Table:
         self.now = 0.0
 
     def insert(self, page: int, items: Iterable[int]) -> None:
-        self.rows = sorted({*self.rows, *(Place(page, item) for item in items)})
+        for item in items:
+            place = Place(page, item)
+            at = bisect_left(self.rows, place)
+            if at == len(self.rows) or self.rows[at] != place:
+                self.rows.insert(at, place)
         self.pages = max(self.pages, page + 1)
 
     def visit(self, most: int = 64) -> Visit:
