@@ -181,6 +181,8 @@ class Stamps(dict[str, int]):
 
     def _find_repeats(self, year: int) -> tuple[int, ...]:
         """The ends of the second passes of the hours that a year repeats."""
+        if self._zone is not None and self._zone.utcoffset(None) is not None:  # a fixed one
+            return ()
         ends = []
         begin = _since_epoch(datetime(year, 1, 1, tzinfo=timezone.utc))
         end = _since_epoch(datetime(year + 1, 1, 1, tzinfo=timezone.utc))
