@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -70,15 +70,18 @@ def layer(module: str) -> str:
     return module.partition(".")[0]
 
 
-def imports(module: str) -> Iterator[str]:
+@cache
+def imports(module: str) -> frozenset[str]:
     """The full names of what a module imports; those for type checking too."""
     package = f"parsl_exporter.{module}".rpartition(".")[0]
+    names = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: imports relative to {package} hide the layer"
-            yield node.module or ""
+            names.add(node.module or "")
+    return frozenset(names)
 
 
 def own(name: str) -> str | None:
