@@ -30,7 +30,7 @@ from parsl_exporter.source.health import Outcome
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions
 from parsl_exporter.source.source import Source
-from support.oracle import BYTES, SECONDS, Series, differences, expected, parse
+from support.oracle import BYTES, SECONDS, Labels, Series, Value, differences, expected, parse
 from support.oracle.page import LAST_ROW
 
 DATA = Path(__file__).parents[1] / "data"
@@ -265,7 +265,7 @@ class SourceHarness:
     def own(self, family: str, **labels: str) -> float:
         """The value of one of the source's own series; `family` without its beginning `parsl_exporter_`."""
         wanted = {"source": SOURCE, **labels}
-        value = self.series()[f"parsl_exporter_{family}"][frozenset(wanted.items())]
+        value = self._own_family(family)[frozenset(wanted.items())]
         assert isinstance(value, float)
         return value
 
@@ -281,12 +281,17 @@ class SourceHarness:
         return self._counts("rows_rejected_total", "table", "reason")
 
     def _counts(self, family: str, *labels: str) -> dict[str, float]:
-        found = self.series()[f"parsl_exporter_{family}"].items()
+        found = self._own_family(family).items()
         return {
             " ".join(dict(key)[label] for label in labels): value
             for key, value in found
             if isinstance(value, float) and value
         }
+
+    def _own_family(self, family: str) -> dict[Labels, Value]:
+        name = f"parsl_exporter_{family}"
+        samples = [line for line in self.page().split("\n") if line.startswith(f"{name}{{")]
+        return parse("\n".join([*samples, ""]))[name]
 
     def wrong(self, database: Path | None = None, *, but: Collection[str] = ()) -> list[str]:
         """How the page differs from what all rows of a database (default: its own) say, once everything has closed.
