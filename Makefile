@@ -15,6 +15,7 @@ SBOM := .venv-sbom
 LOCK := .ci/lock.txt
 LOCK21 := .ci/lock-sqlalchemy21.txt
 NEXT := sqlalchemy>=2.1,<2.2
+OF_URLS := tests/unit/config tests/unit/readers/test_targets.py tests/unit/workflow/test_database.py
 # What images are made of, each with the hashes of its files.
 LOCK_IMAGE := .ci/lock-image.txt
 LOCK_DEMO := .ci/lock-demo.txt
@@ -64,11 +65,11 @@ lint: $(READY) ## style, types, and whether what is generated is up to date
 hooks: $(READY) ## have git ask before each commit what `make lint` asks of what it touches (needs pre-commit)
 	pre-commit install
 
-# Of the package, base, config and readers know SQLAlchemy (tests/unit/test_layers.py).
+# What reads database URLs knows SQLAlchemy, and nothing else of the package does (tests/unit/test_layers.py): it is for
+# tests of that to be passed with both versions.
 unit: $(READY) $(SQLALCHEMY21)/.installed packages ## tests of the parts, with the SQLAlchemy that Parsl allows and with the next one
 	@echo "With both versions at once"; \
-	$(SQLALCHEMY21)/bin/python -m pytest --quiet -p no:cacheprovider tests/unit/base tests/unit/config tests/unit/readers \
-	    >$(SQLALCHEMY21)/unit.log 2>&1 & next=$$!; \
+	$(SQLALCHEMY21)/bin/python -m pytest --quiet -p no:cacheprovider $(OF_URLS) >$(SQLALCHEMY21)/unit.log 2>&1 & next=$$!; \
 	failed=0; $(PY) -m pytest --quiet $(SHARED_OUT) --numprocesses 2 tests/unit || failed=$$?; \
 	wait $$next || failed=$$?; cat $(SQLALCHEMY21)/unit.log; exit $$failed
 

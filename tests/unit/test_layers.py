@@ -64,6 +64,15 @@ LIBRARIES = {
     "workflow": {"rich", "sqlalchemy"},
 }
 """Of each folder: the libraries that it may import beside the standard one."""
+OF_URLS = {
+    "base.redaction",
+    "config.types",
+    "readers.postgresql.reader",
+    "readers.postgresql.session",
+    "readers.targets",
+    "workflow.database",
+}
+"""The modules that may know SQLAlchemy: `make unit` runs their tests with its next version, too."""
 
 
 def layer(module: str) -> str:
@@ -111,6 +120,16 @@ def test_a_layer_needs_few_libraries(name: str) -> None:
     for module in of_layer(name):
         found = {imported.partition(".")[0] for imported in imports(module) if own(imported) is None}
         assert found - sys.stdlib_module_names <= LIBRARIES[name], module
+
+
+def test_only_what_reads_database_urls_knows_sqlalchemy() -> None:
+    """And of it no more than its URLs: engines and statements are the drivers' own."""
+    known = {
+        module: {name for name in imports(module) if name.partition(".")[0] == "sqlalchemy"}
+        for module in MODULES
+    }
+    assert {module for module, names in known.items() if names} == OF_URLS
+    assert set().union(*known.values()) <= {"sqlalchemy", "sqlalchemy.engine", "sqlalchemy.exc"}
 
 
 @pytest.mark.parametrize(

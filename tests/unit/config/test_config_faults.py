@@ -277,7 +277,9 @@ class TestFaults:
             ("<<: {timezone: UTC}", ":1: expected a key, found a tagged value"),
             (b"a: 1\nb: \xff", ":2: is not UTF-8 text; save the file as UTF-8"),
             ("timezone: local\n".encode("utf-16"), ":1: is not UTF-8 text"),
-            (b"#" * 1_000_001, ": is larger than 1000000 bytes; expected a YAML file"),
+            pytest.param(
+                b"#" * 1_000_001, ": is larger than 1000000 bytes; expected a YAML file", id="a megabyte"
+            ),
         ],
     )
     def test_a_text_that_is_no_configuration_is_named_by_line(
