@@ -75,7 +75,8 @@ def test_of_many_entries_it_gives_the_greatest_or_none(data: st.DataObject, told
 def test_of_many_entries_a_few_are_kept() -> None:
     greatest = Greatest(2)
     for value in range(0, 1_000_000, 50_000):
-        enter(greatest, *((0, value + i, 0) for i in range(50_000)))
+        zeros = np.zeros(50_000, np.int64)
+        greatest.enter(zeros, np.arange(value, value + 50_000), zeros)
     assert len(greatest) < 100_000
     assert known(greatest) == [[0, 999_999, 0]]
     assert len(greatest) < 20
