@@ -15,6 +15,11 @@ IMAGE = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+(-[\w.-]+)?")
 """An image with an exact version."""
 
 
+def documents(text: str) -> list[Any]:
+    """What YAML holds; read in C where PyYAML can, for manifests and rules are long."""
+    return list(yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+
 def environment() -> dict[str, str]:
     lines = (line.strip() for line in (ROOT / ".env").read_text().splitlines())
     pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#"))

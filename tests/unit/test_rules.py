@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -13,6 +14,7 @@ import promql_parser as ast
 import pytest
 import yaml
 from support.promql_labels import LabelFault, Labels, labels_of, nodes, scraped
+from support.stack_files import documents
 
 from parsl_exporter.metrics.families import FAMILIES
 
@@ -60,11 +62,16 @@ class Rule(NamedTuple):
     wait: str
 
     def uses(self, selector: str) -> list[Any]:
-        return [n for n in nodes(self.expr) if isinstance(n, ast.VectorSelector) and n.name == selector]
+        return [one for one in selectors(self.expr) if one.name == selector]
+
+
+@cache
+def selectors(expr: Any) -> list[Any]:
+    return [node for node in nodes(expr) if isinstance(node, ast.VectorSelector)]
 
 
 def rules(file: str, kind: str) -> list[Rule]:
-    groups = yaml.safe_load((RULES / file).read_text())["groups"]
+    groups = documents((RULES / file).read_text())[0]["groups"]
     return [
         Rule(
             r[kind],
@@ -321,7 +328,7 @@ def test_every_alert_is_seen_to_stay_quiet_to_fire_and_to_resolve() -> None:
     """What promtool then runs: each alert has a test that expects nothing, then something, then nothing."""
     seen: defaultdict[str, str] = defaultdict(str)
     for path in sorted((RULES / "tests").glob("*.yml")):
-        for test in yaml.safe_load(path.read_text())["tests"]:
+        for test in documents(path.read_text())[0]["tests"]:
             expected: defaultdict[str, str] = defaultdict(str)
             for case in test.get("alert_rule_test", []):
                 expected[case["alertname"]] += "F" if case.get("exp_alerts") else "q"
