@@ -45,15 +45,15 @@ def test_it_shows_the_runs_of_a_database_as_text_and_as_html(name: str, folder: 
     path = unpacked(folder / "monitoring.db", name)
     shown = parsl_exporter.status(path)
     assert_type(shown, parsl_exporter.Status)
-    html = Read(shown._repr_html_())
+    text, html = str(shown), Read(shown._repr_html_())
     assert html.tags <= {"pre", "span"}
     (source,) = shown.as_dict()["sources"]
     assert source["runs"]
     for run in source["runs"]:
         assert run["run_id"][:8] in html.text
-        assert f"{run['run_id'][:8]}  " in str(shown) and run["verdict"] in str(shown)
-    assert repr(shown) == str(shown)
-    assert all(c.isprintable() for line in str(shown).splitlines() for c in line)
+        assert f"{run['run_id'][:8]}  " in text and run["verdict"] in text
+    assert repr(shown) == text
+    assert all(c.isprintable() for line in text.splitlines() for c in line)
 
 
 def test_hostile_names_are_text(folder: Path) -> None:
