@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from support.processes import each_programs, required, said_by
+from support.processes import each_programs, said_by
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.apart]
 
@@ -62,10 +61,7 @@ def test_the_unit_tests_see_every_rule_give_something(tmp_path: Path) -> None:
             test |= {"promql_expr_test": [{"expr": asked, "eval_time": last}], "alert_rule_test": []}
         copy = tmp_path / "tests" / file.name
         copy.write_text(yaml.safe_dump(content))
-        done = subprocess.run(
-            [required("promtool"), "test", "rules", copy], capture_output=True, text=True, check=False
-        )
-        for got in re.findall(r"got: (.*)", done.stdout + done.stderr):
+        for got in re.findall(r"got: (.*)", said_by("promtool", "test", "rules", copy, fault=True)):
             seen |= set(re.findall(r'(?:__name__|alertname)="([^"]+)"', got))
     files = [
         yaml.safe_load((CONFIG / f"rules/{name}.yml").read_text())
