@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -22,7 +22,7 @@ from parsl_exporter.config.settings import Settings, SourceSettings
 from parsl_exporter.daemon import discovery
 from parsl_exporter.daemon import supervisor as daemons
 from parsl_exporter.daemon.daemon import Daemon
-from parsl_exporter.readers.batch import Batch, Position, RunColumns, in_order_of_texts
+from parsl_exporter.readers.batch import Batch, InOrder, Position, RunColumns, in_order_of_texts
 from parsl_exporter.readers.pace import BatchSize
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 from parsl_exporter.source.locks import Baton
@@ -260,7 +260,7 @@ class Faulty(SqliteReader):
         after: Position,
         *,
         skip: Collection[str] = (),
-        in_order: Callable[[str, str], bool] = in_order_of_texts,
+        in_order: InOrder = in_order_of_texts,
     ) -> Batch:
         batch = super().read(table, after, skip=skip, in_order=in_order)
         if self.times and table is STATUS and batch.columns:

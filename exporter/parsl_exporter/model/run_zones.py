@@ -55,13 +55,17 @@ class RunZones:
         for run_id in run_ids:
             self._of.setdefault(run_id, 0)
 
-    def in_order(self, least: str, greatest: str, wall: float) -> bool:
-        """Say whether of stamps between these the greatest is the newest in any zone, and not later than `wall`."""
+    def in_order(self, least: str, greatest: str, wall: float, run_id: str | None = None) -> bool:
+        """Say whether of stamps between these the greatest is the newest, and not later than `wall`.
+
+        That is in the zone of their run, or in any where that is not known.
+        """
+        zones = [self.stamps(run_id)] if run_id in self._of else self._all
         try:
             return not any(
                 stamps.readings(greatest).again > wall * MICROSECONDS
                 or stamps.repeats_between(least, greatest)
-                for stamps in self._all
+                for stamps in zones
             )
         except ValueError:
             return False

@@ -286,9 +286,9 @@ class Taking:
             watched = run.watched[stamps.name] = stamps.watched_from(begin_us, self.wall_us)
         return watched
 
-    def in_order(self, least: str, greatest: str, wall: float) -> bool:
-        """Say whether of stamps between these the greatest is the newest in any zone, and not later than `wall`."""
-        return self._zones.in_order(least, greatest, wall)
+    def in_order(self, least: str, greatest: str, wall: float, run_id: str | None = None) -> bool:
+        """Say what `RunZones.in_order` does."""
+        return self._zones.in_order(least, greatest, wall, run_id)
 
     def without_zone(self, run_ids: Iterable[str]) -> list[str]:
         """Give those of these runs whose zone is not known: their workflow rows must be taken before other rows."""

@@ -65,7 +65,7 @@ class Reader(Protocol):
         """Give rows that were not read at the position `after`, each once. Rows of runs in `skip` are left out.
 
         They come in columns as far as they fit; of a manager's rows those that tell what all do, unless `in_order`
-        denies of the least and the greatest of their stamps that the latter is the newest. The batch counts as read
+        denies of the least and the greatest stamp of their runs that the latter is the newest. The batch counts as read
         when its position is given to any method.
         """
 

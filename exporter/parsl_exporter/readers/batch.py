@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from parsl_exporter.base.columns import Columns
 from parsl_exporter.base.tables import NODE, TOO_LARGE, Row, Table
@@ -48,13 +48,16 @@ def position_of(table: Table, row: Row) -> Position:
     return Position(row[0], None if row[1] is TOO_LARGE else row[1 : 1 + table.identity])
 
 
-InOrder: TypeAlias = Callable[[str, str], bool]
-"""Says of stamps between two, the least and the greatest of them as texts, whether the latter is the newest."""
+class InOrder(Protocol):
+    """Says of stamps whether the greatest of them as a text is the newest."""
+
+    def __call__(self, least: str, greatest: str, run_id: str | None = None) -> bool:
+        """Say it of stamps of a run, or of any run, the least and the greatest of which these are."""
 
 
-def in_order_of_texts(least: str, greatest: str) -> bool:
+def in_order_of_texts(least: str, greatest: str, run_id: str | None = None) -> bool:
     """Say that of stamps between these the greatest as a text is the newest: where no hour comes twice."""
-    del least, greatest
+    del least, greatest, run_id
     return True
 
 

@@ -133,8 +133,8 @@ class Reading:
             return of_run.last
         return self.reader.places(table, of_run)
 
-    def _in_order(self, least: str, greatest: str) -> bool:
-        return self.runs.in_order(least, greatest, self.wall())
+    def _in_order(self, least: str, greatest: str, run_id: str | None = None) -> bool:
+        return self.runs.in_order(least, greatest, self.wall(), run_id)
 
     def _know_zones(self, run_ids: Iterable[str]) -> None:
         """Read the workflow rows of runs whose zone is not known yet."""

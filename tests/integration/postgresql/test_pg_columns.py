@@ -301,3 +301,34 @@ def test_of_a_manager_the_last_row_and_its_newest_stamp_come(server: Server) -> 
     with reading(server, database) as reader:
         (batch,) = batches_of(reader, NODE)
     assert len(batch.rows) == batch.size == 400
+
+
+@pytest.mark.parametrize("out_of_order", [None, "run0", "run1"])
+def test_all_managers_rows_come_where_those_of_any_run_are_not_in_the_order_of_their_stamps(
+    server: Server, out_of_order: str | None
+) -> None:
+    database = f"managers_{out_of_order}"
+    create(server, database)
+    hours = {"run0": timedelta(), "run1": timedelta(hours=6)}
+    nodes = [node(n, random.Random(n)) for n in range(100)]
+    for one in nodes:
+        one["timestamp"] += hours[one["run_id"]]
+    insert(server, database, "node", nodes)
+    asked = set()
+
+    def in_order(least: str, greatest: str, run_id: str | None = None) -> bool:
+        asked.add((least, greatest, run_id))
+        return run_id != out_of_order
+
+    with reading(server, database) as reader:
+        batch = reader.read(NODE, START, in_order=in_order)
+
+    expected = set()
+    for run_id in hours:
+        stamps = [one["timestamp"].isoformat(" ", "microseconds") for one in nodes if one["run_id"] == run_id]
+        expected.add((min(stamps), max(stamps), run_id))
+    assert asked <= expected
+    if out_of_order is None:
+        assert asked == expected
+    assert batch.size == 100
+    assert (len(batch.rows) == 100) is (out_of_order is not None)

@@ -72,3 +72,23 @@ def test_the_greatest_stamp_is_the_newest_where_no_zone_says_otherwise(
     least: str, greatest: str, in_order: bool
 ) -> None:
     assert RunZones(UTC, [("*", PARIS)]).in_order(least, greatest, EPOCH + 60) is in_order
+
+
+@pytest.mark.parametrize(
+    ("run_id", "least", "greatest", "in_order"),
+    [
+        ("chicago", stamp(-6 * 3_600), stamp(-6 * 3_600), True),
+        ("chicago", stamp(0), stamp(0), False),  # later than now
+        ("utc", stamp(0), stamp(0), True),  # which in Chicago would be later than now
+        ("unknown", stamp(0), stamp(0), False),
+        ("chicago", "2025-10-26 01:30:00.000000", "2025-10-26 04:00:00.000000", True),
+        ("paris", "2025-10-26 01:30:00.000000", "2025-10-26 04:00:00.000000", False),  # an hour came twice
+        ("unknown", "2025-10-26 01:30:00.000000", "2025-10-26 04:00:00.000000", False),
+    ],
+)
+def test_the_greatest_stamp_of_a_run_is_the_newest_where_the_zone_of_the_run_does_not_say_otherwise(
+    run_id: str, least: str, greatest: str, in_order: bool
+) -> None:
+    zones = RunZones(UTC, [("login*", PARIS), ("head*", CHICAGO)])
+    zones.learn([row("paris", "login1"), row("chicago", "head1"), row("utc", "elsewhere")])
+    assert zones.in_order(least, greatest, EPOCH + 60, run_id) is in_order

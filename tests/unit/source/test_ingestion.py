@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from support.rows import EPOCH, Told, attempt, insert, status, task, workflow, write
@@ -10,7 +10,7 @@ from support.source_harness import CLOSE_AFTER, SourceHarness, execute
 
 from parsl_exporter.base.errors import SourceBusy
 from parsl_exporter.base.tables import WORKFLOW, Row, Table
-from parsl_exporter.readers.batch import Batch, Position, in_order_of_texts
+from parsl_exporter.readers.batch import Batch, InOrder, Position, in_order_of_texts
 from parsl_exporter.readers.sqlite.reader import SqliteReader
 
 
@@ -26,7 +26,7 @@ class Overtaken(SqliteReader):
         after: Position,
         *,
         skip: Collection[str] = (),
-        in_order: Callable[[str, str], bool] = in_order_of_texts,
+        in_order: InOrder = in_order_of_texts,
     ) -> Batch:
         batch = super().read(table, after, skip=skip, in_order=in_order)
         if table is WORKFLOW and self.story:

@@ -229,7 +229,7 @@ def _managers(counts: Sequence[int], groups: Sequence[Row], in_order: InOrder) -
     for group in groups:
         if not group[1] or not all(map(_small, group[_NUMBERS])):
             raise _Strange
-    if not in_order(_text(at.min()), _text(at.max())):
+    if not _all_in_order(counts, groups, at, in_order):
         raise _Strange
     of = np.repeat(managers.codes, counts)
     group_of = np.repeat(np.arange(len(groups)), counts)
@@ -246,6 +246,17 @@ def _managers(counts: Sequence[int], groups: Sequence[Row], in_order: InOrder) -
             rows.append(stand_in(row, _text(newest[of[i]])))
         rows.append(row)
     return rows
+
+
+def _all_in_order(counts: Sequence[int], groups: Sequence[Row], at: Ints, in_order: InOrder) -> bool:
+    """Ask of the rows of each run."""
+    begins = np.cumsum([0, *counts[:-1]])
+    runs: dict[str, tuple[int, int]] = {}
+    leasts, greatests = np.minimum.reduceat(at, begins).tolist(), np.maximum.reduceat(at, begins).tolist()
+    for group, least, greatest in zip(groups, leasts, greatests, strict=True):
+        low, high = runs.get(group[0], (least, greatest))
+        runs[group[0]] = min(low, least), max(high, greatest)
+    return all(in_order(_text(low), _text(high), run_id) for run_id, (low, high) in runs.items())
 
 
 def _lasts(order: Ints, of: Codes) -> Ints:
