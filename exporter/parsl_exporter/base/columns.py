@@ -27,6 +27,8 @@ _SLACK = np.where(ord("0") == _SHAPE, 9, 0).astype(np.uint8)
 _PLACES = np.arange(len(_SHAPE))
 _MICROSECONDS = 1_000_000
 _FEW = 64
+_SPREAD = 4
+"""Integers no further apart than so many times their number are told apart by a table of all from the least on."""
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 EARLIEST_US = 86_400 * _MICROSECONDS
 LATEST_US = (date(9999, 12, 28).toordinal() - _EPOCH_DAY) * 86_400 * _MICROSECONDS
@@ -161,8 +163,13 @@ def distinct(values: npt.NDArray[_Integer]) -> npt.NDArray[_Integer]:
         return values
     if len(values) <= _FEW:
         return np.array(sorted(set(values.tolist())), values.dtype)
-    found: npt.NDArray[_Integer] = np.unique(values)
-    return found
+    least, size = _range(values)
+    if size <= _SPREAD * len(values):
+        there = np.full(size, False)
+        there[values - least] = True
+        return (indices(there) + least).astype(values.dtype)
+    ordered = np.sort(values)
+    return ordered[begins_of(ordered)]
 
 
 def grouped(values: npt.NDArray[_Integer]) -> tuple[Ints, Ints]:
@@ -175,8 +182,23 @@ def grouped(values: npt.NDArray[_Integer]) -> tuple[Ints, Ints]:
         places = {value: place for place, value in enumerate(sorted(set(listed)))}
         of = [places[value] for value in listed]
         return np.array([listed.index(value) for value in places], np.int64), np.array(of, np.int64)
+    least, size = _range(values)
+    if size <= _SPREAD * len(values):
+        at = values - least
+        firsts: Ints = np.full(size, len(values), np.int64)
+        np.minimum.at(firsts, at, np.arange(len(values)))
+        there = indices(firsts < len(values))
+        ranks: Ints = np.empty(size, np.int64)
+        ranks[there] = np.arange(len(there))
+        return firsts[there], ranks[at]
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
     return first, inverse
+
+
+def _range(values: npt.NDArray[_Integer]) -> tuple[int, int]:
+    """Give the least of integers, and how many there are from that to the greatest."""
+    least = int(values.min())
+    return least, int(values.max()) - least + 1
 
 
 def begins_of(values: npt.NDArray[_Integer]) -> Mask:

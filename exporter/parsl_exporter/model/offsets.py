@@ -57,10 +57,11 @@ class Offsets:
         end = np.where(has_end, tries.first[places, RUNNING_ENDED] - final, 0)
         fine = (begin > -QUARTER_US // 2) & (end < QUARTER_US // 2)
         odd = indices(~fine)
-        keys = tries.executor[places].astype(np.int64) << 32 | tries.host[places]
         # Of those that say nothing against it one a host is enough.
         whole = indices(fine & has_end)
-        ones, _ = grouped(keys[whole])
+        hosts = tries.host[places[whole]]
+        executors = tries.executor[places[whole]].astype(np.int64)
+        ones, _ = grouped(executors * (int(hosts.max(initial=0)) + 1) + hosts)
         for i in (*whole[ones].tolist(), *odd.tolist()):
             place = texts[tries.executor[places[i]]], texts[tries.host[places[i]]]
             self.add(*place, int(begin[i]), int(end[i]) if has_end[i] else None)

@@ -21,6 +21,7 @@ from parsl_exporter.base.columns import (
     Mask,
     any_of,
     distinct,
+    grouped,
     indices,
 )
 from parsl_exporter.base.tables import STATUS
@@ -197,7 +198,8 @@ class Run(RunSums):
         places, final = places[ending], final[ending]
         if not len(places):
             return Observed(ending, final)
-        owners, of = np.unique(tries.task[places], return_inverse=True)
+        first, of = grouped(tries.task[places])
+        owners = tries.task[places[first]]
         siblings, owner = self.tries.of(owners)
         begin = np.full(len(owners), NEVER)
         np.minimum.at(begin, owner, tries.first[siblings, PENDING])

@@ -275,10 +275,8 @@ class RunSums(RunFacts):
 def _different(codes: Codes) -> tuple[Codes, Ints]:
     """Give the different columns among these of three codes each, and of each the index among them."""
     if int(codes.max()) < _MOST_CODES:
-        keys = (
-            ((codes[0] + 1).astype(np.int64) << 42) | ((codes[1] + 1).astype(np.int64) << 21) | (codes[2] + 1)
-        )
-        first, of = grouped(keys)
+        one, two, three = codes.astype(np.int64) + 1
+        first, of = grouped((one * (int(two.max()) + 1) + two) * (int(three.max()) + 1) + three)
         return codes[:, first], of
     found, of = np.unique(codes, axis=1, return_inverse=True)
     return found, of.reshape(-1)

@@ -57,18 +57,21 @@ class Sums:
 
     def groups(self, apps: Codes, executors: Codes) -> Codes:
         """Give the rows of these pairs, made when they are new; a code below 0 is `unknown`."""
-        keys = np.maximum(apps, 0).astype(np.int64) << 32 | np.maximum(executors, 0)
+        apps, executors = np.maximum(apps, 0), np.maximum(executors, 0)
+        keys = apps.astype(np.int64) * (int(executors.max(initial=0)) + 1) + executors
         if len(keys) and (keys == keys[0]).all():
-            return np.full(len(keys), self._group(int(keys[0])))
+            return np.full(len(keys), self._group(int(apps[0]), int(executors[0])))
         first, of = grouped(keys)
-        rows = np.array([self._group(key) for key in keys[first].tolist()], np.int32)
+        pairs = zip(apps[first].tolist(), executors[first].tolist(), strict=True)
+        rows = np.array([self._group(app, executor) for app, executor in pairs], np.int32)
         return rows[of]
 
-    def _group(self, key: int) -> int:
+    def _group(self, app: int, executor: int) -> int:
+        key = app << 32 | executor
         group = self._of.get(key)
         if group is None:
             group = self._of[key] = len(self.pairs)
-            self.pairs.append((self._names.texts[key >> 32], self._names.texts[key & 0xFFFFFFFF]))
+            self.pairs.append((self._names.texts[app], self._names.texts[executor]))
             if group >= len(self.values):
                 more = max(4, group)
                 self.values = np.concatenate([self.values, np.zeros((more, WIDTH))])

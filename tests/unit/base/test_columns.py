@@ -58,12 +58,17 @@ def test_a_column_of_names_keeps_each_rows_value(values: list[str | None]) -> No
     assert [column.values[code] for code in column.only(kept).codes.tolist()] == values[::2]
 
 
-@given(st.lists(st.integers(-5, 100), max_size=200))
+few = st.lists(st.integers(-5, 100), max_size=70)
+many = st.lists(st.integers(-5, 100), min_size=65, max_size=200)
+apart = st.lists(st.integers(-(1 << 62), 1 << 62), min_size=65, max_size=100).map(lambda values: values * 2)
+
+
+@given(few | many | apart)
 def test_different_ones_are_given_once_least_first(values: list[int]) -> None:
     assert distinct(np.array(values, np.int64)).tolist() == sorted(set(values))
 
 
-@given(st.lists(st.integers(-5, 100), max_size=200))
+@given(few | many | apart)
 def test_different_ones_are_where_numpy_has_them(values: list[int]) -> None:
     _, first, of = np.unique(np.array(values, np.int64), return_index=True, return_inverse=True)
     found = grouped(np.array(values, np.int64))
