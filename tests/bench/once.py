@@ -12,16 +12,14 @@ import resource
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from parsl_exporter.base.process import suit_process
-from parsl_exporter.config.load import Overrides, load
-from parsl_exporter.config.settings import Settings, SourceSettings
-from parsl_exporter.readers.base import Reader
-from parsl_exporter.readers.sqlite.reader import SqliteReader
-from parsl_exporter.source.clock import Clock
-from parsl_exporter.source.locks import Baton
-from parsl_exporter.source.options import options_of
-from parsl_exporter.source.source import Source
+
+if TYPE_CHECKING:
+    from parsl_exporter.config.settings import Settings, SourceSettings
+    from parsl_exporter.readers.base import Reader
+    from parsl_exporter.source.source import Source
 
 ZONES = {"utc": "UTC", "chicago": "America/Chicago", "tokyo": "Asia/Tokyo"}
 """Submit hosts of runs on a server and their zones."""
@@ -29,6 +27,9 @@ ZONES = {"utc": "UTC", "chicago": "America/Chicago", "tokyo": "Asia/Tokyo"}
 
 def source_of(path: Path) -> Source:
     """A source as `serve` makes it."""
+    from parsl_exporter.config.load import Overrides, load
+    from parsl_exporter.readers.sqlite.reader import SqliteReader
+
     settings = load(None, Overrides(databases=(str(path),)))
     return _source(SqliteReader(path), settings, settings.sources[0])
 
@@ -37,6 +38,7 @@ def source_at(url: str) -> Source:
     """A source of a server, whose runs are of `ZONES`."""
     from sqlalchemy.engine import make_url
 
+    from parsl_exporter.config.settings import Settings, SourceSettings
     from parsl_exporter.readers.postgresql.reader import PostgresReader
 
     settings = Settings(timezone="UTC")
@@ -45,6 +47,11 @@ def source_at(url: str) -> Source:
 
 
 def _source(reader: Reader, settings: Settings, one: SourceSettings) -> Source:
+    from parsl_exporter.source.clock import Clock
+    from parsl_exporter.source.locks import Baton
+    from parsl_exporter.source.options import options_of
+    from parsl_exporter.source.source import Source
+
     return Source(
         reader,
         options_of(settings, one, "s"),
@@ -56,7 +63,7 @@ def _source(reader: Reader, settings: Settings, one: SourceSettings) -> Source:
 
 
 def main() -> None:
-    suit_process()
+    suit_process()  # before anything large is imported, as `serve` does
     source = source_at(sys.argv[1]) if "://" in sys.argv[1] else source_of(Path(sys.argv[1]))
     source.poll()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -17,7 +17,11 @@ def suit_process() -> None:
 
     A first read takes a fifth less time so, and a scrape beside it is answered several times sooner. The usual
     limit of 1,024 open files is one for programs that still call select(); each database and each client takes one.
+
+    To be called before NumPy is imported, and what else takes long: its BLAS, which nothing here needs, would have a
+    thread for each other processor, which looks for work for a while before it sleeps.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.collect()
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS, 20, 50)

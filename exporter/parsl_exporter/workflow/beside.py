@@ -18,7 +18,6 @@ from typing import NamedTuple
 from parsl_exporter.base import logs
 from parsl_exporter.base.errors import ConfigurationError, ExporterError
 from parsl_exporter.base.formats import Format
-from parsl_exporter.base.process import suit_process
 from parsl_exporter.base.release import VERSION
 from parsl_exporter.base.signals import Signals
 from parsl_exporter.config.load import Overrides, Settings, load
@@ -77,7 +76,6 @@ class _Seen:
 def serve_beside(signals: Signals) -> int:
     """Serve as the first line of standard input says; gives 0, or 1 for a fault, which is logged."""
     logs.configure("info", "json", sys.stderr)
-    suit_process()
     with os.fdopen(_ORDERS, "rb", buffering=0, closefd=False) as orders:
         line = orders.readline()
     if not line.endswith(b"\n"):
