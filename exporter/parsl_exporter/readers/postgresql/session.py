@@ -91,7 +91,7 @@ class Session:
         return server
 
     def _connect(self) -> Server:
-        arguments = self._url.get_dialect()().create_connect_args(self._url)[1]
+        arguments = connect_arguments(self._url)
         try:
             self._connection = psycopg.connect(autocommit=True, **{**_CONNECTION, **arguments})
         except (psycopg.Error, UnicodeError, ValueError) as error:
@@ -181,6 +181,17 @@ class Session:
         if state[:2] == "XX":
             return SourceFault(FaultReason.CORRUPT, f"{self._shown}: {text}")
         return SourceFault(FaultReason.CONNECTION, f"{self._shown}: {text}; connecting anew")
+
+
+def connect_arguments(url: URL) -> Mapping[str, Any]:
+    """Give what psycopg is told of a URL with its driver's name, as SQLAlchemy's dialect does.
+
+    That brings all of its drivers along when it is imported, and says more only of several hosts.
+    """
+    if {"host", "port"} & url.query.keys():
+        arguments: Mapping[str, Any] = url.get_dialect()().create_connect_args(url)[1]
+        return arguments
+    return {**url.translate_connect_args(username="user", database="dbname"), **url.query}
 
 
 class _LenientLoader(TextLoader):
