@@ -81,7 +81,7 @@ class Added(NamedTuple):
 
 def finished(tries: Tries, places: Codes) -> Mask:
     """Say of each try whether one of its own rows ends it."""
-    return np.asarray((tries.last[places, FAIL_RETRYABLE:] >= 0).any(axis=1))
+    return latest_end(tries, places) >= 0
 
 
 def wasteful(tries: Tries, places: Codes) -> Mask:
@@ -106,16 +106,14 @@ def ended(tasks: Tasks, tries: Tries, places: Codes, *, over: bool) -> Mask:
 
 def used(tries: Tries, places: Codes) -> Floats:
     """Greatest minus least sample of the cumulative columns, 0 where there is none."""
-    low, high = tries.low[places], tries.high[places]
-    return np.where(high >= low, high - low, 0.0)
+    return np.maximum(tries.high.take(places, 0) - tries.low.take(places, 0), 0.0)
 
 
 def added(tasks: Tasks, tries: Tries, places: Codes, running_group: Codes, *, over: bool) -> Added:
     """Give what each of these tries adds; `running_group` is the group of its names as far as they are known."""
-    last = tries.last[places]
     group, cpu_host = tries.group[places], tries.cpu_host[places]
     values = np.zeros((len(places), WIDTH))
-    values[:, TRANSITIONS] = tries.rows[places]
+    values[:, TRANSITIONS] = tries.rows.take(places, 0)
     sampled = tries.sampled_at[places] >= 0
     if any_of(sampled):
         values[:, USED] = used(tries, places)
@@ -123,7 +121,7 @@ def added(tasks: Tasks, tries: Tries, places: Codes, running_group: Codes, *, ov
         values[:, SAMPLED] = sampled
         values[:, WASTED] = np.where(wasteful(tries, places), values[:, CPU], 0.0)
     values[cpu_host == NONE, ON_HOST] = 0.0
-    running = (last[:, RUNNING] >= 0) & (last[:, RUNNING_ENDED] < 0)
+    running = (tries.last[places, RUNNING] >= 0) & (tries.last[places, RUNNING_ENDED] < 0)
     running &= ~ended(tasks, tries, places, over=over)
     if any_of(running):
         children, virtual, resident = np.nan_to_num(tries.latest_sample[places[running]]).T
@@ -154,27 +152,29 @@ class Observed(NamedTuple):
 
 def final_at(tries: Tries, places: Codes) -> Ints:
     """Microseconds of each try's latest final row, NONE where it has none."""
-    latest: Ints = tries.last[places, FIRST_FINAL:].max(axis=1)
+    latest: Ints = tries.last_by_state(places)[FIRST_FINAL:].max(axis=0)
+    return latest
+
+
+def latest_end(tries: Tries, places: Codes) -> Ints:
+    """Microseconds of each try's latest row that ends it, NONE where none does."""
+    latest: Ints = tries.last_by_state(places)[FAIL_RETRYABLE:].max(axis=0)
     return latest
 
 
 def durations(tries: Tries, places: Codes) -> dict[int, Observed]:
     """What tries that close spent in each state of `TIMED`: from its earliest start to its latest end."""
-    first, last = tries.first[places], tries.last[places]
-    final = final_at(tries, places)
-    has = last >= 0
-    end = np.maximum(last[:, FAIL_RETRYABLE], final)
-    end = np.where(
-        has[:, RUNNING_ENDED], last[:, RUNNING_ENDED], np.where(has[:, FAIL_RETRYABLE], end, final)
-    )
+    last = tries.last_by_state(places)
+    final, own_end = last[FIRST_FINAL:].max(axis=0), last[RUNNING_ENDED]
+    end = np.where(own_end >= 0, own_end, np.maximum(last[FAIL_RETRYABLE], final))
 
     def span(state: int, end: Ints) -> Observed:
-        of = indices(has[:, state] & (end >= 0))
-        return Observed(of, np.maximum(0, end[of] - first[of, state]))
+        of = indices((last[state] >= 0) & (end >= 0))
+        return Observed(of, np.maximum(0, end[of] - tries.first[places[of], state]))
 
     return {
-        PENDING: span(PENDING, last[:, LAUNCHED]),
-        LAUNCHED: span(LAUNCHED, np.where(has[:, LAUNCHED], last[:, RUNNING], NONE)),
+        PENDING: span(PENDING, last[LAUNCHED]),
+        LAUNCHED: span(LAUNCHED, last[RUNNING]),
         RUNNING: span(RUNNING, end),
         JOINING: span(JOINING, final),
     }
@@ -196,12 +196,12 @@ def peak(tries: Tries, places: Codes) -> Observed:
 
 def ended_at(tries: Tries, places: Codes) -> Ints:
     """Microseconds at which each try ended: its latest row that ends it, or its newest where none does."""
-    end: Ints = tries.last[places, FAIL_RETRYABLE:].max(axis=1)
+    end = latest_end(tries, places)
     return np.where(end >= 0, end, newest(tries, places))
 
 
 def newest(tries: Tries, places: Codes) -> Ints:
     """Microseconds of each try's newest status row or sample; NONE when it has none."""
-    rows = np.maximum(tries.last[places].max(axis=1), tries.odd_at[places])
+    rows = np.maximum(tries.last_by_state(places).max(axis=0), tries.odd_at[places])
     found: Ints = np.maximum(rows, tries.sampled_at[places])
     return found

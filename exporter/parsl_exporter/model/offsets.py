@@ -17,7 +17,8 @@ from parsl_exporter.base.columns import (
     grouped,
     indices,
 )
-from parsl_exporter.model.states import FIRST_FINAL, LAUNCHED, RUNNING, RUNNING_ENDED
+from parsl_exporter.model.contribution import final_at
+from parsl_exporter.model.states import LAUNCHED, RUNNING, RUNNING_ENDED
 from parsl_exporter.model.timestamps import MICROSECONDS, QUARTER_US
 from parsl_exporter.model.tries import Tries
 
@@ -45,15 +46,14 @@ class Offsets:
 
     def note(self, tries: Tries, places: Codes, texts: Sequence[str]) -> None:
         """Take what tries say as far as their rows have come; said again it counts once."""
-        last = tries.last[places]
         told = (tries.host[places] >= 0) & (tries.executor[places] >= 0)
-        told &= (last[:, LAUNCHED] >= 0) & (last[:, RUNNING] >= 0)
+        told &= (tries.last[places, LAUNCHED] >= 0) & (tries.last[places, RUNNING] >= 0)
         if not any_of(told):
             return
-        places, last = places[told], last[told]
-        final = last[:, FIRST_FINAL:].max(axis=1)
+        places = places[told]
+        final = final_at(tries, places)
         begin = tries.first[places, RUNNING] - tries.first[places, LAUNCHED]
-        has_end = (last[:, RUNNING_ENDED] >= 0) & (final >= 0)
+        has_end = (tries.last[places, RUNNING_ENDED] >= 0) & (final >= 0)
         end = np.where(has_end, tries.first[places, RUNNING_ENDED] - final, 0)
         fine = (begin > -QUARTER_US // 2) & (end < QUARTER_US // 2)
         odd = indices(~fine)

@@ -45,6 +45,8 @@ from parsl_exporter.model.tries import NEVER, NONE, NOWHERE, joined
 
 _CLOCKS_APART_US = 2 * 3_600 * MICROSECONDS
 """How far the clocks of two workers may be apart: an hour each from the submit host's."""
+_OBSERVED_AT_ONCE = 8_192
+"""Tries: what is observed of so many stays in a processor's cache."""
 _PACKED_FROM = 4_096
 """Places from which on it pays to move the live tasks together when most of them have gone."""
 
@@ -174,14 +176,20 @@ class Run(RunSums):
     def _observe(self, places: Codes, times: int) -> None:
         if not len(places):
             return
+        if self.published:
+            self.sums.observations.fix()
         tries = self.tries
         ended = contribution.ended_at(tries, places)
         task_ids, try_ids = self.tasks.task_id[tries.task[places]], tries.try_id[places]
         order = np.lexsort([try_ids, task_ids, ended])
-        places, ends = places[order], Ends(ended, task_ids, try_ids).only(order)
+        ends = Ends(ended, task_ids, try_ids)
+        for begin in range(0, len(order), _OBSERVED_AT_ONCE):
+            part = order[begin : begin + _OBSERVED_AT_ONCE]
+            self._observe_in_order(places[part], ends.only(part), times)
+
+    def _observe_in_order(self, places: Codes, ends: Ends, times: int) -> None:
+        tries = self.tries
         groups = self.sums.groups(self.tasks.app[tries.task[places]], tries.executor[places])
-        if self.published:
-            self.sums.observations.fix()
         self.sums.changed[groups] = True
         observed = {STATE_DURATION[s]: o for s, o in contribution.durations(tries, places).items()}
         observed[TASK_DURATION] = self._task_durations(places, times)

@@ -23,7 +23,7 @@ from parsl_exporter.model.failures import DEPENDENCY_ERROR
 from parsl_exporter.model.oldest import Still
 from parsl_exporter.model.run_facts import RunFacts
 from parsl_exporter.model.standing import FIRST_ODD, Standing
-from parsl_exporter.model.states import FAIL_RETRYABLE, TIMED
+from parsl_exporter.model.states import TIMED
 from parsl_exporter.model.sums import COUNTERS, GAUGES, ON_HOST, RESIDENT
 from parsl_exporter.model.tries import NONE, NOWHERE
 
@@ -68,8 +68,9 @@ class RunSums(RunFacts):
         if self.odd:
             self._count_odd(places)
         after = contribution.added(self.tasks, self.tries, places, groups, over=self.over)
-        values = after.values.copy()
+        values = after.values
         if before is not None:
+            values = values.copy()
             order = np.argsort(places)
             at = order[np.searchsorted(places[order], before.places)]
             same = before.group == after.group[at]
@@ -80,9 +81,8 @@ class RunSums(RunFacts):
             values[at[same], ON_HOST] -= before.values[same, ON_HOST]
             self._add_to_hosts(before.cpu_host[~same], -before.values[~same, ON_HOST])
             self._run(before, -1)
-        counted = after.group >= 0
-        self.sums.add(after.group[counted], values[counted], COUNTERS)
-        self.sums.counted.update(distinct(after.group[counted]).tolist())
+        self.sums.add(after.group, values, COUNTERS)
+        self.sums.counted.update(distinct(after.group[after.group >= 0]).tolist())
         self._add_to_hosts(after.cpu_host, values[:, ON_HOST])
         self._run(after, 1)
         self._ask(places)
@@ -145,7 +145,7 @@ class RunSums(RunFacts):
                     rows.counted, rows.group = rows.rows, group
 
     def _add_to_hosts(self, hosts: Codes, values: Floats) -> None:
-        used = indices(np.asarray(values.any(axis=1)))
+        used = indices((values[:, 0] != 0.0) | (values[:, 1] != 0.0))
         if not len(used):
             return
         hosts = hosts[used]
@@ -177,7 +177,7 @@ class RunSums(RunFacts):
 
     def _note_ends(self, places: Codes) -> None:
         """Note when a try of each executor last ended."""
-        executor, at = self.tries.executor[places], self.tries.last[places, FAIL_RETRYABLE:].max(axis=1)
+        executor, at = self.tries.executor[places], contribution.latest_end(self.tries, places)
         ended = (executor >= 0) & (at >= 0)
         for code in distinct(executor[ended]).tolist():
             newest = int(at[ended & (executor == code)].max())

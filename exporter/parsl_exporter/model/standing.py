@@ -57,14 +57,13 @@ def standing(tries: Tries, places: Codes, owner: Codes, count: int, odd: OddStat
     first = begins_of(owner)
     begins, of = indices(first), first.cumsum() - 1
     owners = owner[begins]
-    last = tries.last[places]
-    final = last[:, FIRST_FINAL:] * len(FINAL) + np.arange(len(FINAL))
-    final = np.where(last[:, FIRST_FINAL:] >= 0, final, NONE).max(axis=1)
+    last = tries.last_by_state(places)
+    final = last[FIRST_FINAL:] * len(FINAL) + np.arange(len(FINAL))[:, None]
+    final = np.where(last[FIRST_FINAL:] >= 0, final, NONE).max(axis=0)
     greatest = np.maximum.reduceat(final, begins)
     ended = greatest >= 0
     state[owners[ended]] = FIRST_FINAL + greatest[ended] % len(FINAL)
-    has = last[:, :FIRST_FINAL] >= 0
-    progress = np.where(has.any(axis=1), FIRST_FINAL - 1 - np.argmax(has[:, ::-1], axis=1), NONE)
+    progress = np.where(last[:FIRST_FINAL] >= 0, np.arange(FIRST_FINAL)[:, None], NONE).max(axis=0)
     has_odd = tries.odd_at[places] >= 0
     try_id = np.where((progress >= 0) | has_odd, tries.try_id[places], NONE)
     latest = np.maximum.reduceat(try_id, begins)

@@ -80,9 +80,20 @@ class Sums:
         return group
 
     def add(self, groups: Codes, values: Floats, columns: slice) -> None:
-        """Add rows of values, each to its group."""
+        """Add these columns of rows of values, each to its group, but of those whose group is below 0."""
+        rows = indices(groups >= 0)
+        if not len(rows):
+            return
+        groups = groups[rows]
         self.changed[groups] = True
-        add_rows(self.values[:, columns], groups, values[:, columns])
+        sums = self.values[:, columns]
+        if (groups == groups[0]).all():
+            sums[groups[0]] += (values if len(rows) == len(values) else values[rows])[:, columns].sum(axis=0)
+            return
+        order = np.argsort(groups, kind="stable")
+        groups = groups[order]
+        begins = indices(begins_of(groups))
+        sums[groups[begins]] += np.add.reduceat(values.take(rows[order], 0)[:, columns], begins, axis=0)
 
     def shown(self, group: int) -> bool:
         """Say whether it is to be shown: one of unknown names only as long as it holds something.
@@ -95,17 +106,3 @@ class Sums:
             or self.values[group, TRIES] != 0
             or bool(self.tasks[group].any())
         )
-
-
-def add_rows(sums: Floats, places: Codes, values: Floats) -> None:
-    """Add each row of `values` to the row of `sums` at its place."""
-    if not len(places):
-        return
-    first = places[0]
-    if (places == first).all():
-        sums[first] += values.sum(axis=0)
-        return
-    order = np.argsort(places, kind="stable")
-    sorted_places = places[order]
-    begins = indices(begins_of(sorted_places))
-    sums[sorted_places[begins]] += np.add.reduceat(values[order], begins, axis=0)

@@ -6,7 +6,7 @@ finished task four bytes stay: that it was there. Stamps are microseconds UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -295,16 +295,20 @@ class Tries(Table):
         if any_of(new):
             owners, try_of = tasks[new], try_ids[new]
             first, _ = grouped(owners)
-            self._add(owners[first], try_of[first])
+            self._add(self.allocate(len(first)), owners[first], try_of[first])
             head = self._tasks.head[tasks]
         others = indices(self.try_id[head] != try_ids)
         if len(others):
+            keys = list(zip(tasks[others].tolist(), try_ids[others].tolist(), strict=True))
+            if new_keys := [key for key in dict.fromkeys(keys) if key not in self._others]:
+                self._add_others(new_keys)
             head = head.copy()
-            for i, task, try_id in zip(
-                others.tolist(), tasks[others].tolist(), try_ids[others].tolist(), strict=True
-            ):
-                head[i] = self._other(task, try_id)
+            head[others] = [self._others[key] for key in keys]
         return head
+
+    def last_by_state(self, places: Codes) -> Ints:
+        """Give `last` of these tries, a line for each state: NumPy is slow to go through many lines of few values."""
+        return np.ascontiguousarray(self.last.take(places, 0).T)
 
     def find(self, tasks: Codes, try_ids: Ints) -> Codes:
         """Give the places of these tries of tasks, NONE where there is none."""
@@ -316,15 +320,20 @@ class Tries(Table):
             places[i] = self._others.get(key, NONE)
         return places
 
-    def _other(self, task: int, try_id: int) -> int:
-        place = self._others.get((task, try_id))
-        if place is None:
-            place = int(self._add(np.array([task]), np.array([try_id]))[0])
-            self._others[task, try_id] = place
-        return place
+    def _add_others(self, keys: Sequence[tuple[int, int]]) -> None:
+        """Make tries that are not the first of their tasks, one of each task after the other."""
+        places = self.allocate(len(keys))
+        self._others.update(zip(keys, places.tolist(), strict=True))
+        tasks, try_ids = np.array(keys, np.int64).reshape(-1, 2).T
+        left = np.arange(len(keys))
+        while len(left):
+            first, _ = grouped(tasks[left])
+            chosen = left[first]
+            self._add(places[chosen], tasks[chosen].astype(np.int32), try_ids[chosen])
+            left = np.delete(left, first)
 
-    def _add(self, tasks: Codes, try_ids: Ints) -> Codes:
-        places = self.allocate(len(tasks))
+    def _add(self, places: Codes, tasks: Codes, try_ids: Ints) -> None:
+        """Make tries at empty places, each of another task."""
         self.task[places] = tasks
         self.try_id[places] = try_ids
         head = self._tasks.head[tasks]
@@ -335,7 +344,6 @@ class Tries(Table):
         latest = self._tasks.latest[tasks]
         newer = (latest < 0) | (self.try_id[latest] < try_ids)
         self._tasks.latest[tasks[newer]] = places[newer]
-        return places
 
     def of(self, tasks: Codes) -> tuple[Codes, Codes]:
         """Give all tries of these tasks, task by task, and of each the index of its task among `tasks`."""

@@ -106,6 +106,12 @@ def test_tasks_that_are_moved_together_stay_what_they_are(monkeypatch: pytest.Mo
     assert lived().series() == expected
 
 
+def test_what_is_observed_in_parts_is_as_if_it_were_observed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = lived().series()
+    monkeypatch.setattr(run, "_OBSERVED_AT_ONCE", 2)
+    assert lived().series() == expected
+
+
 def test_names_that_come_after_all_closed_without_them_make_no_gauge_negative() -> None:
     """Read by key, they come with the earlier rows of a task for which another row was late."""
     runs = on_a_server()
