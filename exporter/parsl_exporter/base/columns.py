@@ -37,6 +37,14 @@ TOO_MUCH = 1e300
 """Sums of numbers between it and its negative hold neither infinity nor NaN."""
 
 
+class _Places(dict[object, int]):
+    """Of each value its place among the different ones, in the order in which they are asked for."""
+
+    def __missing__(self, value: object) -> int:
+        place = self[value] = len(self)
+        return place
+
+
 class Named(NamedTuple):
     """A column of few different values: `values[codes[i]]` is that of row i, as the database has it."""
 
@@ -46,7 +54,7 @@ class Named(NamedTuple):
     @classmethod
     def of(cls, column: Sequence[object]) -> Named:
         """Take a column value by value."""
-        places = {value: place for place, value in enumerate(dict.fromkeys(column))}
+        places = _Places()
         return cls(np.fromiter(map(places.__getitem__, column), np.int32, len(column)), list(places))
 
     def only(self, rows: Mask | Ints) -> Named:
