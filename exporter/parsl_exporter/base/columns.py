@@ -6,6 +6,7 @@ it). A row that does not fit, such as one with a text where a number belongs, co
 
 from __future__ import annotations
 
+from calendar import isleap
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -22,9 +23,11 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 _SHAPE = np.frombuffer(b"0000-00-00 00:00:00.000000,", np.uint8)
 STAMP_LENGTH = len(_SHAPE) - 1
 """Characters of a stamp as Parsl writes it."""
-_SLACK = np.where(ord("0") == _SHAPE, 9, 0).astype(np.uint8)
+_SLACK = np.frombuffer(b"9999-19-39 29:59:59.999999,", np.uint8) ^ _SHAPE
 """By how much a character of a stamp may differ from that of `_SHAPE`: in the bits in which digits differ from 0."""
 _PLACES = np.arange(len(_SHAPE))
+_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, *[0] * 7], np.uint8)
+"""Of each month, and none of what is no month, up to 19."""
 _MICROSECONDS = 1_000_000
 _FEW = 64
 _SPREAD = 4
@@ -155,14 +158,22 @@ def naive_stamps(text: str, count: int) -> Ints | None:
     stamps = raw.reshape(count, -1)
     differ = stamps[:, _PLACES]  # a copy that lies column by column, which is quicker to go through
     differ ^= _SHAPE
-    if (differ > _SLACK).any():
+    if any_of(differ > _SLACK) or not _in_calendar(stamps, differ):
         return None
-    try:
-        return (
-            stamps[:, :STAMP_LENGTH].view(f"S{STAMP_LENGTH}")[:, 0].astype("datetime64[us]").astype(np.int64)
-        )
-    except ValueError:  # such as a 13th month
-        return None
+    # NumPy is given times alone: an error of this cast may end the process (2.3 and 2.4; astropy/astropy#18254).
+    return stamps[:, :STAMP_LENGTH].view(f"S{STAMP_LENGTH}")[:, 0].astype("datetime64[us]").astype(np.int64)
+
+
+def _in_calendar(stamps: npt.NDArray[np.uint8], digits: npt.NDArray[np.uint8]) -> bool:
+    """Say whether stamps whose digits each fit are of days and hours that there are."""
+    month, day, hour = (digits[:, at] * 10 + digits[:, at + 1] for at in (5, 8, 11))
+    if any_of(hour > 23):
+        return False
+    beyond = day - 1 >= _DAYS[month]  # 0 - 1 is 255
+    if not any_of(beyond):
+        return True
+    days = set(stamps[:, :10][beyond].view("S10")[:, 0].tolist())
+    return all(day[4:] == b"-02-29" and isleap(int(day[:4])) for day in days)
 
 
 def distinct(values: npt.NDArray[_Integer]) -> npt.NDArray[_Integer]:

@@ -23,6 +23,7 @@ def test_stamps_are_read_as_the_calendar_has_them(moments: list[datetime]) -> No
     assert found.tolist() == [(moment - EPOCH) // timedelta(microseconds=1) for moment in moments]
 
 
+@pytest.mark.parametrize("count", [1, 100])
 @pytest.mark.parametrize(
     "text",
     [
@@ -38,8 +39,23 @@ def test_stamps_are_read_as_the_calendar_has_them(moments: list[datetime]) -> No
         "",
     ],
 )
-def test_what_parsl_does_not_write_is_no_stamp(text: str) -> None:
-    assert naive_stamps(text, 1) is None
+def test_what_parsl_does_not_write_is_no_stamp(text: str, count: int) -> None:
+    """One among others is enough, and NumPy, which would raise, is not asked."""
+    assert naive_stamps(",".join([*["2026-01-01 00:00:00.000000"] * (count - 1), text]), count) is None
+
+
+@pytest.mark.parametrize("year", [1999, 2000, 2024, 2100])
+def test_days_and_hours_are_those_that_there_are(year: int) -> None:
+    for month in range(20):
+        for day in range(40):
+            for hour in (23, 24):
+                text = f"{year}-{month:02}-{day:02} {hour:02}:59:59.999999"
+                try:
+                    expected = [(datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)]
+                except ValueError:
+                    expected = None
+                found = naive_stamps(text, 1)
+                assert (None if found is None else found.tolist()) == expected, text
 
 
 @pytest.mark.parametrize("at", range(1, 26))
