@@ -30,7 +30,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """
     whole = parser()
     for flag, _, value in (one.partition("=") for one in takewhile("--".__ne__, arguments)):
-        if value == "--":  # argparse would make it an empty list
+        if value == "--" and flag.startswith("-"):  # argparse would make it an empty list
             whole.error(f"argument {flag}: -- is no value")
     return whole.parse_args(_command_first(arguments, _without_value(whole)))
 

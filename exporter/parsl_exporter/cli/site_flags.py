@@ -71,7 +71,7 @@ def folder(text: str) -> Path:
     path = os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111  # a link stays the link that it is
     if set(path) & set(_OF_PATTERNS):
         raise argparse.ArgumentTypeError(
-            f"{path} has one of {_OF_PATTERNS} in it, for Prometheus a pattern that finds no rules there; give another"
+            f"{path} has one of {_OF_PATTERNS} in it, for Prometheus a pattern of other rules or none; give another"
         )
     return Path(path)
 

@@ -77,6 +77,11 @@ def test_what_would_break_a_file_is_wrong_usage(wrong: list[str], capsys: pytest
     assert f"argument {wrong[0].partition('=')[0]}: " in capsys.readouterr().err
 
 
+def test_two_dashes_are_no_value_of_a_flag_and_any_other_name_may_end_so() -> None:
+    found = parse(["check", "--config.file", "a=--", "b=--"])
+    assert (found.config_file, found.databases) == (Path("a=--"), ["b=--"])
+
+
 def test_defaults_are_told_as_they_are() -> None:
     shown = " ".join(subparsers(WHOLE)["assets"].format_help().split())
     usual = Site(Path())
