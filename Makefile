@@ -84,11 +84,13 @@ coverage: $(READY) ## which lines and branches of the package no test of the par
 	$(PY) -m coverage run -m pytest --quiet tests/unit tests/fuzz
 	$(PY) -m coverage report
 
-mutation: $(READY) ## which changes of the model (or of MUTANTS, such as '*.offsets.*') no test notices
+mutation: $(READY) ## which changes of the model (or of MUTANTS, such as '*.offsets.*', or SAMPLE=500 of all) no test notices
 	@mkdir -p $(MUTATION); for name in tests pyproject.toml; do ln -sfn "$(CURDIR)/$$name" $(MUTATION)/$$name; done; \
 	ln -sfn "$(CURDIR)/exporter" $(MUTATION)/src
-	cd $(MUTATION); PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MYPYPATH=src nice -n 19 mutmut run $(if $(MUTANTS),'$(MUTANTS)')
-	$(PY) tests/mutation/report.py $(MUTATION)
+	cd $(MUTATION); export PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MYPYPATH=src; \
+	$(if $(SAMPLE),nice -n 19 python tests/mutation/sample.py $(SAMPLE) $(SEED) >sample;) \
+	nice -n 19 mutmut run $(if $(SAMPLE),$$(<sample),$(if $(MUTANTS),'$(MUTANTS)'))
+	$(PY) tests/mutation/report.py $(MUTATION) $(if $(SAMPLE),$(MUTATION)/sample)
 
 foreign-clocks: $(READY) packages programs ## runs whose hosts have other zones and clocks, alive and killed
 	@.ci/packages faketime:faketime

@@ -1,7 +1,8 @@
-"""What mutmut found in a folder: `python tests/mutation/report.py FOLDER`, after `mutmut run` there.
+"""What mutmut found in a folder: `python tests/mutation/report.py FOLDER [NAMES]`, after `mutmut run` there.
 
 Prints how many mutants of each module were caught by types and by tests, and every one that survived and is not listed
-in `equivalent.toml`. Ends with 1 where those are 5 % or more.
+in `equivalent.toml`. Ends with 1 where those are 5 % or more. Of a sample, whose names are in a file (`sample.py`), it
+prints between what shares those of all mutants may lie.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ast
 import difflib
 import json
+import math
 import re
 import sys
 import tomllib
@@ -55,7 +57,15 @@ def changes_a_part(mutant: Mutant, was: str, becomes: str) -> bool:
     )
 
 
-def main(folder: Path) -> int:
+def bounds(found: int, drawn: int) -> tuple[float, float]:
+    """Give Wilson's 95 % interval of a share, of which that many were found among so many drawn."""
+    z, share = 1.96, found / drawn
+    middle = share + z * z / (2 * drawn)
+    half = z * math.sqrt(share * (1 - share) / drawn + (z / (2 * drawn)) ** 2)
+    return (middle - half) / (1 + z * z / drawn), (middle + half) / (1 + z * z / drawn)
+
+
+def main(folder: Path, sample: frozenset[str] | None) -> int:
     """Print it."""
     listed = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text())
     equivalent = {(one["module"], one["was"], one["is"]) for one in listed["mutant"]}
@@ -63,7 +73,8 @@ def main(folder: Path) -> int:
     of_all = unknown_of_all = 0
     for record in sorted(folder.glob("mutants/src/parsl_exporter/model/*.py.meta")):
         module = record.name.removesuffix(".py.meta")
-        codes: dict[str, int | None] = json.loads(record.read_text())["exit_code_by_key"]
+        recorded: dict[str, int | None] = json.loads(record.read_text())["exit_code_by_key"]
+        codes = {name: code for name, code in recorded.items() if sample is None or name in sample}
         ran = {name: code for name, code in codes.items() if code is not None}
         survived = [name for name, code in ran.items() if code in (SURVIVED, BY_NO_TEST)]
         found = list(changes(record.with_suffix(""), survived))
@@ -86,8 +97,12 @@ def main(folder: Path) -> int:
     print(
         f"{of_all} mutants, of which {unknown_of_all} survived and are not known as equivalent: {share:.1%}"
     )
+    if sample is not None and of_all:
+        low, high = bounds(unknown_of_all, of_all)
+        print(f"so of all mutants between {low:.1%} and {high:.1%} do (95 %)")
     return int(share >= ALLOWED)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    names = frozenset(Path(sys.argv[2]).read_text().split()) if len(sys.argv) > 2 else None
+    sys.exit(main(Path(sys.argv[1]), names))
