@@ -101,6 +101,9 @@ def test_once_nothing_is_taken_back_one_entry_is_kept() -> None:
     enter(greatest, (0, 4, 0), (0, 12, 0), (0, 11, 0))
     assert known(greatest) == [[0, 12, 0]]
     assert len(greatest) == 1
+    enter(greatest, (1, 3, 0), (1, 4, 0), (1, 5, 0), ascending=True)
+    assert known(greatest) == [[0, 12, 0], [1, 5, 0]]
+    assert len(greatest) == 2
 
 
 @settings(deadline=None)

@@ -48,6 +48,14 @@ def test_it_is_the_least_of_those_that_are_still_there(steps: list[tuple[dict[in
         assert found == min(waiting.since.values(), default=None)
 
 
+def test_it_stays_the_least_when_more_leave_and_nobody_enters() -> None:
+    waiting = Waiting()
+    waiting.enter({task: task for task in range(5)})
+    for task in range(4):
+        del waiting.since[task]
+        assert [waiting.oldest.first(0, waiting.still) for _ in range(2)] == [task + 1] * 2
+
+
 def test_groups_are_told_apart() -> None:
     waiting = Waiting()
     waiting.enter({1: 7})

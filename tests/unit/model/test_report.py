@@ -75,6 +75,17 @@ def test_the_queue_is_waited_for_since_a_try_last_ended_or_workers_were_lost() -
     assert held(told([workflow(), *WORKERS, *waits(), *ran(1, end=200), *lost])) == {"batch_queue": 310}
 
 
+def test_it_is_not_waited_for_since_another_executor_lost_its_workers() -> None:
+    others = [block("9", "RUNNING", 50, "other"), node("o", 60, block_id="9")]
+    lost = [
+        node("o", 400, block_id="9", active=False),
+        block("0", "COMPLETED", 320),
+        block("1", "PENDING", 330),
+    ]
+    story = [workflow(), *WORKERS, *others, *waits(), *ran(1, end=200), *lost]
+    assert held(told(story)) == {"batch_queue": 200}
+
+
 def test_for_other_tasks_or_a_free_worker_any_time_is_a_matter_of_course() -> None:
     busy = [
         row for i in range(4) for row in (task(10 + i), attempt(10 + i), *lifecycle(10 + i, ("running", 80)))

@@ -18,6 +18,7 @@ from parsl_exporter.model.runs import Runs
 from parsl_exporter.model.taking import TASK_TABLES
 
 CLOSE_AFTER = 30.0
+CLOCKS_APART = 7_200.0
 MANY = 5_000
 """Tasks after which those that are left are moved together."""
 
@@ -63,6 +64,55 @@ def test_a_try_closes_when_it_has_been_quiet_for_long_enough_and_not_when_others
             line for line in reading.lines("parsl_task_duration_seconds", zeros=True) if "_count" in line
         ]
         assert counts == [f'_count{{app="add",executor="htex"}} {observed}'], clock
+
+
+@pytest.mark.parametrize(
+    ("history", "newest", "closed"),
+    [
+        ("ValueError('x')", 10 + CLOSE_AFTER, False),
+        ("ValueError('x')", 10 + CLOSE_AFTER + 0.1, True),
+        ("", 10 + CLOCKS_APART, False),
+        ("", 10 + CLOCKS_APART + 0.1, True),
+    ],
+)
+def test_a_first_read_closes_the_tries_whose_last_row_lies_long_enough_before_the_runs_newest(
+    history: str, newest: float, closed: bool
+) -> None:
+    """Hours, where the try's own row lacks something: clocks may be apart."""
+    failed = [
+        task(0),
+        attempt(0, host="h", history=history),
+        status(0, "pending", 0),
+        status(0, "failed", 10),
+    ]
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
+    reading.poll(as_rows([workflow(), *failed, status(1, "pending", newest)]), first=True)
+    assert reading.runs.live_tasks() == 1 + (not closed)
+
+
+def test_in_a_first_read_also_a_task_that_was_tried_again_much_later_is_let_go_of() -> None:
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
+    first = [task(0), attempt(0, host="h", history="ValueError('x')"), status(0, "fail_retryable", 1)]
+    reading.take(as_rows([*first, status(9, "pending", 1_000)]))
+    reading.runs.settle_history()
+    second = [attempt(0, 1, host="h"), status(0, "exec_done", 1_001, 1), status(9, "launched", 9_000)]
+    reading.take(later(10, *second))
+    reading.runs.settle_history()
+    assert reading.runs.live_tasks() == 1
+
+
+def test_a_first_read_that_has_found_no_run_yet_lets_go_of_nothing() -> None:
+    reading = ModelHarness()
+    reading.runs.settle_history()
+    assert reading.runs.runs == {}
+
+
+def test_how_far_the_stamps_of_a_run_are_ahead_of_the_clock_by_which_they_came() -> None:
+    reading = ModelHarness()
+    reading.clock = 10
+    reading.poll(as_rows([workflow(), status(0, "pending", 25)]))
+    reading.clock = 40
+    assert reading.poll().runs.clocks() == {RUN: EPOCH + 15}
 
 
 def lived() -> ModelHarness:

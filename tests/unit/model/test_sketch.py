@@ -56,6 +56,11 @@ def test_two_sketches_add_up_to_that_of_all_values(some: list[float], others: li
     assert_true(of(*some).plus(of(*others)), some + others)
 
 
+def test_a_greatest_value_of_minus_nothing_is_nothing() -> None:
+    """As it is when both were observed, in whatever order."""
+    assert str(of(-0.0).quantiles[-1]) == str(of(0.0, -0.0).quantiles[-1]) == "0.0"
+
+
 observations = st.lists(st.tuples(st.integers(0, 3), numbers), max_size=12)
 
 

@@ -83,7 +83,9 @@ def test_of_rows_side_by_side_each_is_read_in_the_zone_of_its_run() -> None:
 
 def test_in_a_first_read_workers_rows_wait_for_the_blocks_until_all_of_these_were_taken() -> None:
     reading = ModelHarness(options(UTC, htex=PARIS))
-    reading.take_by_tables(as_rows([task(0), attempt(0), running(0, "02:50"), block("0", "RUNNING", 0)]))
+    reading.take_by_tables(as_rows([task(0), attempt(0), running(0, "02:50")]))
+    reading.runs.settle_history()
+    reading.take_by_tables(as_rows([block("0", "RUNNING", 0)]))
     assert reading.runs.misread_runs() == []
     assert oldest(reading.poll()) == AT_10_TO_3
     reading = ModelHarness(options(UTC, htex=PARIS))

@@ -13,6 +13,9 @@ from parsl_exporter.base.columns import Codes
 from parsl_exporter.model.tries import FINISHED, NONE, Tasks, Tries
 
 ids = st.integers(0, 300) | st.integers(60_000, 140_000) | st.integers(0, 2**62)
+steps_of_a_few = st.lists(ids, min_size=1, max_size=6).flatmap(
+    lambda few: st.lists(st.tuples(st.sampled_from(["add", "finish", "take back"]), st.sampled_from(few)))
+)
 
 
 def found(tasks: Tasks, *task_ids: int) -> list[int]:
@@ -21,7 +24,8 @@ def found(tasks: Tasks, *task_ids: int) -> list[int]:
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["add", "finish", "take back"]), ids)))
+@given(steps_of_a_few)
+@example([(step, 7) for step in ("add", "finish", "take back", "add", "finish")])
 def test_every_task_is_found_as_it_was_left(steps: list[tuple[str, int]]) -> None:
     """However far ids lie apart."""
     tasks, live, finished = Tasks(), set[int](), set[int]()
