@@ -86,6 +86,30 @@ def test_a_block_and_its_manager_and_host_go_the_retention_time_after_they_ended
     ]
 
 
+@pytest.mark.parametrize("host", ["node1", "unknown"])
+def test_a_host_that_lost_its_manager_goes_the_retention_time_after_its_last_try_ended(host: str) -> None:
+    """Also one that is called as those are that have no name."""
+    managers = [node("m", 1, host=host), node("m", 2, host=host, active=False)]
+    story = [workflow(), *managers, task(0), attempt(0, host=host), status(0, "running", 1)]
+    reading = told(story, Options(retention=RETENTION))
+    assert shown_of_hosts(reading) == [f'{{hostname="{host}"}} 1']
+    reading.clock = 2 * RETENTION
+    reading.poll()
+    assert shown_of_hosts(reading) == [f'{{hostname="{host}"}} 1']
+    reading.poll(late(status(0, "exec_done", 2 * RETENTION)))
+    assert shown_of_hosts(reading) == [f'{{hostname="{host}"}} 0']
+    reading.clock = 3 * RETENTION
+    reading.poll()
+    assert shown_of_hosts(reading) == [f'{{hostname="{host}"}} 0']
+    reading.clock += 1
+    reading.poll()
+    assert shown_of_hosts(reading) == []
+
+
+def shown_of_hosts(reading: ModelHarness) -> list[str]:
+    return reading.lines("parsl_node_tasks_running", zeros=True)
+
+
 def test_a_block_worked_once_a_try_names_it_or_its_manager_wrote_a_second_active_row() -> None:
     worked = "parsl_block_worked"
     reading = told(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta, timezone
 
 import pytest
-from one_task import CLOSE_AFTER, ONE_TASK, at_rest
+from one_task import CLOSE_AFTER, ONE_TASK, at_rest, late
 from support.model_harness import ModelHarness, Options, told
 from support.oracle import BYTES, SECONDS
 from support.rows import (
@@ -14,7 +14,9 @@ from support.rows import (
     Told,
     as_rows,
     attempt,
+    later,
     lifecycle,
+    sample,
     status,
     task,
     workflow,
@@ -99,6 +101,18 @@ def test_a_running_task() -> None:
         '{hostname="node1"} 10000000',
     ]
     assert reading.lines("parsl_block_tasks_running") == ['{executor="htex",block_id="0"} 1']
+
+
+def test_a_host_uses_what_all_tries_use_that_run_on_it_whenever_they_came() -> None:
+    reading = told(ONE_TASK[:6] + ONE_TASK[-2:])
+    other = [attempt(1, host="node1"), status(1, "running", 7), sample(1, 8, resident=5e6)]
+    reading.poll(late(task(1), *other))
+    family = "parsl_node_task_memory_resident_bytes"
+    assert reading.lines(family) == ['{hostname="node1"} 15000000']
+    reading.poll(later(200, sample(1, 9, resident=7e6)))
+    assert reading.lines(family) == ['{hostname="node1"} 17000000']
+    reading.poll(later(300, status(0, "running_ended", 9)))
+    assert reading.lines(family) == ['{hostname="node1"} 7000000']
 
 
 def test_the_end_of_its_run_ends_a_running_try_but_not_the_tasks_state() -> None:

@@ -124,6 +124,7 @@ def test_many_stamps_at_once_say_what_each_alone_does(set_tz: Callable[[str], No
         "2026-11-27 18:30:00.000000",
         "2026-11-27 19:16:59.999999",
         "2026-11-27 19:17:00.000000",
+        "2026-11-27 19:17:00.250000",
     ]
     marked = [stamps.marked(text) for text in texts]
     assert sum(us < 0 for us in marked) == 2
