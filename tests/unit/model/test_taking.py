@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.model_harness import ModelHarness, Options
-from support.rows import EPOCH, RUN, Told, as_rows, attempt, block, status, task, workflow
+from support.rows import EPOCH, RUN, Told, as_rows, attempt, block, later, status, task, workflow
 
 PARIS, UTC = ZoneInfo("Europe/Paris"), timezone.utc
 AT_10_TO_3 = datetime(2026, 10, 25, 0, 50, tzinfo=UTC)
@@ -60,6 +60,18 @@ def test_rows_that_waited_for_different_things_are_taken_as_they_were_inserted(b
         '{app="add",executor="htex",state="running"} 1',
         '{app="add",executor="htex",state="running_ended"} 1',
     ]
+
+
+def test_rows_of_that_hour_keep_their_order_when_rows_of_finished_tasks_came_between() -> None:
+    reading = ModelHarness(options(PARIS)._replace(close_after=30.0))
+    done = [workflow(), task(0), attempt(0, host="h"), status(0, "exec_done", 1)]
+    reading.poll(as_rows([*done, *(row for i in (1, 2) for row in (task(i), attempt(i)))]), first=True)
+    reading.clock = 100
+    assert reading.poll().runs.runs[RUN].tasks.finished == 1
+    rows = [running(1, "02:50"), status(0, "running", 0), running(2, "02:10", "running_ended")]
+    reading.take_by_tables(later(10, *rows))
+    (line,) = reading.poll().lines("parsl_workflow_last_event_timestamp_seconds")
+    assert datetime.fromtimestamp(float(line), UTC) == AT_10_TO_3 + timedelta(minutes=20)
 
 
 def test_workers_of_an_executor_without_a_name_are_not_the_submit_process() -> None:

@@ -205,3 +205,17 @@ def test_a_live_task_with_its_try_takes_less_than_two_thirds_of_a_kilobyte() -> 
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used < 1_024 * count * 2 / 3
+
+
+def test_four_bytes_stay_of_a_finished_task() -> None:
+    """With the room for a third as many more."""
+    count, at_once = 500_000, 1_000
+    tracemalloc.start()
+    tasks = Tasks()
+    for begin in range(0, count, at_once):
+        tasks.add(np.arange(begin, begin + at_once))
+        tasks.forget(tasks.find(np.arange(begin, begin + at_once)))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert tasks.finished == count
+    assert used < 6 * count
