@@ -29,6 +29,11 @@ def test_one_that_was_never_observed_is_empty() -> None:
     assert of((3, 5, 1)).at(2) == of().at(7) == (BOUNDS, [0, 0, 0], 0)
 
 
+def test_a_sum_of_microseconds_is_exact() -> None:
+    """Of three hundred years, too, of which a float would lose single ones."""
+    assert of((0, 2**53, 1), (0, 1, 1)).at(0).sum == 2**53 + 1
+
+
 observations = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)))
 
 
