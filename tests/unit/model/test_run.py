@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timezone
 
 import pytest
-from support.model_harness import FOREVER, ModelHarness, Options
+from one_task import at_rest
+from support.model_harness import FOREVER, ModelHarness, Options, told
 from support.oracle import BYTES, SECONDS
 from support.rows import EPOCH, RUN, Told, as_rows, attempt, later, lifecycle, sample, status, task, workflow
 
@@ -64,6 +65,21 @@ def test_a_try_closes_when_it_has_been_quiet_for_long_enough_and_not_when_others
             line for line in reading.lines("parsl_task_duration_seconds", zeros=True) if "_count" in line
         ]
         assert counts == [f'_count{{app="add",executor="htex"}} {observed}'], clock
+
+
+@pytest.mark.parametrize(("state", "completed"), [("fail_retryable", None), ("parked", 9)])
+def test_a_task_whose_tries_have_all_closed_is_kept_until_it_is_done(
+    state: str, completed: float | None
+) -> None:
+    """One that is to be tried again, and one of an ended run in a state that is not Parsl's."""
+    tried = [
+        task(0),
+        attempt(0, host="h", history="ValueError('x')"),
+        *lifecycle(0, ("pending", 0), (state, 1)),
+    ]
+    reading = at_rest(told([workflow(completed=completed), *tried], Options(close_after=CLOSE_AFTER)))
+    (run,) = reading.runs.runs.values()
+    assert (run.tries.closed.sum(), reading.runs.live_tasks()) == (1, 1)
 
 
 @pytest.mark.parametrize(
