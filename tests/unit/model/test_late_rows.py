@@ -58,6 +58,13 @@ def test_a_late_try_row_says_whose_the_finished_task_was() -> None:
     assert reading.runs.late == {"try": 1}
 
 
+def test_a_late_task_row_says_of_which_app_the_finished_task_was() -> None:
+    reading = closed()
+    reading.poll(late(task(0, "mul")))
+    assert reading.lines("parsl_tasks") == ['{app="mul",executor="htex",state="exec_done"} 1']
+    assert reading.runs.late == {"task": 1}
+
+
 def test_a_late_row_leaves_what_was_counted_of_a_state_that_is_not_parsls() -> None:
     story = [*ONE_TASK[:3], status(0, "runnable", 1), *ONE_TASK[3:]]
     reading = at_rest(told(story, Options(close_after=CLOSE_AFTER)))

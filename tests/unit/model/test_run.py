@@ -254,6 +254,14 @@ def test_only_the_row_that_has_not_come_is_asked_for() -> None:
     assert runs.missing() == ([(RUN, 2), (RUN, 4)], [(RUN, 1, 0), (RUN, 3, 0)])
 
 
+def test_what_has_not_come_of_all_runs_is_asked_for() -> None:
+    runs = on_a_server()
+    rows = as_rows([status(1, "pending", 1), status(2, "pending", 1, 3, "other"), status(4, "pending", 1)])
+    runs.take(STATUS, [row for _, row in rows], 0.0, EPOCH)
+    wanted = [(RUN, 1), (RUN, 4), ("other", 2)], [(RUN, 1, 0), (RUN, 4, 0), ("other", 2, 3)]
+    assert runs.missing() == runs.missing(again=True) == wanted
+
+
 def test_a_try_whose_row_is_read_again_closes_no_later() -> None:
     """As those of tries that lack something are, at each poll."""
     reading = ModelHarness(Options(close_after=CLOSE_AFTER))

@@ -85,6 +85,18 @@ def test_what_is_taken_back_leaves_no_trace(
             assert_true(sketch, values)
 
 
+def test_a_greatest_value_that_is_not_known_any_more_is_given_like_any_other() -> None:
+    """When more were taken back than are kept, and all of these."""
+    values = [float(value) for value in range(1, 101)]
+    sketches = Sketches()
+    sketches.observe(np.zeros(100, np.int32), np.array(values))
+    sketches.at(0)
+    sketches.observe(np.zeros(40, np.int32), np.array(values[60:]), -1)
+    sketch = sketches.at(0)
+    assert sketch is not None
+    assert sketch.quantiles == pytest.approx(nearest_ranks(values[:60]), rel=0.0055)
+
+
 def test_what_was_drawn_stays_as_it_was() -> None:
     sketches = Sketches()
     sketches.observe(np.zeros(1, np.int32), np.array([1.0]))
@@ -109,6 +121,7 @@ def test_a_bound_belongs_to_the_bucket_that_ends_with_it(power: int) -> None:
 @given(st.lists(numbers, min_size=1))
 def test_a_native_histogram_counts_each_value_in_its_bucket_of_schema_3(values: list[float]) -> None:
     native = of(*values).native()
+    assert native == sketch_of(np.array(values)).native()
     assert native.zero == values.count(0)
     assert sum(native.positive.values()) == sum(value > 0 for value in values)
     assert sum(native.negative.values()) == sum(value < 0 for value in values)

@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.model_harness import ModelHarness, Options
-from support.rows import EPOCH, RUN, Told, as_rows, attempt, block, later, status, task, workflow
+from support.rows import EPOCH, RUN, Told, as_rows, attempt, block, later, node, status, task, workflow
+
+from parsl_exporter.base.tables import NODE
 
 PARIS, UTC = ZoneInfo("Europe/Paris"), timezone.utc
 AT_10_TO_3 = datetime(2026, 10, 25, 0, 50, tzinfo=UTC)
@@ -72,6 +74,17 @@ def test_rows_of_that_hour_keep_their_order_when_rows_of_finished_tasks_came_bet
     reading.take_by_tables(later(10, *rows))
     (line,) = reading.poll().lines("parsl_workflow_last_event_timestamp_seconds")
     assert datetime.fromtimestamp(float(line), UTC) == AT_10_TO_3 + timedelta(minutes=20)
+
+
+def test_a_stamp_of_the_moment_at_which_that_hour_is_over_tells_of_which_pass_a_later_row_is() -> None:
+    def manager(uid: str, at: str) -> Told:
+        stamps = dict.fromkeys(("timestamp", "last_heartbeat"), f"2026-10-25 {at}:00.000000")
+        return Told(NODE, {**node(uid, 0).values, **stamps})
+
+    reading = ModelHarness(options(PARIS)).poll(as_rows([manager("m1", "03:00"), manager("m2", "02:10")]))
+    read = [run.latest.us / 1_000_000 for run in reading.runs.runs[RUN].managers.values()]
+    over = AT_10_TO_3 + timedelta(minutes=70)
+    assert [datetime.fromtimestamp(us, UTC) for us in read] == [over, over - timedelta(minutes=50)]
 
 
 def test_workers_of_an_executor_without_a_name_are_not_the_submit_process() -> None:
