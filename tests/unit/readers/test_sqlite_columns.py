@@ -101,6 +101,26 @@ def test_before_an_older_last_row_of_a_manager_comes_one_with_its_newest_stamp(f
     ]  # fmt: skip
 
 
+def test_of_managers_all_rows_come_where_the_newest_stamp_of_their_run_is_not_known_to_be_the_greatest(
+    folder: Path,
+) -> None:
+    path = database(folder / "a.db")
+    execute(path, "INSERT INTO node SELECT * FROM node")
+    for rowid in (4, 5, 6):
+        put(path, NODE, "run_id", "other", rowid)
+    asked = []
+
+    def in_order(least: str, greatest: str, run_id: str | None = None) -> bool:
+        asked.append((least, greatest, run_id))
+        return run_id == RUN
+
+    reader = opened(path)
+    batch = reader.read(NODE, START, in_order=in_order)
+    reader.close()
+    assert asked == [(stamp(0), stamp(2), RUN), (stamp(0), stamp(2), "other")]
+    assert [row[0] for row in batch.rows] == [1, 3, 4, 5, 6]
+
+
 def test_a_manager_on_two_hosts_is_two(folder: Path) -> None:
     path = database(folder / "a.db")
     put(path, NODE, "hostname", "elsewhere")

@@ -99,8 +99,8 @@ class SqliteColumns:
     def read(self, table: Table, after: Position, skip: Collection[str], in_order: InOrder) -> Batch:
         """Give the next rows past `after`, in columns where they fit. Raises what `SqliteReader.tail` does.
 
-        Of managers all rows come unless `in_order` says of the least and the greatest stamp of each that the latter is
-        the newest.
+        Of managers all rows come unless `in_order` says of the least and the greatest stamp of each run that the latter
+        is the newest.
 
         How many is a matter of how fast the file can be read. That others need the processor, too, does not count: on
         a busy host smaller reads would cost more, and end no sooner.
@@ -172,7 +172,7 @@ class SqliteColumns:
             if not count:
                 return 0, None, []
             if table is NODE:
-                last = self._last_of_managers(values, count)
+                last = self._last_of_managers(part, values, count)
                 if last is not None:
                     return count, None, last
             elif (columns := self._parsed(table, part, count - alone, values)) is not None:
@@ -272,7 +272,7 @@ class SqliteColumns:
 
     # --- managers -------------------------------------------------------------------------------------------
 
-    def _last_of_managers(self, values: list[Any], count: int) -> list[Row] | None:
+    def _last_of_managers(self, part: _Slice, values: list[Any], count: int) -> list[Row] | None:
         """Of each manager the last row, and the first and the last with active=1; None when all rows are needed.
 
         Before the last, where an earlier one is newer, comes an inactive one with that stamp. Rows of one manager on
@@ -285,7 +285,8 @@ class SqliteColumns:
             return None
         if int(at.min()) < EARLIEST_US or not late_enough(beats):
             return None
-        if not self._in_order(stamp(stamps, int(at.argmin())), stamp(stamps, int(at.argmax()))):
+        least, greatest = (stamp(stamps, int(place)) for place in (at.argmin(), at.argmax()))
+        if not self._in_order(least, greatest, str(part.run_id)):
             return None
         managers = uids.codes * np.int32(len(hosts.values)) + hosts.codes
         order = np.argsort(managers, kind="stable")
