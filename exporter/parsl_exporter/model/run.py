@@ -361,7 +361,8 @@ class Run(RunSums):
         tries = self.tries
         places, owner = tries.of(tasks)
         self.tasks.touched[tasks] = False
-        tries.alive[places] = NONE  # what they showed of their life is in their blocks already
+        on_block = (tries.block[places] >= 0) & (tries.executor[places] >= 0)
+        tries.alive[places[on_block]] = NONE  # what they showed of their life is in their blocks already
         tries.closed[places] = True
         app, executor = self.tasks.app[tries.task[places]], tries.executor[places]
         tries.group[places] = self.sums.groups(app, executor)

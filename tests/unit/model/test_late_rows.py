@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from one_task import CLOSE_AFTER, ONE_TASK, at_rest, late
-from support.model_harness import ModelHarness, Options, told
+from support.model_harness import ModelHarness, Options, oracle_of, told
+from support.oracle import differences
 from support.rows import Told, as_rows, attempt, lifecycle, sample, status, task, workflow
 
 from parsl_exporter.base.formats import Format
@@ -168,3 +169,21 @@ def test_before_anything_is_published_a_late_row_may_lower_the_greatest_value_an
         if line.startswith(f"{family}_bucket") and 'state="running"' in line and "# {" in line
     }
     assert found == {"5.0": "1", "60.0": "2"}
+
+
+def test_a_block_that_comes_late_shows_the_life_that_a_forgotten_try_showed_on_it() -> None:
+    """A first read lets go of a try whose block is not known, where rows of others tell that no more will come."""
+    story = [
+        workflow(),
+        task(0),
+        attempt(0),
+        *lifecycle(0, ("pending", 0), ("launched", 0), ("running_ended", 9), ("exec_done", 10)),
+        task(1),
+        status(1, "pending", 10 + 2 * CLOSE_AFTER),
+    ]
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER)).poll(as_rows(story), first=True)
+    assert reading.runs.live_tasks() == 1
+    rest = [status(0, "running", 1), attempt(0, block="0", host="node1")]
+    found = reading.poll(late(*rest)).series()
+    activity = {"parsl_block_last_activity_timestamp_seconds"}
+    assert differences(oracle_of([*story, *rest]), found, families=activity) == []
