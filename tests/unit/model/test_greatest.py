@@ -102,8 +102,9 @@ def test_once_nothing_is_taken_back_one_entry_is_kept() -> None:
     assert known(greatest) == [[0, 12, 0]]
     assert len(greatest) == 1
     enter(greatest, (1, 3, 0), (1, 4, 0), (1, 5, 0), ascending=True)
-    assert known(greatest) == [[0, 12, 0], [1, 5, 0]]
-    assert len(greatest) == 2
+    enter(greatest, (2, 4, 0), (2, 3, 0))
+    assert known(greatest) == [[0, 12, 0], [1, 5, 0], [2, 4, 0]]
+    assert len(greatest) == 3
 
 
 @settings(deadline=None)

@@ -67,6 +67,26 @@ def test_a_try_closes_when_it_has_been_quiet_for_long_enough_and_not_when_others
         assert counts == [f'_count{{app="add",executor="htex"}} {observed}'], clock
 
 
+def test_tries_that_are_to_close_at_the_same_moment_all_do() -> None:
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
+    for first in (0, 2):
+        reading.take_by_tables(later(10 * first, *(row for i in (first, first + 1) for row in done(i, 1))))
+        reading.poll()
+    assert reading.runs.live_tasks() == 4
+    reading.clock = CLOSE_AFTER
+    assert reading.poll().runs.live_tasks() == 0
+
+
+def test_rows_in_states_that_are_not_parsls_may_come_between_others() -> None:
+    reading = ModelHarness()
+    states = ("pending", "parked", "launched", "running", "parked")
+    reading.take_by_tables(as_rows([task(0), attempt(0), *lifecycle(0, *((state, 1) for state in states))]))
+    assert reading.poll().lines("parsl_task_transitions_total") == [
+        f'{{app="add",executor="htex",state="{state}"}} {count}'
+        for state, count in (("pending", 1), ("launched", 1), ("running", 1), ("parked", 2))
+    ]
+
+
 @pytest.mark.parametrize(("state", "completed"), [("fail_retryable", None), ("parked", 9)])
 def test_a_task_whose_tries_have_all_closed_is_kept_until_it_is_done(
     state: str, completed: float | None
