@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timezone
 
+import numpy as np
 import pytest
 from one_task import at_rest
 from support.model_harness import FOREVER, ModelHarness, Options, told
@@ -196,6 +197,19 @@ def test_what_is_observed_in_parts_is_as_if_it_were_observed_at_once(monkeypatch
     expected = lived().series()
     monkeypatch.setattr(run, "_OBSERVED_AT_ONCE", 2)
     assert lived().series() == expected
+
+
+def test_a_few_tasks_stay_where_they_are_when_most_have_gone() -> None:
+    """Whatever points to them would have to be moved, too, at each poll."""
+    reading = ModelHarness(Options(close_after=CLOSE_AFTER))
+    reading.poll(
+        as_rows([workflow(), *(row for i in range(50) for row in done(i, 1)), status(50, "pending", 1)])
+    )
+    before = reading.runs.runs[RUN].tasks.find(np.array([50]))
+    reading.clock = 2 * CLOSE_AFTER
+    reading.poll()
+    assert reading.poll().runs.live_tasks() == 1
+    assert reading.runs.runs[RUN].tasks.find(np.array([50])) == before
 
 
 def test_names_that_come_after_all_closed_without_them_make_no_gauge_negative() -> None:
