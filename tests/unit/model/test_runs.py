@@ -22,6 +22,7 @@ from support.rows import (
     workflow,
 )
 
+from parsl_exporter.base.tables import WORKFLOW
 from parsl_exporter.model.failures import failure_class
 from parsl_exporter.model.observations import Buckets
 from parsl_exporter.model.run import Limits
@@ -247,3 +248,17 @@ def test_rows_that_go_on_waiting_for_their_executor_have_nothing_drawn_anew() ->
     assert not reading.poll().runs.shows_otherwise(reading.clock)
     reading.poll(as_rows([attempt(0, host="h")]))
     assert reading.runs.shows_otherwise(reading.clock)
+
+
+def test_only_runs_that_were_named_or_begin_so_are_taken_where_not_all_are_of_interest() -> None:
+    runs = Runs(
+        zone=timezone.utc,
+        buckets=Buckets.of(SECONDS, BYTES),
+        limits=Limits(30, 900, 900, 10),
+        failure_reasons=(),
+        only=["named"],
+        beginnings=["ab"],
+    )
+    for run in ("named", "other", "abc", "named-not"):
+        runs.take(WORKFLOW, [row for _, row in as_rows([workflow(run)])], 0.0, EPOCH)
+    assert ([*runs.runs], [*runs.others]) == (["named", "abc"], ["other", "named-not"])
