@@ -106,6 +106,15 @@ def test_a_host_that_lost_its_manager_goes_the_retention_time_after_its_last_try
     assert shown_of_hosts(reading) == []
 
 
+def test_in_a_first_read_a_manager_has_been_gone_since_its_block_ended() -> None:
+    story = [workflow(), block("0", "RUNNING", 1), node("m", 100), block("0", "COMPLETED", 50)]
+    for clock, shown in ((50 + RETENTION, 1), (51 + RETENTION, 0)):
+        reading = ModelHarness(Options(retention=RETENTION))
+        reading.clock = clock
+        reading.poll(as_rows(story), first=True)
+        assert len(reading.lines("parsl_manager_active", zeros=True)) == shown, clock
+
+
 def shown_of_hosts(reading: ModelHarness) -> list[str]:
     return reading.lines("parsl_node_tasks_running", zeros=True)
 

@@ -68,6 +68,14 @@ def test_a_try_closes_when_it_has_been_quiet_for_long_enough_and_not_when_others
         assert counts == [f'_count{{app="add",executor="htex"}} {observed}'], clock
 
 
+def test_a_try_that_lacked_its_row_when_its_time_came_closes_when_it_has_it() -> None:
+    ended = [task(0), *lifecycle(0, ("pending", 0), ("exec_done", 1))]
+    reading = at_rest(told([workflow(), *ended], Options(close_after=CLOSE_AFTER)))
+    assert at_rest(reading).runs.live_tasks() == 1
+    reading.poll(as_rows([attempt(0, host="h")]))
+    assert at_rest(reading).runs.live_tasks() == 0
+
+
 def test_tries_that_are_to_close_at_the_same_moment_all_do() -> None:
     reading = ModelHarness(Options(close_after=CLOSE_AFTER))
     for first in (0, 2):

@@ -61,6 +61,12 @@ def test_a_greatest_value_of_minus_nothing_is_nothing() -> None:
     assert str(of(-0.0).quantiles[-1]) == str(of(0.0, -0.0).quantiles[-1]) == "0.0"
 
 
+def test_the_greatest_value_of_two_sketches_is_that_of_either() -> None:
+    """Also of many values, of which it is far from the others."""
+    many = of(*(float(value) for value in range(100)), 1_000.0)
+    assert many.plus(of(5.0)).quantiles[-1] == of(5.0).plus(many).quantiles[-1] == 1_000.0
+
+
 observations = st.lists(st.tuples(st.integers(0, 3), numbers), max_size=12)
 
 
