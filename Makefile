@@ -6,6 +6,8 @@ SHELL := /bin/bash
         bench-growth bench-postgresql bench-sizing dashboards manifests docs site dist sbom lock packages programs clean
 
 export PYTHON ?= python3
+# Modules stay compiled, as those of an installed package do: tests start hundreds of exporters.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 DEMO := .venv-demo
 SQLALCHEMY21 := .venv-sqlalchemy21
