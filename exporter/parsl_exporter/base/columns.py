@@ -227,6 +227,17 @@ def begins_of(values: npt.NDArray[_Integer]) -> Mask:
     return found
 
 
+def ends_of(values: npt.NDArray[_Integer]) -> tuple[Ints, Ints]:
+    """Give where each different one of integers is first, and where last; equal ones stand side by side."""
+    begins = begins_of(values)
+    return indices(begins), indices(np.append(begins[1:], True)[: len(begins)])
+
+
+def paired(ones: npt.NDArray[_Integer], others: npt.NDArray[_Integer]) -> Ints:
+    """Give a number for each pair of integers from 0 on, no greater than need be: close ones are told apart quickly."""
+    return ones.astype(np.int64) * (int(others.max(initial=0)) + 1) + others
+
+
 def any_of(mask: Mask) -> bool:
     """Say whether any is true, as `mask.any()` does, which takes four times as long of few."""
     return bool(np.count_nonzero(mask))

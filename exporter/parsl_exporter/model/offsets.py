@@ -16,6 +16,7 @@ from parsl_exporter.base.columns import (
     any_of,
     grouped,
     indices,
+    paired,
 )
 from parsl_exporter.model.contribution import final_at
 from parsl_exporter.model.states import LAUNCHED, RUNNING, RUNNING_ENDED
@@ -59,9 +60,7 @@ class Offsets:
         odd = indices(~fine)
         # Of those that say nothing against it one a host is enough.
         whole = indices(fine & has_end)
-        hosts = tries.host[places[whole]]
-        executors = tries.executor[places[whole]].astype(np.int64)
-        ones, _ = grouped(executors * (int(hosts.max(initial=0)) + 1) + hosts)
+        ones, _ = grouped(paired(tries.executor[places[whole]], tries.host[places[whole]]))
         for i in (*whole[ones].tolist(), *odd.tolist()):
             place = texts[tries.executor[places[i]]], texts[tries.host[places[i]]]
             self.add(*place, int(begin[i]), int(end[i]) if has_end[i] else None)

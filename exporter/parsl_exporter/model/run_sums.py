@@ -16,6 +16,7 @@ from parsl_exporter.base.columns import (
     distinct,
     grouped,
     indices,
+    paired,
 )
 from parsl_exporter.model import contribution
 from parsl_exporter.model.contribution import Added
@@ -276,7 +277,7 @@ def _different(codes: Codes) -> tuple[Codes, Ints]:
     """Give the different columns among these of three codes each, and of each the index among them."""
     if int(codes.max()) < _MOST_CODES:
         one, two, three = codes.astype(np.int64) + 1
-        first, of = grouped((one * (int(two.max()) + 1) + two) * (int(three.max()) + 1) + three)
+        first, of = grouped(paired(paired(one, two), three))
         return codes[:, first], of
     found, of = np.unique(codes, axis=1, return_inverse=True)
     return found, of.reshape(-1)

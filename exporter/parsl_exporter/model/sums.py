@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, begins_of, grouped, indices
+from parsl_exporter.base.columns import Codes, Floats, Ints, Mask, begins_of, grouped, indices, paired
 from parsl_exporter.model.names import UNKNOWN, Codebook
 from parsl_exporter.model.observations import Buckets, Observations
 from parsl_exporter.model.oldest import Oldest
@@ -39,7 +39,7 @@ class Sums:
 
     def __init__(self, run_id: str, names: Codebook, buckets: Buckets) -> None:
         self._names = names
-        self._of: dict[int, int] = {}
+        self._of: dict[tuple[int, int], int] = {}
         self.pairs: list[tuple[str, str]] = []
         self.values: Floats = np.zeros((0, WIDTH))
         self.tasks: Ints = np.zeros((0, len(STATES)), np.int64)
@@ -58,7 +58,7 @@ class Sums:
     def groups(self, apps: Codes, executors: Codes) -> Codes:
         """Give the rows of these pairs, made when they are new; a code below 0 is `unknown`."""
         apps, executors = np.maximum(apps, 0), np.maximum(executors, 0)
-        keys = apps.astype(np.int64) * (int(executors.max(initial=0)) + 1) + executors
+        keys = paired(apps, executors)
         if len(keys) and (keys == keys[0]).all():
             return np.full(len(keys), self._group(int(apps[0]), int(executors[0])))
         first, of = grouped(keys)
@@ -67,10 +67,9 @@ class Sums:
         return rows[of]
 
     def _group(self, app: int, executor: int) -> int:
-        key = app << 32 | executor
-        group = self._of.get(key)
+        group = self._of.get((app, executor))
         if group is None:
-            group = self._of[key] = len(self.pairs)
+            group = self._of[app, executor] = len(self.pairs)
             self.pairs.append((self._names.texts[app], self._names.texts[executor]))
             if group >= len(self.values):
                 more = max(4, group)

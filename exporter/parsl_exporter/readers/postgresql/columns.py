@@ -18,7 +18,6 @@ from parsl_exporter.base.columns import (
     EARLIEST_US,
     LATEST_US,
     TOO_MUCH,
-    Codes,
     Columns,
     Floats,
     Ints,
@@ -27,6 +26,7 @@ from parsl_exporter.base.columns import (
     StatusColumns,
     TaskColumns,
     TryColumns,
+    ends_of,
 )
 from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TRY, Row, Table
 from parsl_exporter.readers.batch import InOrder, RunColumns, in_order_of_texts, stand_in
@@ -236,9 +236,9 @@ def _managers(counts: Sequence[int], groups: Sequence[Row], in_order: InOrder) -
     newest = np.zeros(len(managers.values), np.int64)
     np.maximum.at(newest, of, at)
     order = np.lexsort((ids, of))
-    last = set(_lasts(order, of).tolist())
+    last = set(order[ends_of(of[order])[1]].tolist())
     active = order[np.array([bool(group[_ACTIVE]) for group in groups], np.bool_)[group_of[order]]]
-    chosen = last | set(_lasts(active, of).tolist()) | set(_lasts(active[::-1], of).tolist())
+    chosen = last | set(active[np.concatenate(ends_of(of[active]))].tolist())
     rows: list[Row] = []
     for i in sorted(chosen, key=ids.__getitem__):
         row = (int(ids[i]), *groups[group_of[i]][:_STAMP], _text(at[i]), _text(beats[i]))
@@ -257,14 +257,6 @@ def _all_in_order(counts: Sequence[int], groups: Sequence[Row], at: Ints, in_ord
         low, high = runs.get(group[0], (least, greatest))
         runs[group[0]] = min(low, least), max(high, greatest)
     return all(in_order(_text(low), _text(high), run_id) for run_id, (low, high) in runs.items())
-
-
-def _lasts(order: Ints, of: Codes) -> Ints:
-    """Of rows in an order, those of one manager side by side, the last of each."""
-    if not len(order):
-        return order
-    lasts: Ints = order[np.append(np.flatnonzero(np.diff(of[order])), len(order) - 1)]
-    return lasts
 
 
 def _small(value: object) -> bool:

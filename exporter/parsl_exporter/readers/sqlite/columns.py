@@ -21,7 +21,6 @@ from parsl_exporter.base.columns import (
     EARLIEST_US,
     LATEST_US,
     TOO_MUCH,
-    Codes,
     Columns,
     Floats,
     Ints,
@@ -30,9 +29,9 @@ from parsl_exporter.base.columns import (
     StatusColumns,
     TaskColumns,
     TryColumns,
-    begins_of,
-    indices,
+    ends_of,
     naive_stamps,
+    paired,
 )
 from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TOO_LARGE, TRY, Row, Table
 from parsl_exporter.readers.batch import Batch, InOrder, Position, RunColumns, in_order_of_texts, stand_in
@@ -288,14 +287,14 @@ class SqliteColumns:
         least, greatest = (stamp(stamps, int(place)) for place in (at.argmin(), at.argmax()))
         if not self._in_order(least, greatest, str(part.run_id)):
             return None
-        managers = uids.codes * np.int32(len(hosts.values)) + hosts.codes
+        managers = paired(uids.codes, hosts.codes)
         order = np.argsort(managers, kind="stable")
         newest: dict[int, str] = {}
-        for first, last in zip(*_ends(managers[order]), strict=True):
+        for first, last in zip(*ends_of(managers[order]), strict=True):
             rows = order[first : last + 1]
             newest[int(rowids[rows[-1]])] = stamp(stamps, int(rows[at[rows].argmax()]))
         working = order[active[order] != 0]
-        chosen = rowids[working[np.concatenate(_ends(managers[working]))]]
+        chosen = rowids[working[np.concatenate(ends_of(managers[working]))]]
         return self._last_rows(newest, newest.keys() | set(chosen.tolist()))
 
     def _last_rows(self, newest: Mapping[int, str], chosen: Collection[int]) -> list[Row] | None:
@@ -309,9 +308,3 @@ class SqliteColumns:
                 rows.append(stand_in(row, newest[row[0]]))
             rows.append(row)
         return rows
-
-
-def _ends(in_order: Codes) -> tuple[Ints, Ints]:
-    """Give where each different one of codes is first, and where last; equal ones stand side by side."""
-    begins = begins_of(in_order)
-    return indices(begins), indices(np.append(begins[1:], True)[: len(begins)])

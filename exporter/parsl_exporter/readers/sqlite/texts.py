@@ -111,7 +111,8 @@ def integers(text: str, count: int) -> Ints | None:
 def names(text: str, count: int) -> Named | None:
     """Take `count` names apart; None when one has a separator in it."""
     first = text.partition(_SEPARATOR)[0]
-    if text == _SEPARATOR.join([first] * count):  # as hosts and executors often are: a tenth of the time
+    one_for_all = f"{first}{_SEPARATOR}" * (count - 1) + first
+    if text == one_for_all:  # as hosts and executors often are: a hundredth of the time
         return Named(np.zeros(count, np.int32), [first])
     found = text.split(_SEPARATOR)
     return Named.of(found) if len(found) == count else None
