@@ -30,7 +30,7 @@ from parsl_exporter.source.health import Outcome
 from parsl_exporter.source.locks import Baton
 from parsl_exporter.source.options import SourceOptions
 from parsl_exporter.source.source import Source
-from support.oracle import BYTES, SECONDS, Labels, Series, Value, differences, expected, parse
+from support.oracle import BYTES, SECONDS, Labels, Series, Value, differences, expected, parse, parse_only
 from support.oracle.page import LAST_ROW
 
 DATA = Path(__file__).parents[1] / "data"
@@ -290,8 +290,7 @@ class SourceHarness:
 
     def _own_family(self, family: str) -> dict[Labels, Value]:
         name = f"parsl_exporter_{family}"
-        samples = [line for line in self.page().split("\n") if line.startswith(f"{name}{{")]
-        return parse("\n".join([*samples, ""]))[name]
+        return parse_only(self.page(), name)[name]
 
     def wrong(self, database: Path | None = None, *, but: Collection[str] = ()) -> list[str]:
         """How the page differs from what all rows of a database (default: its own) say, once everything has closed.

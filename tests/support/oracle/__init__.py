@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from .blocks import block_families
-from .page import Exemplar, Histogram, Labels, Series, Sheet, Summary, Value, differences, parse
+from .page import Exemplar, Histogram, Labels, Series, Sheet, Summary, Value, differences, parse, parse_only
 from .rows import UNKNOWN, Run, label, load
 from .tasks import task_families
 from .waiting import waiting_families
@@ -27,6 +27,7 @@ __all__ = [
     "differences",
     "expected",
     "parse",
+    "parse_only",
 ]
 
 SECONDS = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)

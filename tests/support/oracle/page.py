@@ -95,6 +95,12 @@ def nearest_ranks(values: Sequence[float]) -> Summary:
     return Summary(tuple((q, ordered[rank - 1]) for q, rank in ranks.items()))
 
 
+def parse_only(page: str, family: str) -> Series:
+    """What `parse` reads of a page's samples of one family: plain numbers, without their type."""
+    samples = [line for line in page.split("\n") if line.startswith(f"{family}{{")]
+    return parse("\n".join([*samples, ""]))
+
+
 def parse(page: str) -> Series:
     """Read an exposition, text or OpenMetrics, into the shape of `expected`.
 

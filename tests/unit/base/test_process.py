@@ -10,7 +10,7 @@ import pytest
 from support.exporter_process import environment
 
 
-def said_by(program: str) -> str:
+def output_of(program: str) -> str:
     """What a program in a process of its own writes, to which nothing is said."""
     own = environment(PYTHONPATH=":".join(sys.path))
     own.pop("OPENBLAS_NUM_THREADS", None)  # which a command within this process has set
@@ -28,7 +28,8 @@ def said_by(program: str) -> str:
 @pytest.mark.skipif(os.cpu_count() == 1, reason="BLAS has threads for other processors")
 def test_numpy_starts_no_threads() -> None:
     threads = "import numpy, os; print(len(os.listdir('/proc/self/task')))"
-    assert said_by(f"from parsl_exporter.base.process import suit_process; suit_process(); {threads}") == "1"
+    program = f"from parsl_exporter.base.process import suit_process; suit_process(); {threads}"
+    assert output_of(program) == "1"
 
 
 @pytest.mark.parametrize("program", ["__main__", "workflow.child"])
@@ -36,5 +37,5 @@ def test_each_program_suits_its_process_before_it_imports_numpy(program: str) ->
     note = "process.suit_process = lambda: print('numpy' in sys.modules)"
     run = f"from parsl_exporter.{program} import main; main()"
     arguments = "sys.argv = ['parsl-exporter', 'completion', 'bash']"
-    said = said_by(f"import sys; from parsl_exporter.base import process; {note}; {arguments}; {run}")
-    assert said.split()[0] == "False"
+    output = output_of(f"import sys; from parsl_exporter.base import process; {note}; {arguments}; {run}")
+    assert output.split()[0] == "False"

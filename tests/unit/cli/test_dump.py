@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from support.oracle import BYTES, SECONDS, Series, differences, expected, parse
+from support.oracle import BYTES, SECONDS, Series, differences, expected, parse, parse_only
 from support.rows import EPOCH, Told, attempt, block, lifecycle, node, status, task, workflow
 from support.rows import write as write_database
 from support.source_harness import CORPUS, execute, in_memory, unpacked
@@ -150,8 +150,8 @@ def many_runs() -> list[Told]:
 def of_runs(path: Path, *only: str, runs: int = 200) -> list[str]:
     options = OPTIONS._replace(runs=runs, only=frozenset(only))
     page = dump(SqliteReader(path), options, Format.TEXT, clock=Clock()).decode()
-    found = parse("".join(line for line in page.splitlines(keepends=True) if line.startswith("parsl_tasks{")))
-    return sorted(dict(key)["run_id"] for key in found["parsl_tasks"] if dict(key)["state"] == "pending")
+    found = parse_only(page, "parsl_tasks")["parsl_tasks"]
+    return sorted(dict(key)["run_id"] for key in found if dict(key)["state"] == "pending")
 
 
 def test_of_many_runs_the_live_and_then_the_newest_are_kept(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from support.oracle import parse
+from support.oracle import parse_only
 from support.rows import EPOCH, Told, attempt, block, lifecycle, node, stamp, status, task, workflow
 from support.rows import write as write_database
 from support.source_harness import CORPUS, execute, unpacked
@@ -80,9 +80,8 @@ class Summed(NamedTuple):
     page: str
 
     def by(self, family: str, *labels: str) -> dict[tuple[str, ...], float]:
-        samples = [line for line in self.page.split("\n") if line.startswith(f"{family}{{")]
         found: defaultdict[tuple[str, ...], float] = defaultdict(float)
-        for key, value in parse("\n".join([*samples, ""])).get(family, {}).items():
+        for key, value in parse_only(self.page, family).get(family, {}).items():
             assert isinstance(value, float)
             found[tuple(dict(key)[label] for label in labels)] += value
         return {key: value for key, value in found.items() if value}

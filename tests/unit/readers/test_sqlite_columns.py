@@ -14,7 +14,7 @@ from support.source_harness import execute
 
 from parsl_exporter.base.columns import SampleColumns, StatusColumns, TaskColumns, TryColumns
 from parsl_exporter.base.tables import NODE, RESOURCE, STATUS, TASK, TRY, Row, Table
-from parsl_exporter.readers.batch import START, Batch
+from parsl_exporter.readers.batch import START, Batch, InOrder, in_order_of_texts
 
 COLUMNS = {TASK: TaskColumns, TRY: TryColumns, STATUS: StatusColumns, RESOURCE: SampleColumns}
 TABLES = [TASK, TRY, STATUS, RESOURCE, NODE]
@@ -53,10 +53,10 @@ def put(path: Path, table: Table, column: str, value: object, rowid: int = 2) ->
         connection.execute(f'UPDATE "{table.name}" SET {column} = ? WHERE rowid = ?', (value, rowid))
 
 
-def read(path: Path, table: Table) -> Batch:
+def read(path: Path, table: Table, in_order: InOrder = in_order_of_texts) -> Batch:
     reader = opened(path)
     try:
-        return reader.read(table, START)
+        return reader.read(table, START, in_order=in_order)
     finally:
         reader.close()
 
@@ -114,9 +114,7 @@ def test_of_managers_all_rows_come_where_the_newest_stamp_of_their_run_is_not_kn
         asked.append((least, greatest, run_id))
         return run_id == RUN
 
-    reader = opened(path)
-    batch = reader.read(NODE, START, in_order=in_order)
-    reader.close()
+    batch = read(path, NODE, in_order)
     assert asked == [(stamp(0), stamp(2), RUN), (stamp(0), stamp(2), "other")]
     assert [row[0] for row in batch.rows] == [1, 3, 4, 5, 6]
 
